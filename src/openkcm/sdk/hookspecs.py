@@ -19,7 +19,7 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 
 @hookspec
-def openkcm_tenant_source(settings: Mapping[str, str]) -> TenantSource | None:  # type: ignore[empty-body]  # a declaration
+def openkcm_tenant_source(settings: Mapping[str, str]) -> TenantSource | None:
     """Return the source of tenants that ``settings`` ask for, or None when they ask for none.
 
     Called once at start of the worker, with the settings under the plugin's own name (``[plugins.NAME]`` or
@@ -28,7 +28,7 @@ def openkcm_tenant_source(settings: Mapping[str, str]) -> TenantSource | None:  
 
 
 @hookspec
-def openkcm_notifier(settings: Mapping[str, str]) -> Notifier | None:  # type: ignore[empty-body]  # a declaration
+def openkcm_notifier(settings: Mapping[str, str]) -> Notifier | None:
     """Return the notifier that ``settings`` ask for, or None when they ask for none.
 
     Called once at start of the worker, with the settings under the plugin's own name. Raise ``Refused`` for settings
