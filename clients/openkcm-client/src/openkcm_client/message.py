@@ -1,0 +1,143 @@
+"""Encrypting and opening whole messages. The format is in ``docs/reference/message-format.md``.
+
+Whoever holds an L3 service key makes a ``DataKey`` (``generate_data_key``) or opens one (``unwrap``). A data key
+is cheap to use and worth keeping: cache one by the 128 bytes of its envelope.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from itertools import count
+from os import urandom
+from struct import Struct
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from openkcm_client.enc import enc
+from openkcm_client.envelope import (
+    ENVELOPE_BYTES,
+    FORMAT,
+    MAGIC,
+    NONCE_BYTES,
+    OVERHEAD_BYTES,
+    SUITE_MESSAGE,
+    Envelope,
+    parse,
+)
+from openkcm_client.errors import BadCiphertext, DataKeyUsedUp, DecryptOnly, MessageTooLong
+from openkcm_client.wrapping import L4_BYTES, L3Key, derive, unwrap_l4, wrap_l4
+
+MAX_MESSAGES: Final = 2**32
+"""What one data key may encrypt: NIST SP 800-38D, 8.3, for random 96-bit nonces."""
+MAX_PLAINTEXT_BYTES: Final = 2**30
+MAX_AAD_BYTES: Final = 2**20
+
+_BODY_AT: Final = ENVELOPE_BYTES + NONCE_BYTES
+_LENGTH = Struct(">I").pack
+
+
+class DataKey:
+    """An L4 data key, bound for ever to a tenant and a service, with its wrapped form in ``envelope``.
+
+    Made by ``generate_data_key`` (encrypts and decrypts) or ``unwrap`` (decrypts only). Safe to use from several
+    threads. It cannot be copied or pickled: its count of messages would be copied with it.
+    """
+
+    __slots__ = ("_aad", "_aead", "_encrypted", "_head", "_max_messages", "envelope", "service", "tenant")
+
+    def __init__(
+        self, key: bytes, envelope: Envelope, *, tenant: str, service: str, max_messages: int
+    ) -> None:
+        self.tenant = tenant
+        self.service = service
+        self.envelope = envelope
+        self._head = envelope.to_bytes()
+        self._aead = AESGCM(key)
+        self._aad = enc(MAGIC, FORMAT, SUITE_MESSAGE, tenant, service, envelope.commitment)
+        self._encrypted = count()
+        self._max_messages = max_messages
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether this key was generated here and so may encrypt."""
+        return self._max_messages > 0
+
+    def encrypt(self, plaintext: bytes, aad: bytes = b"") -> bytes:
+        """A whole message, 156 bytes longer than the plaintext; ``aad`` is needed to open it and not in it.
+
+        Raises:
+            DecryptOnly: the key was unwrapped.
+            DataKeyUsedUp: it has encrypted as many messages as it may.
+            MessageTooLong: more than 1 GiB of plaintext or 1 MiB of associated data.
+        """
+        # next() on a count is one step for all threads, so no two messages pass as the last one.
+        if next(self._encrypted) >= self._max_messages:
+            raise DataKeyUsedUp if self._max_messages else DecryptOnly
+        if len(plaintext) > MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
+            raise MessageTooLong("a message holds up to 1 GiB, its associated data up to 1 MiB")
+        nonce = urandom(NONCE_BYTES)
+        body = self._aead.encrypt(nonce, plaintext, self._aad + _LENGTH(len(aad)) + aad)
+        return b"".join((self._head, nonce, body))
+
+    def decrypt(self, message: bytes, aad: bytes = b"") -> bytes:
+        """The plaintext of a message that has exactly this key's envelope.
+
+        A re-wrapped message has another envelope: ``unwrap`` that first, so that the L3 it names is the one that
+        was asked for.
+
+        Raises:
+            BadCiphertext: another key's message, or changed, cut short, or with other associated data.
+            UnsupportedFormat: another magic, format or suite.
+        """
+        # The envelope ends with the commitment: it is compared before any byte of the body is decrypted.
+        if len(message) < OVERHEAD_BYTES or not compare_digest(message[:ENVELOPE_BYTES], self._head):
+            parse(message)  # says so if it is another format
+            raise BadCiphertext
+        if len(message) > OVERHEAD_BYTES + MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
+            raise BadCiphertext
+        try:
+            return self._aead.decrypt(
+                message[ENVELOPE_BYTES:_BODY_AT], message[_BODY_AT:], self._aad + _LENGTH(len(aad)) + aad
+            )
+        except InvalidTag:
+            raise BadCiphertext from None
+
+    def __repr__(self) -> str:
+        return (
+            f"DataKey(tenant={self.tenant!r}, service={self.service!r}, l3={self.envelope.l3_key_id.hex()})"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a data key is not copied or pickled; unwrap its envelope instead")
+
+
+def generate_data_key(
+    l3: L3Key, l3_key_id: bytes, tenant: str, service: str, *, max_messages: int = MAX_MESSAGES
+) -> DataKey:
+    """A fresh data key that encrypts up to ``max_messages`` messages, wrapped by ``l3`` (32 bytes, or keyed).
+
+    Raises:
+        BadName: tenant or service does not have the form of a name.
+        ValueError: the L3 has not 32 bytes, its id not 16, or ``max_messages`` is not between 1 and 2^32.
+    """
+    if not 1 <= max_messages <= MAX_MESSAGES:
+        raise ValueError("a data key encrypts between 1 and 2^32 messages")
+    l4 = urandom(L4_BYTES)
+    key, commitment = derive(l4, tenant, service)
+    wrapped = wrap_l4(l3, l3_key_id, l4, tenant, service)
+    envelope = Envelope(l3_key_id=l3_key_id, wrapped=wrapped, commitment=commitment)
+    return DataKey(key, envelope, tenant=tenant, service=service, max_messages=max_messages)
+
+
+def unwrap(l3: L3Key, envelope: Envelope, tenant: str, service: str) -> DataKey:
+    """The data key of this envelope, for decrypting only; its commitment has been compared.
+
+    Raises:
+        BadCiphertext: another L3, tenant or service, or the envelope was changed.
+        BadName: tenant or service does not have the form of a name.
+        ValueError: the L3 has not 32 bytes.
+    """
+    _, key = unwrap_l4(l3, envelope, tenant, service)
+    return DataKey(key, envelope, tenant=tenant, service=service, max_messages=0)
