@@ -1,0 +1,56 @@
+"""The time, handed in: processes use ``SystemClock``, tests a clock that they move themselves."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for people and records; monotonic time for deadlines and durations."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; meaningful only as a difference."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; meaningful only as a difference."""
+        return time.monotonic()
+
+
+class SetClock:
+    """A clock that stands still until it is moved: for tests."""
+
+    def __init__(self, at: datetime) -> None:
+        self._now = at
+        self._monotonic = 0.0
+
+    def now(self) -> datetime:
+        """The time that was set."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """The seconds that were passed by ``advance``."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Both clocks are ``seconds`` later."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Only the wall clock moves, as when somebody sets it; negative goes back."""
+        self._now += timedelta(seconds=seconds)

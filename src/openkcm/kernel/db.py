@@ -1,0 +1,161 @@
+"""The one way to open a transaction.
+
+Piccolo's own transaction does not survive a lost backend and lets a nested one commit what the outer rolls back, so
+the kernel owns it: a connection from the pool, a transaction, the role and the tenant for its length alone, and
+Piccolo's context variable pointing at it. One process has one database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Protocol, cast
+
+import asyncpg
+from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
+
+from openkcm.kernel.log import get_logger
+from openkcm.sdk.refusals import Refusal, Remedy, Temporary
+
+log = get_logger(__name__)
+
+#: What asyncpg raises when the server is gone, restarting or out of places: worth trying again.
+LOST: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+class Role(StrEnum):
+    """Whose rights a transaction has: one tenant's, the worker's over all tenants, or the login's own (crypto)."""
+
+    APP = "app"
+    SYSTEM = "system"
+    OWN = "own"
+
+
+class Transaction(Protocol):
+    """What a use case may do with an open transaction: asyncpg's calls, and something to do after the commit."""
+
+    async def fetch(self, query: str, *args: object) -> Sequence[asyncpg.Record]: ...
+
+    async def fetchrow(self, query: str, *args: object) -> asyncpg.Record | None: ...
+
+    async def fetchval(self, query: str, *args: object) -> object: ...
+
+    async def execute(self, query: str, *args: object) -> str: ...
+
+    async def executemany(self, query: str, args: Iterable[Sequence[object]]) -> None: ...
+
+    def after_commit(self, callback: Callable[[], None]) -> None: ...
+
+
+class _Open:
+    """An open transaction; ``connection`` is what Piccolo looks for. Its errors become refusals at the edge."""
+
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+        self.connection = connection
+        self.callbacks: list[Callable[[], None]] = []
+        self.fetch = connection.fetch
+        self.fetchrow = connection.fetchrow
+        self.fetchval = connection.fetchval
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        self.callbacks.append(callback)
+
+
+class _Engine(PostgresEngine):
+    """Piccolo's engine without its look at the server's version, which connects before anybody asked."""
+
+    async def check_version(self) -> None:  # the constructor runs it; the pool does not exist yet
+        return None
+
+
+#: Every table names it as its engine (``db=DB``); it has a pool between ``open_database`` and ``close_database``.
+DB = _Engine(config={"dsn": "postgresql://not-opened"})
+
+
+async def open_database(dsn: str, *, application: str, min_size: int = 1, max_size: int = 8) -> None:
+    """The process's pool is open and one connection has answered.
+
+    Raises:
+        Temporary: DATABASE_UNAVAILABLE, when the server does not answer within 10 s.
+    """
+    try:
+        async with asyncio.timeout(10):
+            DB.pool = await asyncpg.create_pool(
+                dsn,
+                min_size=min_size,
+                max_size=max_size,
+                server_settings={"application_name": application},
+                command_timeout=30,
+            )
+    except (*LOST, asyncpg.PostgresError) as lost:
+        raise unavailable() from lost
+
+
+async def close_database() -> None:
+    """The pool is closed; what was still running got 5 s to finish."""
+    pool, DB.pool = DB.pool, None
+    if pool is None:
+        return
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except (*LOST, asyncpg.PostgresError):
+        pool.terminate()
+
+
+def unavailable() -> Temporary:
+    """The refusal of everything that needs a database which does not answer."""
+    return Temporary(
+        Refusal.DATABASE_UNAVAILABLE,
+        "The database does not answer. It is asked again by itself; nothing is lost.",
+        remedy=Remedy("Look at PostgreSQL's log if this lasts.", "operator", "operate/database"),
+    )
+
+
+_SET = "select set_config('role', $1, true), set_config('openkcm.tenant', $2, true)"
+
+
+@contextlib.asynccontextmanager
+async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction]:
+    """What happens inside is committed at the end, all or nothing, with the rights of ``role`` over ``tenant``.
+
+    No task, no plugin and no network call belongs inside: the connection is one, and held.
+
+    Raises:
+        RuntimeError: one is open already in this task.
+        Temporary: DATABASE_UNAVAILABLE; nothing was committed, or (connection lost during the commit itself) it is not
+            known, so what repeats must be repeatable.
+    """
+    if DB.current_transaction.get():
+        raise RuntimeError("a transaction is open already in this task")
+    if DB.pool is None:
+        raise unavailable()
+    try:
+        async with DB.pool.acquire(timeout=10) as connection:
+            opened = _Open(connection)
+            async with connection.transaction():
+                if role is not Role.OWN:
+                    await connection.fetchval(_SET, role.value, tenant)
+                token = DB.current_transaction.set(cast(PostgresTransaction, opened))
+                try:
+                    yield opened
+                finally:
+                    DB.current_transaction.reset(token)
+    except LOST as lost:
+        log.warning("database.lost", error=type(lost).__name__)
+        raise unavailable() from lost
+    for callback in opened.callbacks:
+        callback()

@@ -1,0 +1,182 @@
+"""arq wakes, and nothing more: a job's payload is the kind and the id of one row, as JSON.
+
+Whatever Redis loses, repeats or delays, a sweep over the rows themselves finds within ``overdue_s``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from openkcm.kernel.db import LOST
+from openkcm.kernel.log import get_logger
+from openkcm.sdk.refusals import Refused
+
+log = get_logger(__name__)
+
+deserialize = json.loads
+
+
+def serialize(value: object) -> bytes:
+    """A job as JSON; arq's own default is pickle."""
+    return json.dumps(value).encode()
+
+
+class Source(Protocol):
+    """Rows of one kind that want to be worked on."""
+
+    async def due(self, overdue_s: float) -> list[tuple[int, int]]:
+        """(row id, attempt) of rows that are due and that nobody works on."""
+        ...
+
+    async def handle(self, row: int) -> None:
+        """Work on one row. May be called twice, also at the same time: the row's lease decides."""
+        ...
+
+
+@dataclass(slots=True)
+class _Wake:
+    kind: str
+    row: int
+    attempt: int
+    delay_s: float
+
+
+class Waker:
+    """Hands wake-ups to arq from a task of its own, so that a commit never waits for Redis."""
+
+    def __init__(self, redis: RedisSettings) -> None:
+        self._redis = redis
+        self._waiting: asyncio.Queue[_Wake] = asyncio.Queue()
+        self._recent: OrderedDict[tuple[str, int, int], None] = OrderedDict()
+        self._pool: ArqRedis | None = None
+
+    def put(self, wake_up: _Wake) -> None:
+        """The wake-up will be sent; the same (kind, row, attempt) only once among the latest 20,000."""
+        name = (wake_up.kind, wake_up.row, wake_up.attempt)
+        if name in self._recent:
+            return
+        self._recent[name] = None
+        while len(self._recent) > 20_000:
+            self._recent.popitem(last=False)
+        self._waiting.put_nowait(wake_up)
+
+    async def run(self) -> None:
+        """Send what comes, eight at a time, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(self._send())
+
+    async def _send(self) -> None:
+        while True:
+            wake_up = await self._waiting.get()
+            try:
+                if self._pool is None:
+                    self._pool = await create_pool(self._redis, job_serializer=serialize, job_deserializer=deserialize)
+                await self._pool.enqueue_job(
+                    "wake",
+                    wake_up.kind,
+                    wake_up.row,
+                    _job_id=f"{wake_up.kind}:{wake_up.row}:{wake_up.attempt}",
+                    _defer_by=wake_up.delay_s or None,
+                )
+            except (RedisError, OSError) as lost:
+                # Nothing is lost: the row is there, and the sweep will come by it.
+                self._recent.pop((wake_up.kind, wake_up.row, wake_up.attempt), None)
+                log.warning("queue.unavailable", error=type(lost).__name__)
+                await asyncio.sleep(1)
+
+    async def aclose(self) -> None:
+        """The connection to Redis is closed."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
+
+_waker: Waker | None = None
+
+
+def wake(kind: str, row: int, attempt: int, *, delay_s: float = 0.0) -> None:
+    """Somebody is woken for this row after ``delay_s``; in a process without a waker the sweep does it."""
+    if _waker is not None:
+        _waker.put(_Wake(kind, row, attempt, delay_s))
+
+
+@contextlib.asynccontextmanager
+async def waking(redis: RedisSettings) -> AsyncIterator[None]:
+    """Inside, ``wake`` reaches Redis."""
+    global _waker  # noqa: PLW0603  # one process, one waker: rooms below the composition root cannot be handed it
+    _waker = Waker(redis)
+    task = asyncio.create_task(_waker.run())
+    try:
+        yield
+    finally:
+        waker, _waker = _waker, None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await waker.aclose()
+
+
+async def sweep(sources: dict[str, Source], *, every_s: float = 1.0, overdue_s: float = 5.0) -> None:
+    """Every ``every_s`` wakes whatever is due and nobody was woken for, until cancelled."""
+    while True:
+        for kind, source in sources.items():
+            try:
+                for row, attempt in await source.due(overdue_s):
+                    wake(kind, row, attempt)
+            except Refused as refused:
+                log.warning("queue.sweep_failed", kind=kind, refusal=refused.refusal)
+        await asyncio.sleep(every_s)
+
+
+async def work(
+    sources: dict[str, Source], redis: RedisSettings, *, max_jobs: int = 48, poll_s: float = 0.05
+) -> None:
+    """Work on what arq names until cancelled; goes on by itself when Redis went away and came back."""
+
+    async def run_one(_ctx: dict[Any, Any], kind: str, row: int) -> None:
+        source = sources.get(kind)
+        if source is None:
+            log.error("queue.kind_unknown", kind=kind, row=row)
+            return
+        try:
+            await source.handle(row)
+        except Refused as refused:
+            log.warning("queue.job_refused", kind=kind, row=row, refusal=refused.refusal)
+        except Exception:
+            log.exception("queue.job_failed", kind=kind, row=row)
+
+    run_one.__qualname__ = "wake"
+    while True:
+        worker = Worker(
+            functions=[func(run_one, name="wake", keep_result=0, max_tries=1, timeout=3600)],
+            redis_settings=redis,
+            handle_signals=False,
+            max_jobs=max_jobs,
+            poll_delay=poll_s,
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+            health_check_interval=3600,
+        )
+        try:
+            await worker.async_run()
+        except (RedisError, *LOST) as lost:
+            log.warning("queue.unavailable", error=type(lost).__name__)
+            await asyncio.sleep(1)
+        finally:
+            await _close(worker)
+
+
+async def _close(worker: Worker) -> None:
+    closing: Callable[[], Awaitable[None]] = worker.close
+    with contextlib.suppress(RedisError, OSError):
+        await closing()
