@@ -1,0 +1,178 @@
+"""What a tenant's pages show: what protects the data, since when, where, and what can be done next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from openkcm.sdk.refusals import Remedy
+from openkcm.web.shell import Account
+
+
+class HomeState(StrEnum):
+    """What works: everything; reading only, for a time; nothing."""
+
+    ACTIVE = "active"
+    UNINSTALLED = "uninstalled"
+    UNINSTALLED_OVER = "uninstalled-over"
+    DELETING = "deleting"
+
+
+class Holding(StrEnum):
+    """Who holds the root key."""
+
+    PLATFORM = "platform"
+    YOU = "you"
+
+
+class KeyState(StrEnum):
+    """The states of a key that this release shows."""
+
+    PRE_ACTIVE = "pre-active"
+    ACTIVE = "active"
+    READ_ONLY = "read-only"
+    BLOCKED = "blocked"
+    UNCONFIRMED = "unconfirmed"
+
+
+class RegionState(StrEnum):
+    """Whether a region does what was decided last."""
+
+    IN_STEP = "in-step"
+    BEHIND = "behind"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainLink:
+    """One level of the hierarchy: L1 to L4. ``aside`` is what stands at its end when it has no state (a number)."""
+
+    level: str
+    name: str
+    detail: str
+    key_id: str | None = None
+    state: KeyState | None = None
+    holder: Holding | None = None
+    aside: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionLine:
+    """What one region should do and does, as numbers of decisions; ``confirmed_ago_s`` is None if it never answered."""
+
+    name: str
+    desired: int
+    observed: int | None
+    state: RegionState
+    confirmed_ago_s: float | None
+
+    @property
+    def behind(self) -> int:
+        """How many decisions it has yet to follow."""
+        return self.desired - (self.observed or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceLine:
+    """One consumer of the keys with its current L3."""
+
+    name: str
+    key_id: str | None
+    key_version: int | None
+    state: KeyState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLine:
+    """One in-app message, newest first. ``urgent`` ones need somebody."""
+
+    at: datetime
+    title: str
+    text: str
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownToken:
+    """A token of the data plane as it is shown, once. ``data_address`` is the region's ``http(s)://host:port``."""
+
+    token: str
+    data_address: str
+    service: str
+    expires_at: datetime
+    lives_s: float
+
+    @property
+    def commands(self) -> str:
+        """Lines for a POSIX shell that encrypt one record, print the answer, and decrypt it again."""
+        bearer = shlex.quote(f"Authorization: Bearer {self.token}")
+        address, service = shlex.quote(self.data_address), shlex.quote(self.service)
+        return "\n".join(
+            (
+                f"OPENKCM={address} SERVICE={service}",
+                f"AUTH={bearer}",
+                "RECORD=$(printf 'my first record' | base64)",
+                'SEALED=$(curl -sS --fail-with-body "$OPENKCM/v1/encrypt" -H "$AUTH" \\',
+                '  --json "{\\"service\\":\\"$SERVICE\\",\\"plaintext\\":\\"$RECORD\\"}")',
+                'echo "$SEALED"',
+                'curl -sS --fail-with-body "$OPENKCM/v1/decrypt" -H "$AUTH" --json "$SEALED"',
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomePage:
+    """A tenant's overview.
+
+    ``since`` is when the data became protected, ``now`` the time of rendering. ``ends_at``: for an uninstalled tenant
+    the end of read-only; for a deleted one the earliest time of destruction. ``began_at`` is when that state began.
+    ``trouble`` stands in place of regions and services that could not be read.
+    """
+
+    account: Account
+    state: HomeState
+    holding: Holding
+    since: datetime
+    now: datetime
+    chain: tuple[ChainLink, ...]
+    regions: tuple[RegionLine, ...]
+    services: tuple[ServiceLine, ...]
+    messages: tuple[MessageLine, ...] = ()
+    token: ShownToken | None = None
+    owner: str | None = None
+    owner_known: bool = True
+    mail_delivered: bool = True
+    single_region_copy: bool = False
+    began_at: datetime | None = None
+    ends_at: datetime | None = None
+    trouble: Remedy | None = None
+
+    @property
+    def days(self) -> int:
+        """Whole days of protection."""
+        return max(timedelta(0), self.now - self.since).days
+
+    @property
+    def behind(self) -> tuple[RegionLine, ...]:
+        """The regions that have not confirmed the last decision."""
+        return tuple(region for region in self.regions if region.state is not RegionState.IN_STEP)
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """Where the keys are."""
+        return tuple(region.name for region in self.regions)
+
+    @property
+    def can_try(self) -> bool:
+        """Whether a record can be encrypted now."""
+        return self.state is HomeState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesPage:
+    """All messages to this tenant's people that are kept, newest first."""
+
+    account: Account
+    messages: tuple[MessageLine, ...]

@@ -1,0 +1,46 @@
+"""The addresses of the pages, in one place, so that templates, mails and handlers cannot differ."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+HELP = "/help"
+THEME = "/theme"
+SIGN_IN = "/sign-in"
+SIGN_OUT = "/sign-out"
+STATIC = "/static"
+
+
+def home(tenant: str) -> str:
+    """A tenant's overview."""
+    return f"/t/{quote(tenant, safe='')}"
+
+
+def setup(tenant: str) -> str:
+    """The page that lives while the tenant is being set up."""
+    return f"{home(tenant)}/setup"
+
+
+def setup_events(tenant: str) -> str:
+    """The stream of that page's changes (server-sent events ``clock``, ``steps``, ``said``, ``end``)."""
+    return f"{setup(tenant)}/events"
+
+
+def setup_done(tenant: str) -> str:
+    """What the last event asks for: answers with ``HX-Redirect`` to the overview."""
+    return f"{setup(tenant)}/done"
+
+
+def alive(tenant: str) -> str:
+    """Answers 204 as soon as the dashboard is published; never redirects."""
+    return f"{home(tenant)}/alive"
+
+
+def token(tenant: str) -> str:
+    """POST: a short-lived token, shown once."""
+    return f"{home(tenant)}/token"
+
+
+def messages(tenant: str) -> str:
+    """The messages to this tenant's people."""
+    return f"{home(tenant)}/messages"
