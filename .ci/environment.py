@@ -1,0 +1,57 @@
+"""A session's environment: made from the lock, and made again only when what it is made from has changed."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
+_PLUGIN_FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+
+#: What to install for the product as it is developed: the core with its embedded services, and the client.
+PRODUCT = ["-e", ".[embedded]", "-e", "clients/openkcm-client"]
+#: The same for every plugin in this repository.
+PLUGINS = [word for folder in _PLUGIN_FOLDERS for word in ("-e", f"plugins/{folder.name}")]
+#: The folders that packages of ours lie in.
+SOURCES = [ROOT / "src", ROOT / "clients/openkcm-client/src", *(folder / "src" for folder in _PLUGIN_FOLDERS)]
+
+_FROM_LOCK = ["-c", str(LOCK), "--build-constraint", str(LOCK)]
+
+
+def prepare(session: nox.Session, *items: str) -> None:
+    """The session's environment holds ``items`` (arguments of ``uv pip install``) at the locked versions."""
+    stamp = Path(session.virtualenv.location) / "openkcm-inputs"
+    inputs = _fingerprint(items)
+    if stamp.exists() and stamp.read_text() == inputs:
+        return
+    stamp.unlink(missing_ok=True)
+    session.install(*_FROM_LOCK, *items)
+    # Written last: an installation that was cut short is done again.
+    stamp.write_text(inputs)
+
+
+def prepare_from_wheels(session: nox.Session, *folders: str, groups: Sequence[str]) -> None:
+    """The session's environment holds fresh wheels of the distributions in ``folders``, as users get them."""
+    prepare(session, *(word for group in groups for word in ("--group", group)))
+    wheels = Path(session.create_tmp()) / "wheels"
+    wheels.mkdir(exist_ok=True)
+    for old in wheels.glob("*.whl"):
+        old.unlink()
+    for folder in folders:
+        # With the build tool of the lock, so that nothing is fetched to build a wheel.
+        session.chdir(ROOT / folder)
+        session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels), silent=True)
+    session.chdir(ROOT)
+    built = sorted(str(wheel) for wheel in wheels.glob("*.whl"))
+    fresh = [word for wheel in built for word in ("--reinstall-package", Path(wheel).name.split("-", 1)[0])]
+    session.install("-c", str(LOCK), *fresh, *built)
+
+
+def _fingerprint(items: Sequence[str]) -> str:
+    digest = hashlib.sha256(repr((sys.version, items)).encode())
+    for path in [LOCK, *sorted(ROOT.glob("**/pyproject.toml"))]:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

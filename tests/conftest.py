@@ -1,0 +1,43 @@
+"""What holds for every test of the core."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """A test that would leave the machine fails and names the address; sockets on the machine itself are free."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(self: socket.socket, address: Any, /) -> None:  # noqa: ANN401 - as typeshed has it
+        _refuse_foreign(self, address)
+        connect(self, address)
+
+    def guarded_ex(self: socket.socket, address: Any, /) -> int:  # noqa: ANN401 - as typeshed has it
+        _refuse_foreign(self, address)
+        return connect_ex(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        patch.setattr(socket.socket, "connect_ex", guarded_ex)
+        yield
+
+
+def _refuse_foreign(sock: socket.socket, address: object) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple):
+        return
+    host = str(address[0])
+    if host == "localhost":
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise AssertionError(f"a test wanted to connect to {host}: tests stay on this machine")
