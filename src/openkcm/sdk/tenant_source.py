@@ -33,7 +33,8 @@ class Observation:
 
     ``tenant_id`` is None where the source has no identity for it; the core then keeps one by (kind, parent, name).
     ``origin`` names the place in words a person can follow (file and document, or object); ``reference`` is what the
-    source needs to report status back, opaque to the core.
+    source needs to report status back, opaque to the core. Of an ``UNINSTALLED`` observation only identity, presence,
+    origin and reference count: what else was known of the tenant stays. No text holds control characters.
     """
 
     tenant_id: str | None
@@ -47,6 +48,22 @@ class Observation:
     path: str = ""
     creator: Creator | None = None
     deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """One tenant of this source as the core has it, in the source's own terms: what it last observed of it.
+
+    ``tenant_id`` is None where the core made the id. Tenants in every presence but deleted for good are handed over, so
+    that a removal while nobody looked is noticed, and a place that cannot be read now keeps the tenants it had.
+    """
+
+    tenant_id: str | None
+    kind: str
+    parent: str
+    name: str
+    presence: Presence
+    reference: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +81,7 @@ class Batch:
     """At most 100 observations, and where to go on after them.
 
     ``cursor`` is stored in the same transaction as the observations and handed to ``watch`` after a restart.
-    ``problems`` is the whole present list of problems where ``problems_complete`` is true, else None-change.
+    ``problems`` is the whole present list of problems where ``problems_complete`` is true; else nothing is said of them.
     """
 
     cursor: str
@@ -97,11 +114,13 @@ class TenantSource(Protocol):
         """Every tenant the source sees now; unreadable places are left out (``watch`` reports them as problems)."""
         ...
 
-    def watch(self, cursor: str | None) -> AsyncIterator[Batch]:
+    def watch(self, cursor: str | None, known: Sequence[Known] = ()) -> AsyncIterator[Batch]:
         """Batches without end: first what differs from ``cursor`` (None: everything), then what changes.
 
-        The same observation may come again after a restart; none is lost. Raises ``Temporary`` when the place cannot
-        be read; the core calls ``watch`` again with the last stored cursor.
+        ``known`` is what the core has of this source, read in the same transaction as ``cursor``: a tenant in it that
+        the place holds no more is observed as ``UNINSTALLED``. The same observation may come again after a restart;
+        none is lost. Asking for the next batch says that the last one is stored. Raises ``Temporary`` when the place
+        cannot be read; the core calls ``watch`` again with what it has stored.
         """
         ...
 

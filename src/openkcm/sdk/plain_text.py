@@ -1,0 +1,31 @@
+"""Text from outside that can be stored, logged and shown: no control characters, no halves of characters."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MAX_NAME_CHARACTERS = 253
+MAX_DISPLAY_CHARACTERS = 256
+# Controls, lone surrogates, line and paragraph separators: PostgreSQL refuses some, logs and mail headers others.
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Marks that turn the reading direction of what follows, by which one name can be made to look like another.
+_DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def plain_text(text: str, *, max_characters: int) -> bool:
+    """Whether ``text`` has at most ``max_characters`` and nothing in it that cannot be shown in one line."""
+    if len(text) > max_characters:
+        return False
+    if text.isascii():
+        return text.isprintable()
+    return not any(unicodedata.category(each) in _REFUSED_CATEGORIES for each in text)
+
+
+def display_text(text: str, *, max_characters: int = MAX_DISPLAY_CHARACTERS) -> str:
+    """``text`` in one line that can be stored and shown, cut at ``max_characters``; markup in it stays text."""
+    shown = "".join(
+        " " if unicodedata.category(each) in _REFUSED_CATEGORIES else each
+        for each in text[: max_characters * 2]
+        if each not in _DIRECTION_MARKS
+    )
+    return " ".join(shown.split())[:max_characters]
