@@ -14,7 +14,7 @@ ID = "check (id ~ '^[a-z0-9][a-z0-9-]{0,62}$')"
 
 TABLES = f"""
 create table installation (
-    only boolean primary key default true check (only),
+    "only" boolean primary key default true check ("only"),
     id text not null,
     epoch bigint not null,
     timeline bigint not null,

@@ -1,0 +1,49 @@
+"""What a region's process needs to know before it starts. Placed by the operator; nothing of it comes from a wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One region's crypto process (``openkcm crypto --region NAME``)."""
+
+    region: str
+    """Name of the region: ``[a-z0-9][a-z0-9-]{0,62}``; stands in associated data for ever."""
+    database: str
+    """Address of the region's own PostgreSQL database, with the region's own login."""
+    identity_file: Path
+    """This region's signing, sealing and TLS keys (``openkcm crypto --enrol``); mode 0600."""
+    root_file: Path
+    """The region's software root; written at the first start, mode 0600. Copy it off the host."""
+    state_directory: Path
+    """Folder of this process alone; holds the high-water mark. Never shared by two processes, never backed up."""
+    pins_file: Path
+    """The pins of control and of every other region: who is who."""
+    data_bind: str = "127.0.0.1:8081"
+    """``HOST:PORT`` of the data door. Any host but a loopback address wants ``data_certificate`` and ``data_key``."""
+    data_address: str = ""
+    """The data door's address as applications reach it; empty: made of ``data_bind``."""
+    data_certificate: Path | None = None
+    """PEM file of the data door's certificate with its chain."""
+    data_key: Path | None = None
+    """PEM file of that certificate's private key; mode 0600."""
+    control_bind: str = "127.0.0.1:8082"
+    """``HOST:PORT`` of the control door: always mTLS between pinned parties."""
+    log_level: str = "INFO"
+    """Least level that is logged: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``."""
+    confirm_s: float = 30.0
+    """Applied state that the database has not confirmed for so long is not used."""
+    poll_s: float = 1.0
+    """How often the applied state is compared with the database."""
+
+
+class RegionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where control dials a region. Who answers there is decided by the region's pin alone."""
+
+    name: str
+    """The region's name, as its pin has it."""
+    address: str
+    """``HOST:PORT`` of the region's control door."""
