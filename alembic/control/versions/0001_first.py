@@ -143,19 +143,16 @@ create table sagas (
     plan text not null,
     tenant text not null references tenants (id),
     state text not null default 'running'
-        check (state in ('running', 'undoing', 'done', 'undone', 'needs-person', 'undo-failed')),
+        check (state in ('running', 'undoing', 'done', 'undone', 'undo-failed')),
     fence bigint not null default 0,
     lease_until timestamptz,
     attempt integer not null default 0,
     next_at timestamptz not null default now(),
     background boolean not null default false,
     cancel boolean not null default false,
-    step text not null default '',
-    refusal text,
-    message text,
-    remedy jsonb,
-    trouble_since timestamptz,
+    trouble jsonb not null default '{}',
     told integer not null default 0,
+    outcome jsonb,
     started_at timestamptz not null default now(),
     finished_at timestamptz
 );

@@ -149,7 +149,7 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
             async with connection.transaction():
                 if role is not Role.OWN:
                     await connection.fetchval(_SET, role.value, tenant)
-                token = DB.current_transaction.set(cast(PostgresTransaction, opened))
+                token = DB.current_transaction.set(cast("PostgresTransaction", opened))
                 try:
                     yield opened
                 finally:

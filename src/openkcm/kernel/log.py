@@ -102,4 +102,4 @@ def configure_logging(*, level: str = "INFO", process: str = "") -> None:
 
 def get_logger(name: str = "") -> FilteringBoundLogger:
     """A logger: ``log.info("room.what_happened", tenant=..., reason=...)``."""
-    return cast(FilteringBoundLogger, structlog.get_logger(name))
+    return cast("FilteringBoundLogger", structlog.get_logger(name))

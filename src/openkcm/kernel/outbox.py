@@ -6,6 +6,7 @@ PostgreSQL holds the truth; the queue only wakes. A handler may run twice, and s
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 
 import msgspec
 
@@ -27,16 +28,19 @@ _TAKE = """update outbox set attempts = attempts + 1, lease_until = now() + make
 where id = $1 and failed is null and not_before <= now() and (lease_until is null or lease_until < now())
 returning topic, payload::text as payload, attempts"""
 _DONE = "delete from outbox where id = $1"
-_LATER = """update outbox set lease_until = null, not_before = now() + make_interval(secs => $2) where id = $1"""
+_LATER = (
+    """update outbox set lease_until = null, not_before = now() + make_interval(secs => $2) where id = $1"""
+)
 _FAILED = "update outbox set lease_until = null, failed = $2 where id = $1"
 _DUE = """select id, attempts from outbox
 where failed is null and coalesce(lease_until, not_before + make_interval(secs => $1)) < now() limit 200"""
 
 
-async def put(tx: Transaction, topic: str, payload: Payload, *, tenant: str = "", delay_s: float = 0.0) -> int:
+async def put(
+    tx: Transaction, topic: str, payload: Payload, *, tenant: str = "", delay_s: float = 0.0
+) -> int:
     """The row stands or falls with ``tx``; after its commit the handler of ``topic`` is woken. Returns the row's id."""
-    row = await tx.fetchval(_PUT, topic, tenant, msgspec.json.encode(payload).decode(), delay_s)
-    assert isinstance(row, int)
+    row = cast("int", await tx.fetchval(_PUT, topic, tenant, msgspec.json.encode(payload).decode(), delay_s))
     tx.after_commit(lambda: queue.wake(KIND, row, 0, delay_s=delay_s))
     return row
 

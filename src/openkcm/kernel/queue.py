@@ -11,13 +11,13 @@ import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from openkcm.kernel.db import LOST
 from openkcm.kernel.log import get_logger
 from openkcm.sdk.refusals import Refused
 
@@ -81,7 +81,9 @@ class Waker:
             wake_up = await self._waiting.get()
             try:
                 if self._pool is None:
-                    self._pool = await create_pool(self._redis, job_serializer=serialize, job_deserializer=deserialize)
+                    self._pool = await create_pool(
+                        self._redis, job_serializer=serialize, job_deserializer=deserialize
+                    )
                 await self._pool.enqueue_job(
                     "wake",
                     wake_up.kind,
@@ -158,7 +160,9 @@ async def work(
     run_one.__qualname__ = "wake"
     while True:
         worker = Worker(
-            functions=[func(run_one, name="wake", keep_result=0, max_tries=1, timeout=3600)],
+            functions=[
+                func(cast("WorkerCoroutine", run_one), name="wake", keep_result=0, max_tries=1, timeout=3600)
+            ],
             redis_settings=redis,
             handle_signals=False,
             max_jobs=max_jobs,
@@ -169,7 +173,7 @@ async def work(
         )
         try:
             await worker.async_run()
-        except (RedisError, *LOST) as lost:
+        except (RedisError, OSError) as lost:
             log.warning("queue.unavailable", error=type(lost).__name__)
             await asyncio.sleep(1)
         finally:

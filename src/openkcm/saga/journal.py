@@ -1,0 +1,181 @@
+"""What a saga has done, in PostgreSQL: the truth that every worker reads. Each commit proves that the lease is held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+import msgspec
+
+from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.kernel.ids import SagaId
+from openkcm.kernel.notify import publish
+from openkcm.saga.states import SagaState
+from openkcm.saga.step import Made
+from openkcm.sdk.refusals import Refusal, Refused, Remedy, Temporary
+
+CHANNEL = "tenant_progress"
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a step has not succeeded yet: what a page and a person need to know of it."""
+
+    refusal: str
+    message: str
+    temporary: bool
+    attempts: int
+    since: datetime
+    next_at: datetime
+    action: str = ""
+    who: str = ""
+    reference: str = ""
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """What ends it, where somebody has to do something."""
+        return Remedy(self.action, self.who, self.reference) if self.action else None
+
+    def refused(self) -> Refused:
+        """The refusal again, as it was raised."""
+        return Refused(Refusal(self.refusal), self.message, remedy=self.remedy)
+
+
+@dataclass(slots=True)
+class Held:
+    """A saga whose lease this worker holds, as it was when it was taken and changed since by this worker alone."""
+
+    id: SagaId
+    plan: str
+    tenant: str
+    state: SagaState
+    fence: int
+    attempt: int
+    background: bool
+    cancel: bool
+    told: int
+    now: datetime
+    trouble: dict[str, Trouble]
+    outcome: Trouble | None
+    done: dict[str, Made] = field(default_factory=dict)
+    undone: set[str] = field(default_factory=set)
+
+
+class LeaseLost(Temporary):
+    """Another worker has taken the saga; nothing that this one still does may be recorded."""
+
+    def __init__(self) -> None:
+        super().__init__(Refusal.LEASE_LOST, "Another worker has taken over this work.")
+
+
+_TAKE = """update sagas set fence = fence + 1, attempt = attempt + 1,
+    lease_until = clock_timestamp() + make_interval(secs => $2)
+where id = $1 and state in ('running', 'undoing') and next_at <= clock_timestamp()
+    and (lease_until is null or lease_until < clock_timestamp())
+returning plan, tenant, state, fence, attempt, background, cancel, told, trouble::text as trouble,
+    outcome::text as outcome, clock_timestamp() as now"""
+_STEPS = "select step, direction, made::text as made from saga_steps where saga = $1"
+_GUARD = """update sagas set state = $3, trouble = $4::text::jsonb, background = $5, told = $6,
+    lease_until = case when $7 then null else clock_timestamp() + make_interval(secs => $8) end,
+    next_at = clock_timestamp() + make_interval(secs => $9),
+    outcome = $10::text::jsonb,
+    finished_at = case when $3 in ('done', 'undone') then clock_timestamp() end
+where id = $1 and fence = $2 returning cancel, clock_timestamp() as now"""
+_WRITE = """insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms)
+values ($1, $2, $3, $4, $5::text::jsonb, $6, $7)"""
+_DUE = """select id, attempt from sagas where state in ('running', 'undoing')
+and coalesce(lease_until, next_at + make_interval(secs => case when background then $2 else $1 end)) < now()
+and next_at <= now() limit 500"""
+_RENEW = """update sagas set lease_until = clock_timestamp() + make_interval(secs => $3)
+from unnest($1::bigint[], $2::bigint[]) as held (id, fence)
+where sagas.id = held.id and sagas.fence = held.fence and sagas.state in ('running', 'undoing')
+returning sagas.id"""
+
+
+async def take(saga: SagaId, *, lease_s: float) -> Held | None:
+    """The saga is this worker's for ``lease_s``, or None: not due, finished, or somebody else's."""
+    async with transaction(Role.SYSTEM) as tx:
+        row = await tx.fetchrow(_TAKE, saga, lease_s)
+        if row is None:
+            return None
+        held = Held(
+            id=saga,
+            plan=row["plan"],
+            tenant=row["tenant"],
+            state=SagaState(row["state"]),
+            fence=row["fence"],
+            attempt=row["attempt"],
+            background=row["background"],
+            cancel=row["cancel"],
+            told=row["told"],
+            now=row["now"],
+            trouble=msgspec.json.decode(row["trouble"], type=dict[str, Trouble]),
+            outcome=msgspec.json.decode(row["outcome"], type=Trouble) if row["outcome"] else None,
+        )
+        for step in await tx.fetch(_STEPS, saga):
+            if step["direction"] == "do":
+                held.done[step["step"]] = msgspec.json.decode(step["made"], type=Made)
+            else:
+                held.undone.add(step["step"])
+    return held
+
+
+async def guard(
+    tx: Transaction, held: Held, *, lease_s: float, release: bool = False, delay_s: float = 0.0
+) -> bool:
+    """First in every transaction of a saga: what ``held`` says now is stored, and the row is locked until the commit.
+
+    Returns whether somebody asked to cancel. Raises ``LeaseLost`` when the lease went to another worker.
+    """
+    row = await tx.fetchrow(
+        _GUARD,
+        held.id,
+        held.fence,
+        held.state.value,
+        msgspec.json.encode(held.trouble).decode(),
+        held.background,
+        held.told,
+        release,
+        lease_s,
+        delay_s,
+        msgspec.json.encode(held.outcome).decode() if held.outcome else None,
+    )
+    if row is None:
+        raise LeaseLost
+    held.now = row["now"]
+    return cast("bool", row["cancel"])
+
+
+async def write(
+    tx: Transaction, held: Held, step: str, direction: str, made: Made | None, *, took_ms: int, attempts: int
+) -> None:
+    """The step stands in the journal when ``tx`` commits, and whoever watches the tenant hears of it."""
+    await tx.execute(
+        _WRITE,
+        held.id,
+        step,
+        direction,
+        held.tenant,
+        msgspec.json.encode(made).decode(),
+        attempts,
+        took_ms,
+    )
+    await tell(tx, held)
+
+
+async def tell(tx: Transaction, held: Held) -> None:
+    """Whoever watches the tenant hears that something changed, when ``tx`` commits."""
+    await publish(tx, CHANNEL, held.tenant)
+
+
+async def due(overdue_s: float, background_overdue_s: float) -> list[tuple[int, int]]:
+    """Sagas (id, attempt) that are due and that nobody holds or was woken for."""
+    async with transaction(Role.SYSTEM) as tx:
+        return [(row["id"], row["attempt"]) for row in await tx.fetch(_DUE, overdue_s, background_overdue_s)]
+
+
+async def renew(held: dict[SagaId, int], *, lease_s: float) -> set[SagaId]:
+    """The leases (saga → fence) that still are ours run for another ``lease_s``; returns those sagas."""
+    async with transaction(Role.SYSTEM) as tx:
+        rows = await tx.fetch(_RENEW, list(held), list(held.values()), lease_s)
+    return {SagaId(row["id"]) for row in rows}

@@ -1,0 +1,250 @@
+"""Runs sagas: does what is not in the journal yet, undoes what must not stay, and goes on after any crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Protocol
+
+from openkcm.kernel.backoff import backoff_s
+from openkcm.kernel.clock import Clock
+from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.kernel.ids import SagaId
+from openkcm.kernel.log import get_logger
+from openkcm.saga import journal
+from openkcm.saga.background import Background
+from openkcm.saga.journal import Held, LeaseLost, Trouble
+from openkcm.saga.leases import Leases
+from openkcm.saga.states import SagaState, move
+from openkcm.saga.step import Given, Made, Plan, Step
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+
+log = get_logger(__name__)
+
+KIND = "saga"
+
+
+class Observer(Protocol):
+    """Who is told how a saga fares, inside the transaction that records it."""
+
+    async def troubled(self, tx: Transaction, tenant: str, step: str, trouble: Trouble, told: int) -> int:
+        """A step was refused; ``told`` counts what was said so far. Returns the new count."""
+        ...
+
+    async def ended(self, tx: Transaction, tenant: str, state: SagaState, why: Trouble | None) -> None:
+        """The saga is done, undone, or could not be undone."""
+        ...
+
+
+class Runner:
+    """Holds leases and runs the sagas of the given plans; one per worker process."""
+
+    def __init__(
+        self, plans: Mapping[str, Plan], observer: Observer, *, clock: Clock, lease_s: float = 10.0
+    ) -> None:
+        self._plans = plans
+        self._observer = observer
+        self._clock = clock
+        self._lease_s = lease_s
+        self.leases = Leases(lease_s=lease_s)
+        self.background = Background(self._work)
+
+    async def due(self, overdue_s: float) -> list[tuple[int, int]]:
+        """Sagas that nobody was woken for; those that yield get more time before somebody looks for them."""
+        return await journal.due(overdue_s, max(30.0, 6 * overdue_s))
+
+    async def handle(self, row: int) -> None:
+        """The saga has come as far as it can now: ended, or waiting for its next try, or handed to the background."""
+        with self.background.foreground():
+            await self._work(SagaId(row))
+
+    async def _work(self, saga: SagaId) -> None:
+        held = await journal.take(saga, lease_s=self._lease_s)
+        if held is None:
+            return
+        try:
+            with self.leases.hold(saga, held.fence):
+                if held.state is SagaState.UNDOING:
+                    await self._undo(held)
+                else:
+                    await self._forward(held)
+        except LeaseLost:
+            log.warning("saga.lease_lost", saga=saga, tenant=held.tenant)
+
+    async def _forward(self, held: Held) -> None:
+        plan = self._plans[held.plan]
+        for step in plan.steps:
+            if step.name in held.done:
+                continue
+            before = plan.before_pivot(step.name)
+            if before and held.cancel:
+                await self._turn_back(held, _cancelled(held))
+                return
+            waiting = held.trouble.get(step.name)
+            if waiting and waiting.next_at > held.now:
+                if before:
+                    break
+                continue
+            try:
+                await self._do(plan, held, step)
+            except LeaseLost:
+                raise
+            except Refused as refused:
+                if before and isinstance(refused, Permanent):
+                    await self._turn_back(held, self._trouble(held, step.name, refused))
+                    return
+                await self._note(held, step.name, refused)
+                if before:
+                    break
+            if held.state is not SagaState.RUNNING:
+                return
+            if held.background and not self.background.running():
+                self.background.put(held.id)
+                return
+        await self._wait(held)
+
+    async def _do(self, plan: Plan, held: Held, step: Step) -> None:
+        """The step has been done and stands in the journal, with what it changed."""
+        given = Given(saga=held.id, tenant=held.tenant, past=held.done)
+        attempts = held.trouble[step.name].attempts + 1 if step.name in held.trouble else 1
+        began = self._clock.monotonic()
+        made = await _within(step.budget_s, step.do(given), step.name)
+        left = [other.name for other in plan.steps if other.name not in held.done and other is not step]
+        held.trouble.pop(step.name, None)
+        held.background = held.background or bool(left) and all(name in plan.background for name in left)
+        yields = held.background and not self.background.running()
+        if not left:
+            held.state = move(held.state, SagaState.DONE)
+        async with transaction(Role.SYSTEM) as tx:
+            cancel = await journal.guard(tx, held, lease_s=self._lease_s, release=yields or not left)
+            if cancel and plan.before_pivot(step.name):
+                held.state, held.cancel = SagaState.RUNNING, True
+                raise Permanent(Refusal.CANCELLED, "Setting up was cancelled by the operator.")
+            await step.record(tx, given, made)
+            if not left:
+                await self._observer.ended(tx, held.tenant, held.state, None)
+            took_ms = round((self._clock.monotonic() - began) * 1000)
+            await journal.write(tx, held, step.name, "do", made, took_ms=took_ms, attempts=attempts)
+        held.done[step.name] = made
+
+    async def _undo(self, held: Held) -> None:
+        """Every step that may have begun is taken back, the last one first."""
+        plan = self._plans[held.plan]
+        begun = [step for step in plan.steps if step.name in held.done]
+        rest = [step for step in plan.steps if step.name not in held.done]
+        for step in reversed(begun + rest[:1]):
+            if step.name in held.undone:
+                continue
+            made = held.done.get(step.name)
+            given = Given(saga=held.id, tenant=held.tenant, past=held.done)
+            began = self._clock.monotonic()
+            try:
+                await _within(step.budget_s, step.undo(given, made), step.name)
+                held.trouble.pop(step.name, None)
+                async with transaction(Role.SYSTEM) as tx:
+                    await journal.guard(tx, held, lease_s=self._lease_s)
+                    await step.record_undo(tx, given, made)
+                    took_ms = round((self._clock.monotonic() - began) * 1000)
+                    await journal.write(tx, held, step.name, "undo", made, took_ms=took_ms, attempts=1)
+            except LeaseLost:
+                raise
+            except Permanent as refused:
+                held.trouble[step.name] = self._trouble(held, step.name, refused)
+                await self._end(held, SagaState.UNDO_FAILED)
+                return
+            except Refused as refused:
+                await self._note(held, step.name, refused)
+                await self._wait(held)
+                return
+            held.undone.add(step.name)
+        await self._end(held, SagaState.UNDONE)
+
+    async def _turn_back(self, held: Held, why: Trouble) -> None:
+        """From here the saga is undone; why stands in it."""
+        log.error("saga.turned_back", saga=held.id, tenant=held.tenant, refusal=why.refusal)
+        held.state = move(held.state, SagaState.UNDOING)
+        held.outcome, held.trouble = why, {}
+        async with transaction(Role.SYSTEM) as tx:
+            await journal.guard(tx, held, lease_s=self._lease_s)
+            await journal.tell(tx, held)
+        await self._undo(held)
+
+    async def _end(self, held: Held, state: SagaState) -> None:
+        held.state = move(held.state, state)
+        async with transaction(Role.SYSTEM) as tx:
+            await journal.guard(tx, held, lease_s=self._lease_s, release=True)
+            await self._observer.ended(tx, held.tenant, state, held.outcome)
+            await journal.tell(tx, held)
+
+    async def _note(self, held: Held, step: str, refused: Refused) -> None:
+        """What is wrong is stored and shown; the observer decides who is told."""
+        trouble = self._trouble(held, step, refused)
+        held.trouble[step] = trouble
+        log.warning("saga.step_refused", saga=held.id, tenant=held.tenant, step=step, refusal=refused.refusal)
+        async with transaction(Role.SYSTEM) as tx:
+            await journal.guard(tx, held, lease_s=self._lease_s)
+            told = await self._observer.troubled(tx, held.tenant, step, trouble, held.told)
+            if told != held.told:
+                held.told = told
+                await journal.guard(tx, held, lease_s=self._lease_s)
+            await journal.tell(tx, held)
+
+    async def _wait(self, held: Held) -> None:
+        """The lease is given back until the first troubled step is due again."""
+        if not held.trouble:
+            return
+        first = min(trouble.next_at for trouble in held.trouble.values())
+        delay_s = max(0.0, (first - held.now).total_seconds())
+        async with transaction(Role.SYSTEM) as tx:
+            await journal.guard(tx, held, lease_s=self._lease_s, release=True, delay_s=delay_s)
+            tx.after_commit(lambda: self.background.wake_later(KIND, held.id, held.attempt, delay_s))
+
+    def _trouble(self, held: Held, step: str, refused: Refused) -> Trouble:
+        before = held.trouble.get(step)
+        attempts = before.attempts + 1 if before else 1
+        wait_s = max(backoff_s(attempts), refused.retry_after_s or 0.0)
+        if isinstance(refused, Permanent):
+            wait_s = max(wait_s, 30.0)
+        remedy = refused.remedy or Remedy("", "")
+        return Trouble(
+            refusal=refused.refusal.value,
+            message=refused.message,
+            temporary=not isinstance(refused, Permanent),
+            attempts=attempts,
+            since=before.since if before else held.now,
+            next_at=held.now + timedelta(seconds=wait_s),
+            action=remedy.action,
+            who=remedy.who,
+            reference=remedy.reference,
+        )
+
+
+def _cancelled(held: Held) -> Trouble:
+    return Trouble(
+        refusal=Refusal.CANCELLED.value,
+        message="Setting up was cancelled by the operator.",
+        temporary=False,
+        attempts=1,
+        since=held.now,
+        next_at=held.now,
+        action="Start it again with: openkcm tenants retry",
+        who="operator",
+        reference="operate/tenants",
+    )
+
+
+async def _within(budget_s: float, work: object, step: str) -> Made:
+    """What ``work`` made within its budget; a defect of ours is shown as one and tried again, never undone for."""
+    try:
+        async with asyncio.timeout(budget_s):
+            return await work  # type: ignore[misc,no-any-return]  # the coroutine of Step.do or Step.undo
+    except Refused:
+        raise
+    except TimeoutError as late:
+        raise Temporary(Refusal.UNAVAILABLE, f"No answer within {budget_s:.0f} s.") from late
+    except Exception as defect:
+        log.exception("saga.step_failed", step=step)
+        raise Temporary(
+            Refusal.INTERNAL, "OpenKCM failed at this step; the operator's log says where."
+        ) from defect
