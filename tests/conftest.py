@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.databases"]  # real PostgreSQL and Valkey, started when asked for
+
 
 @pytest.fixture(autouse=True, scope="session")
 def no_network() -> Iterator[None]:
