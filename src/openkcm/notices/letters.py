@@ -1,0 +1,135 @@
+"""The mails to a tenant's people and to the operator: what happened, what works meanwhile, what to do, until when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from openkcm.sdk.refusals import Remedy
+from openkcm.web.templates import render
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What every mail says: about which account, and the plain address of its pages.
+
+    ``to_operator`` letters name the tenant's id, which the operator's commands want.
+    """
+
+    template: ClassVar[str]
+
+    tenant: str
+    account_name: str
+    address: str
+    to_operator: bool = False
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        raise TypeError(f"{type(self).__name__} is no letter that can be sent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyLetter(Letter):
+    """The account's data is protected and its dashboard is open."""
+
+    template: ClassVar[str] = "mail/ready"
+
+    protected_at: datetime
+    took_s: float
+    regions: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: encryption is on, the dashboard is open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelayedLetter(Letter):
+    """It takes longer than usual: written at 60 s and, with ``over`` the limit, at 5 min.
+
+    ``waits_for`` is the step's title, ``detail`` the sentence beside it on the page.
+    """
+
+    template: ClassVar[str] = "mail/delayed"
+
+    waiting_s: float
+    over: bool
+    protected: bool
+    waits_for: str
+    detail: str
+    attempt: int
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        if self.over:
+            return f"{self.account_name}: still being set up after 5 min"
+        return f"{self.account_name}: setting up takes longer than usual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedLetter(Letter):
+    """The set-up was stopped and undone: why, and what starts it again."""
+
+    template: ClassVar[str] = "mail/failed"
+
+    at: datetime
+    why: str
+    remedy: Remedy
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: could not be set up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UninstalledLetter(Letter):
+    """OpenKCM was uninstalled from the account: read-only until ``read_only_until``, then nothing works."""
+
+    template: ClassVar[str] = "mail/uninstalled"
+
+    at: datetime
+    read_only_until: datetime
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: OpenKCM was uninstalled, data can only be read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletingLetter(Letter):
+    """The account was deleted: nothing works now, keys are destroyed after ``destroyed_after`` unless stopped."""
+
+    template: ClassVar[str] = "mail/deleting"
+
+    at: datetime
+    destroyed_after: datetime
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: the account was deleted, its keys are stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A letter in its final words."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def write(letter: Letter) -> Written:
+    """The letter as text and as HTML; line breaks in names cannot become headers."""
+    names: dict[str, object] = {"letter": letter}
+    return Written(
+        subject=" ".join(letter.subject.split()),
+        text=render(f"{letter.template}.txt", names),
+        html=render(f"{letter.template}.html", names),
+    )
