@@ -6,7 +6,6 @@
 # from the block above, each session one of its own below `.nox`, from `requirements.lock`, with hashes. A session
 # whose inputs have not changed installs nothing, and so works without a network.
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT / ".ci"))
 
 import lock
+import site_pages
 import system_packages
 from environment import PLUGINS, PRODUCT, SOURCES, prepare, prepare_from_wheels
 
@@ -118,8 +118,7 @@ def plugin(session: nox.Session, name: str) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation as a site in `site/`; a dead link is an error. The next release notes are rendered too."""
     prepare(session, "--group", "docs")
-    shutil.rmtree(ROOT / "site", ignore_errors=True)
-    session.run("zensical", "build", "--clean", "--strict", "-f", "docs/zensical.toml")
+    site_pages.build(session)
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
 
 

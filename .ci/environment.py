@@ -36,7 +36,7 @@ def prepare(session: nox.Session, *items: str) -> None:
 def prepare_from_wheels(session: nox.Session, *folders: str, groups: Sequence[str]) -> None:
     """The session's environment holds fresh wheels of the distributions in ``folders``, as users get them."""
     prepare(session, *(word for group in groups for word in ("--group", group)))
-    wheels = Path(session.create_tmp()) / "wheels"
+    wheels = Path(session.create_tmp()).resolve() / "wheels"
     wheels.mkdir(exist_ok=True)
     for old in wheels.glob("*.whl"):
         old.unlink()

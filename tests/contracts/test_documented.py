@@ -1,0 +1,121 @@
+"""What somebody may meet is written down: hooks, settings, error codes, requirements, pages that remedies name."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from openkcm.sdk import hookspecs
+from openkcm.sdk.refusals import Refusal
+from tests.contracts.tree import CORE, DOCS, ROOT, place, python_files
+
+REFERENCE = DOCS / "reference"
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("openkcm_"))
+REQUIREMENTS = [f"REQ-{number:03}" for number in range(1, 32)]
+GROUPS = sorted(path.parent.name for path in CORE.glob("*/settings.py"))
+
+
+def headings(page: Path) -> list[str]:
+    """The texts of a page's headings."""
+    return re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that a page answers to, as the site makes them from headings."""
+    explicit = re.findall(r"\{ ?#([a-z0-9-]+) ?\}", page.read_text())
+    plain = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings(page))
+    return {re.sub(r"[\s]+", "-", heading) for heading in plain} | set(explicit)
+
+
+def settings(room: str) -> list[str]:
+    """The names by which a room's settings are given in the environment."""
+    module = importlib.import_module(f"openkcm.{room}.settings")
+    group = getattr(module, f"{room.title()}Settings")
+    assert issubclass(group, msgspec.Struct)
+    return [f"OPENKCM_{room}__{field.name}".upper() for field in msgspec.structs.fields(group)]
+
+
+def remedies() -> Iterator[tuple[str, str]]:
+    """(place, page) of every remedy in the code that names the page to read."""
+    for path in python_files("src/", "plugins/"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if not (
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
+            ):
+                continue
+            given = [word.value for word in node.keywords if word.arg == "reference"] + node.args[2:3]
+            for value in given:
+                if isinstance(value, ast.Constant) and value.value:
+                    yield place(path, node.lineno), str(value.value)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_documented(hook: str) -> None:
+    assert f"`{hook}`" in headings(REFERENCE / "hooks.md")
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_a_code_is_documented_with_what_to_do(refusal: Refusal) -> None:
+    page = (REFERENCE / "errors.md").read_text()
+    row = re.search(
+        rf"^\| `{refusal}` \| (?P<meaning>[^|]+) \| (?P<remedy>[^|]+) \|$", page, flags=re.MULTILINE
+    )
+    assert row, f"docs/reference/errors.md has no row for {refusal}"
+    assert min(len(row["meaning"]), len(row["remedy"])) > 10
+
+
+def test_the_page_of_errors_names_no_code_that_does_not_exist() -> None:
+    named = re.findall(r"^\| `([a-z-]+)` \|", (REFERENCE / "errors.md").read_text(), flags=re.MULTILINE)
+    assert sorted(named) == sorted(Refusal)
+
+
+@pytest.mark.parametrize("room", GROUPS)
+def test_a_rooms_settings_are_documented(room: str) -> None:
+    page = (REFERENCE / "settings.md").read_text()
+    assert [name for name in settings(room) if f"`{name}`" not in page] == []
+
+
+def test_the_page_of_settings_names_no_setting_that_does_not_exist() -> None:
+    named = set(re.findall(r"`(OPENKCM_[A-Z]+__[A-Z0-9_]+)`", (REFERENCE / "settings.md").read_text()))
+    assert named - {name for room in GROUPS for name in settings(room)} - PLUGIN_SETTINGS == set()
+
+
+#: Plugins' own settings begin so; each plugin documents its own.
+PLUGIN_SETTINGS = {"OPENKCM_PLUGINS__NAME__FIELD"}
+
+
+def test_every_requirement_has_one_row_and_nothing_else_has() -> None:
+    rows = re.findall(r"^\| (REQ-\d{3}) \|", (REFERENCE / "requirements.md").read_text(), flags=re.MULTILINE)
+    assert rows == REQUIREMENTS
+
+
+def test_every_path_that_the_requirements_name_exists() -> None:
+    page = (REFERENCE / "requirements.md").read_text()
+    named = set(re.findall(r"`((?:src|plugins|clients|tests|docs|templates|alembic)/[^`*]+)`", page))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    assert named
+
+
+def test_every_page_that_a_remedy_names_exists() -> None:
+    dead = []
+    for where, reference in remedies():
+        name, _, anchor = reference.partition("#")
+        page = DOCS / f"{name}.md"
+        if not page.exists() or (anchor and anchor not in anchors(page)):
+            dead.append(f"{where} {reference}")
+    assert dead == []
+
+
+def test_decisions_are_numbered_without_a_double() -> None:
+    numbers = [path.name[:4] for path in sorted((DOCS / "adr").glob("*.md"))]
+    assert all(number.isdigit() for number in numbers)
+    assert len(set(numbers)) == len(numbers)
+    for path in (DOCS / "adr").glob("[0-9]*.md"):
+        wanted = ["Context", "Decision", "Consequences"]
+        assert [name for name in wanted if name not in headings(path)] == [], place(path)

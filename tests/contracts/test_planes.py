@@ -1,0 +1,53 @@
+"""What a process loads: control never what opens keys or speaks to a key store, and nothing before it needs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.contracts.tree import CORE
+
+#: Top-level packages that neither control process may load by being imported.
+PROVIDERS = {
+    "grpc",
+    "google",
+    "botocore",
+    "boto3",
+    "azure",
+    "pkcs11",
+    "alembic",
+    "sqlalchemy",
+    "kmip",
+    "hvac",
+}
+#: What control may load of the crypto plane.
+OFFERED = {"openkcm.crypto", "openkcm.crypto.contract", "openkcm.crypto.client", "openkcm.crypto.settings"}
+
+
+def loaded(module: str) -> set[str]:
+    """The names in ``sys.modules`` after a fresh interpreter, without any settings, imported ``module``."""
+    code = f"import {module}, sys, json; print(json.dumps(sorted(sys.modules)))"
+    command = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env={}, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout))
+
+
+def root(module: str) -> bool:
+    """Whether a composition root is built, as a module or as a package."""
+    return (CORE / f"{module}.py").exists() or (CORE / module / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in ("app", "worker") if root(name)])
+def test_control_loads_no_provider_and_nothing_of_the_crypto_plane_but_its_contract(name: str) -> None:
+    modules = loaded(f"openkcm.{name}")
+    assert {module.split(".")[0] for module in modules} & PROVIDERS == set()
+    assert {module for module in modules if module.startswith("openkcm.crypto")} <= OFFERED
+
+
+def test_the_contract_between_the_planes_loads_no_server_and_no_database() -> None:
+    tops = {module.split(".")[0] for module in loaded("openkcm.crypto.contract")}
+    assert tops & {"litestar", "uvicorn", "asyncpg", "piccolo", "arq"} == set()
