@@ -44,7 +44,7 @@ create table tenants (
     deleting_at timestamptz,
     grace_ends_at timestamptz
 );
-create unique index tenants_by_name on tenants (source, kind, parent, name) where presence <> 'gone';
+create unique index tenants_by_name on tenants (source, kind, parent, name) where presence = 'present';
 
 create table tenant_names (
     source text not null,
@@ -62,8 +62,11 @@ create table source_problems (
     line integer,
     refusal text not null,
     message text not null,
+    reference text not null default '',
+    refused jsonb,
     seen_at timestamptz not null default now()
 );
+create unique index refused_once on source_problems (source, reference) where refused is not null;
 
 create table services (
     tenant text not null references tenants (id),
@@ -293,3 +296,8 @@ def upgrade() -> None:
     for table in OWN_TABLES:
         op.execute(f"grant select, insert, update, delete on {table} to system")
     op.execute("grant select on installation to app")
+    op.execute("grant select on alembic_version to app, system")
+    op.execute(
+        "insert into installation (id, epoch, timeline) "
+        "select replace(gen_random_uuid()::text, '-', ''), 1, timeline_id from pg_control_checkpoint()"
+    )
