@@ -153,7 +153,7 @@ create table sagas (
     next_at timestamptz not null default now(),
     background boolean not null default false,
     cancel boolean not null default false,
-    trouble jsonb not null default '{}',
+    trouble jsonb not null default '{{}}',
     told integer not null default 0,
     outcome jsonb,
     started_at timestamptz not null default now(),

@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 
-from openkcm.kernel import queue
 from openkcm.kernel.ids import SagaId
 from openkcm.kernel.log import get_logger
 from openkcm.sdk.refusals import Refused
@@ -47,13 +46,9 @@ class Background:
         """Whether the caller itself is background work."""
         return _in_background.get()
 
-    def put(self, saga: SagaId) -> None:
-        """The saga goes on when it is quiet, or after ``PATIENCE_S``."""
-        self._waiting.put_nowait(saga)
-
-    def wake_later(self, kind: str, saga: SagaId, attempt: int, delay_s: float) -> None:
-        """Somebody is woken for the saga's next try."""
-        queue.wake(kind, saga, attempt, delay_s=delay_s)
+    def put(self, saga: SagaId, *, delay_s: float = 0.0) -> None:
+        """The saga goes on after ``delay_s``, when it is quiet, or ``PATIENCE_S`` later at the latest."""
+        asyncio.get_running_loop().call_later(delay_s, self._waiting.put_nowait, saga)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -84,7 +84,8 @@ where id = $1 and fence = $2 returning cancel, clock_timestamp() as now"""
 _WRITE = """insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms)
 values ($1, $2, $3, $4, $5::text::jsonb, $6, $7)"""
 _DUE = """select id, attempt from sagas where state in ('running', 'undoing')
-and coalesce(lease_until, next_at + make_interval(secs => case when background then $2 else $1 end)) < now()
+and coalesce(lease_until, next_at + make_interval(secs => case when background then $2::float8 else $1::float8 end))
+    < now()
 and next_at <= now() limit 500"""
 _RENEW = """update sagas set lease_until = clock_timestamp() + make_interval(secs => $3)
 from unnest($1::bigint[], $2::bigint[]) as held (id, fence)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from openkcm.kernel import queue
 from openkcm.kernel.backoff import backoff_s
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, Transaction, transaction
@@ -28,7 +29,9 @@ KIND = "saga"
 class Observer(Protocol):
     """Who is told how a saga fares, inside the transaction that records it."""
 
-    async def troubled(self, tx: Transaction, tenant: str, step: str, trouble: Trouble, told: int) -> int:
+    async def troubled(
+        self, tx: Transaction, tenant: str, step: str, trouble: Trouble, *, now: datetime, told: int
+    ) -> int:
         """A step was refused; ``told`` counts what was said so far. Returns the new count."""
         ...
 
@@ -73,36 +76,50 @@ class Runner:
             log.warning("saga.lease_lost", saga=saga, tenant=held.tenant)
 
     async def _forward(self, held: Held) -> None:
+        """Each step that is due is done, in order; before the pivot the first trouble stops it, after it none does."""
         plan = self._plans[held.plan]
         for step in plan.steps:
+            before = plan.before_pivot(step.name)
             if step.name in held.done:
                 continue
-            before = plan.before_pivot(step.name)
             if before and held.cancel:
                 await self._turn_back(held, _cancelled(held))
                 return
-            waiting = held.trouble.get(step.name)
-            if waiting and waiting.next_at > held.now:
-                if before:
-                    break
-                continue
-            try:
-                await self._do(plan, held, step)
-            except LeaseLost:
-                raise
-            except Refused as refused:
-                if before and isinstance(refused, Permanent):
-                    await self._turn_back(held, self._trouble(held, step.name, refused))
-                    return
-                await self._note(held, step.name, refused)
-                if before:
-                    break
+            if self._resting(held, step.name):
+                done = False
+            else:
+                done = await self._attempt(plan, held, step)
             if held.state is not SagaState.RUNNING:
                 return
-            if held.background and not self.background.running():
+            if before and not done:
+                break
+            if done and self._yields(held):
                 self.background.put(held.id)
                 return
         await self._wait(held)
+
+    def _resting(self, held: Held, step: str) -> bool:
+        return step in held.trouble and held.trouble[step].next_at > held.now
+
+    def _yields(self, held: Held) -> bool:
+        return held.background and not self.background.running()
+
+    async def _attempt(self, plan: Plan, held: Held, step: Step) -> bool:
+        """Whether the step is done now; if not, why not stands in the saga, or the saga has been undone."""
+        try:
+            await self._do(plan, held, step)
+        except LeaseLost:
+            raise
+        except Permanent as refused:
+            if plan.before_pivot(step.name):
+                await self._turn_back(held, self._trouble(held, step.name, refused))
+            else:
+                await self._note(held, step.name, refused)
+            return False
+        except Refused as refused:
+            await self._note(held, step.name, refused)
+            return False
+        return True
 
     async def _do(self, plan: Plan, held: Held, step: Step) -> None:
         """The step has been done and stands in the journal, with what it changed."""
@@ -112,8 +129,8 @@ class Runner:
         made = await _within(step.budget_s, step.do(given), step.name)
         left = [other.name for other in plan.steps if other.name not in held.done and other is not step]
         held.trouble.pop(step.name, None)
-        held.background = held.background or bool(left) and all(name in plan.background for name in left)
-        yields = held.background and not self.background.running()
+        held.background = held.background or (bool(left) and all(name in plan.background for name in left))
+        yields = self._yields(held)
         if not left:
             held.state = move(held.state, SagaState.DONE)
         async with transaction(Role.SYSTEM) as tx:
@@ -184,7 +201,7 @@ class Runner:
         log.warning("saga.step_refused", saga=held.id, tenant=held.tenant, step=step, refusal=refused.refusal)
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s)
-            told = await self._observer.troubled(tx, held.tenant, step, trouble, held.told)
+            told = await self._observer.troubled(tx, held.tenant, step, trouble, now=held.now, told=held.told)
             if told != held.told:
                 held.told = told
                 await journal.guard(tx, held, lease_s=self._lease_s)
@@ -198,7 +215,10 @@ class Runner:
         delay_s = max(0.0, (first - held.now).total_seconds())
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s, release=True, delay_s=delay_s)
-            tx.after_commit(lambda: self.background.wake_later(KIND, held.id, held.attempt, delay_s))
+            if held.background:
+                tx.after_commit(lambda: self.background.put(held.id, delay_s=delay_s))
+            else:
+                tx.after_commit(lambda: queue.wake(KIND, held.id, held.attempt, delay_s=delay_s))
 
     def _trouble(self, held: Held, step: str, refused: Refused) -> Trouble:
         before = held.trouble.get(step)
