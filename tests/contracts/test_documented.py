@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from openkcm.sdk import hookspecs
 from openkcm.sdk.refusals import Refusal
-from tests.contracts.tree import CORE, DOCS, ROOT, place, python_files
+from openkcm.settings import GROUPS
+from tests.contracts import settings_page
+from tests.contracts.tree import DOCS, ROOT, place, python_files
 
 REFERENCE = DOCS / "reference"
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("openkcm_"))
 REQUIREMENTS = [f"REQ-{number:03}" for number in range(1, 32)]
-GROUPS = sorted(path.parent.name for path in CORE.glob("*/settings.py"))
 
 
 def headings(page: Path) -> list[str]:
@@ -31,14 +30,6 @@ def anchors(page: Path) -> set[str]:
     explicit = re.findall(r"\{ ?#([a-z0-9-]+) ?\}", page.read_text())
     plain = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings(page))
     return {re.sub(r"[\s]+", "-", heading) for heading in plain} | set(explicit)
-
-
-def settings(room: str) -> list[str]:
-    """The names by which a room's settings are given in the environment."""
-    module = importlib.import_module(f"openkcm.{room}.settings")
-    group = getattr(module, f"{room.title()}Settings")
-    assert issubclass(group, msgspec.Struct)
-    return [f"OPENKCM_{room}__{field.name}".upper() for field in msgspec.structs.fields(group)]
 
 
 def remedies() -> Iterator[tuple[str, str]]:
@@ -75,19 +66,16 @@ def test_the_page_of_errors_names_no_code_that_does_not_exist() -> None:
     assert sorted(named) == sorted(Refusal)
 
 
-@pytest.mark.parametrize("room", GROUPS)
-def test_a_rooms_settings_are_documented(room: str) -> None:
-    page = (REFERENCE / "settings.md").read_text()
-    assert [name for name in settings(room) if f"`{name}`" not in page] == []
+@pytest.mark.parametrize("name", GROUPS)
+def test_every_setting_says_what_it_is(name: str) -> None:
+    """In the docstring under it, with a sentence of its own."""
+    said = settings_page.meanings(GROUPS[name])
+    assert [field for field, text in said.items() if len(text) < len("A whole sentence.")] == []
+    assert sorted(said) == sorted(GROUPS[name].__struct_fields__)
 
 
-def test_the_page_of_settings_names_no_setting_that_does_not_exist() -> None:
-    named = set(re.findall(r"`(OPENKCM_[A-Z]+__[A-Z0-9_]+)`", (REFERENCE / "settings.md").read_text()))
-    assert named - {name for room in GROUPS for name in settings(room)} - PLUGIN_SETTINGS == set()
-
-
-#: Plugins' own settings begin so; each plugin documents its own.
-PLUGIN_SETTINGS = {"OPENKCM_PLUGINS__NAME__FIELD"}
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    assert settings_page.written() == settings_page.made(), "python -m tests.contracts.settings_page"
 
 
 def test_every_requirement_has_one_row_and_nothing_else_has() -> None:

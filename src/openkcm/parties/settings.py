@@ -44,7 +44,9 @@ class PartiesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """This process's own identity file and the parties that it believes."""
 
     identity: str = ""
+    """Path of this process's identity file, as ``--enrol`` made it; mode 0600."""
     pins: tuple[PinSetting, ...] = ()
+    """The parties that this process believes: ``[[parties.pins]]`` tables of its TOML file, as ``--enrol`` prints them."""
 
 
 def read_pins(settings: Iterable[PinSetting]) -> Pins:
