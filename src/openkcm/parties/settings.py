@@ -46,7 +46,7 @@ class PartiesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     identity: str = ""
     """Path of this process's identity file, as ``--enrol`` made it; mode 0600."""
     pins: tuple[PinSetting, ...] = ()
-    """The parties that this process believes: ``[[parties.pins]]`` tables of its TOML file, as ``--enrol`` prints them."""
+    """The parties that this process believes: ``[[parties.pins]]`` tables of its TOML file, as ``--enrol`` prints."""
 
 
 def read_pins(settings: Iterable[PinSetting]) -> Pins:
