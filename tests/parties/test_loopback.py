@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -21,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from openkcm.kernel.clock import SetClock
 from openkcm.parties.certificate import self_signed
 from openkcm.parties.dial import pinned_client
-from openkcm.parties.identity import Identity, enrol
+from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pin, Pins
 from openkcm.parties.tls import Door, client_context, is_wrong_peer
 from openkcm.serving.peer import PEER, pinned_config
@@ -30,26 +29,11 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 Enrol = Callable[..., Identity]
 
 
-@pytest.fixture
-def party(tmp_path: Path) -> Enrol:
-    made = iter(range(100))
-    return lambda name, kind, serial=1: enrol(tmp_path / f"{next(made)}.json", name, kind, serial=serial)
-
-
-@pytest.fixture
-def control(party: Enrol) -> Identity:
-    return party("control", "control")
-
-
-@pytest.fixture
-def region(party: Enrol) -> Identity:
-    return party("local", "region")
-
-
 async def whoami(scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 (ASGI)
-    peer: Pin = scope["extensions"][PEER]
+    peer: Pin | None = scope["extensions"][PEER]
+    text = f"{peer.kind} {peer.name} {peer.serial}" if peer else "answered although unknown"
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": f"{peer.kind} {peer.name} {peer.serial}".encode()})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
 @asynccontextmanager
@@ -59,7 +43,7 @@ async def serving(door: Door) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve(sockets=[listener]))
     try:
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+        while not server.started:  # uvicorn has no event for it
             await asyncio.sleep(0.005)
         yield f"https://127.0.0.1:{listener.getsockname()[1]}"
     finally:
@@ -100,7 +84,9 @@ async def test_no_certificate_is_refused(control: Identity, region: Identity) ->
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(region.tls_certificate))
-    async with serving(a_door(region, control.pin)) as address, httpx2.AsyncClient(verify=context) as client:
+    door = a_door(region, control.pin)
+    assert door.context.verify_mode is ssl.CERT_REQUIRED  # the protocol would refuse it too, but later
+    async with serving(door) as address, httpx2.AsyncClient(verify=context) as client:
         with pytest.raises(REFUSED):
             await client.get(address)
         assert await ask(control, region.pin, address) == "control control 1"

@@ -68,7 +68,10 @@ def enrol(path: Path, name: str, kind: Kind, *, serial: int = 1) -> Identity:
         Permanent: IDENTITY_EXISTS; the file is there, and is never overwritten. SETTING_INVALID; the name does not
             have the form of a name, or the serial is not positive. IDENTITY_UNREADABLE; the file cannot be written.
     """
-    _check(name, kind, serial)
+    try:
+        _check(name, kind, serial)
+    except ValueError as wrong:
+        raise Permanent(Refusal.SETTING_INVALID, str(wrong)) from wrong
     tls_key = Ed25519PrivateKey.generate()
     identity = Identity(
         kind=kind,
@@ -130,8 +133,6 @@ def _check(name: str, kind: str, serial: int) -> None:
     try:
         check_name(name, what="party")
     except BadName as wrong:
-        raise Permanent(Refusal.SETTING_INVALID, str(wrong)) from wrong
+        raise ValueError(str(wrong)) from wrong
     if kind not in get_args(Kind) or not 1 <= serial < 2**63:
-        raise Permanent(
-            Refusal.SETTING_INVALID, "a party is a control or a region, with a serial of 1 or more"
-        )
+        raise ValueError("a party is a control or a region, with a serial of 1 or more")

@@ -80,7 +80,7 @@ def read_private(path: Path, *, what: str, unreadable: Refusal = Refusal.IDENTIT
             f"the {what} {path} cannot be read: {os.strerror(failed.errno or 0)}",
             remedy=Remedy("Enrol this party, or restore the file.", "operator", "trust-domains#identities"),
         ) from failed
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise _mode(path, what, "is not a plain file")
@@ -90,7 +90,10 @@ def read_private(path: Path, *, what: str, unreadable: Refusal = Refusal.IDENTIT
             raise _mode(path, what, f"has mode {stat.S_IMODE(found.st_mode):04o}")
         if found.st_size > _MAX_BYTES:
             raise Permanent(unreadable, f"the {what} {path} is too large to be one")
-        return file.read(_MAX_BYTES)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(_MAX_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _mode(path: Path, what: str, why: str) -> Permanent:
