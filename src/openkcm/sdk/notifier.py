@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One rendered message to one recipient. ``message_id`` is the same at every try, so that a repeat is recognised."""
+    """One rendered message to one recipient. ``message_id`` is the same at every try: a repeat is recognised."""
 
     message_id: str
     recipient: str

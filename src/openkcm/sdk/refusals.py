@@ -94,7 +94,7 @@ class Remedy:
 
 
 class Refused(Exception):
-    """Something was refused; ``refusal`` is the code, ``str()`` what happened and why in words for the person concerned.
+    """Something was refused; ``refusal`` is the code, ``str()`` what happened and why, in a person's words.
 
     ``temporary`` says whether the same request may succeed later without anybody's doing; ``retry_after_s`` when.
     The message never holds a provider's text, key material, credentials or a stack trace.

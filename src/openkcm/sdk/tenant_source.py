@@ -12,7 +12,11 @@ from openkcm.sdk.refusals import Refusal
 
 
 class Presence(StrEnum):
-    """What the source says of a tenant now. Deletion is always said explicitly; absence is an uninstall."""
+    """What the source says of a tenant now.
+
+    Deletion is always said explicitly; absence is an uninstall. ``UNINSTALLED`` after ``DELETING`` (the place let go of
+    what it was deleting) takes nothing of the deletion back.
+    """
 
     PRESENT = "present"
     UNINSTALLED = "uninstalled"
@@ -81,7 +85,7 @@ class Batch:
     """At most 100 observations, and where to go on after them.
 
     ``cursor`` is stored in the same transaction as the observations and handed to ``watch`` after a restart.
-    ``problems`` is the whole present list of problems where ``problems_complete`` is true; else nothing is said of them.
+    ``problems`` is the whole present list where ``problems_complete`` is true; else nothing is said of them.
     """
 
     cursor: str

@@ -1,0 +1,119 @@
+"""From one file's bytes to the tenants it speaks of, and what in it could not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from openkcm.sdk.plain_text import display_text
+from openkcm.sdk.refusals import Permanent, Refusal, Refused
+from openkcm.sdk.tenant_identity import Identity, creator_of, identify
+from openkcm.sdk.tenant_source import Observation, Presence, Problem
+from openkcm_tenants_directory.documents import Document, Unparsable, documents_of
+
+_LISTS = frozenset(
+    {"List", "AccountList", "AccountInfoList", "APIBindingList", "LogicalClusterList", "TenantList"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What one file says; with problems it is no proof that something is not there any more."""
+
+    observations: tuple[Observation, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def contents_of(content: bytes, *, file_name: str, issuer: str) -> Contents:
+    """The tenants of one file, each document judged apart; a file that does not parse says nothing but its problem."""
+    try:
+        documents = documents_of(content, is_json=file_name.lower().endswith(".json"))
+    except Unparsable as broken:
+        return Contents(
+            problems=(problem(file_name, Refusal.MANIFEST_UNREADABLE, broken.reason, broken.line),)
+        )
+    if not documents:
+        return Contents(problems=(problem(file_name, Refusal.MANIFEST_UNREADABLE, "The file is empty."),))
+    observations: list[Observation] = []
+    problems: list[Problem] = []
+    for number, document in _manifests(documents):
+        origin = file_name if number == "1" and len(documents) == 1 else f"{file_name}, document {number}"
+        try:
+            observations.append(
+                _observe(document, origin=origin, reference=f"{file_name}#{number}", issuer=issuer)
+            )
+        except Refused as refused:
+            advice = f" {refused.remedy.action}" if refused.remedy else ""
+            problems.append(problem(origin, refused.refusal, refused.message + advice, document.line))
+    return Contents(tuple(observations), tuple(problems))
+
+
+def file_of(reference: str) -> str:
+    """The name of the file that a reference points into."""
+    return reference.rpartition("#")[0]
+
+
+def problem(origin: str, refusal: Refusal, message: str, line: int | None = None) -> Problem:
+    """A problem of one file or document, said in a line."""
+    return Problem(origin=origin, line=line, refusal=refusal, message=message)
+
+
+def _manifests(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    """Every manifest with its number; the items of a list, as ``kubectl get -o yaml`` writes it, are manifests too."""
+    for number, document in enumerate(documents, 1):
+        value = document.value
+        if (
+            isinstance(value, Mapping)
+            and value.get("kind") in _LISTS
+            and isinstance(value.get("items"), list)
+        ):
+            for item_number, item in enumerate(value["items"], 1):
+                yield f"{number}.{item_number}", Document(item, document.line)
+        else:
+            yield str(number), document
+
+
+def _observe(document: Document, *, origin: str, reference: str, issuer: str) -> Observation:
+    manifest = document.value
+    if not isinstance(manifest, Mapping):
+        raise Permanent(Refusal.MANIFEST_INVALID, "The document is no manifest: it is not a mapping.")
+    identity = identify(manifest)
+    deleted_at = _deleted_at(manifest)
+    return Observation(
+        tenant_id=identity.tenant_id,
+        kind=identity.kind,
+        parent=identity.parent,
+        name=identity.name,
+        presence=Presence.DELETING if deleted_at else Presence.PRESENT,
+        display_name=_display_name(manifest, identity),
+        origin=origin,
+        reference=reference,
+        path=identity.path,
+        creator=creator_of(manifest, issuer=issuer),
+        deleted_at=deleted_at,
+    )
+
+
+def _display_name(manifest: Mapping[str, object], identity: Identity) -> str:
+    spec = manifest.get("spec")
+    chosen = spec.get("displayName") if identity.kind == "Account" and isinstance(spec, Mapping) else None
+    shown = display_text(chosen) if isinstance(chosen, str) else ""
+    # The name of a binding or of a workspace's own object says little; the last part of the path is the account's.
+    own_name = identity.kind in {"Account", "AccountInfo"} or not identity.path
+    return shown or display_text(identity.name if own_name else identity.path.rpartition(":")[2])
+
+
+def _deleted_at(manifest: Mapping[str, object]) -> datetime | None:
+    metadata = manifest["metadata"]
+    written = metadata.get("deletionTimestamp") if isinstance(metadata, Mapping) else None
+    if written is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(written)
+    except (TypeError, ValueError):
+        raise Permanent(
+            Refusal.MANIFEST_INVALID,
+            "metadata.deletionTimestamp is no date and time of the form 2026-01-31T12:00:00Z. Nothing was deleted.",
+        ) from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
