@@ -93,22 +93,15 @@ async def test_web_is_app_and_cannot_become_system(databases: ModuleDatabases) -
         await web.close()
 
 
-async def test_a_regions_login_uses_the_tables_of_its_owner_and_makes_none(
+async def test_a_regions_login_has_the_rights_that_the_migration_gives_and_makes_no_table(
     databases: ModuleDatabases,
 ) -> None:
-    owner = await asyncpg.connect(databases.crypto_owner("eu-1"))
-    await owner.execute("CREATE TABLE wrap (id bigserial, blob bytea)")
-    await owner.close()
     crypto = await asyncpg.connect(databases.crypto("eu-1"))
     try:
-        await crypto.execute("INSERT INTO wrap (blob) VALUES ('\\x00')")
-        assert await crypto.fetchval("SELECT count(*) FROM wrap") == 1
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await crypto.execute("DROP TABLE wrap")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await crypto.execute("TRUNCATE wrap")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await crypto.execute("CREATE TABLE mine (a int)")
+        await crypto.execute("INSERT INTO roots (version, fingerprint) VALUES (1, 'a')")
+        for refused in ("DELETE FROM roots", "DROP TABLE keys", "TRUNCATE keys", "CREATE TABLE mine (a int)"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await crypto.execute(refused)
     finally:
         await crypto.close()
 

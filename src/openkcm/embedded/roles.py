@@ -51,7 +51,7 @@ def crypto_database(region: str) -> str:
 
 
 def crypto_login(region: str) -> str:
-    """Whom the region's crypto processes sign in as: reads and writes rows, changes no table."""
+    """Whom the region's crypto processes sign in as; what it may do in each table, the migration grants."""
     return f"crypto_{region}"
 
 
@@ -96,13 +96,6 @@ def _steps(plan: DatabasePlan, verifiers: Mapping[str, str]) -> Iterator[Step]:
     for region in plan.regions:
         database, owner, login = crypto_database(region), crypto_owner(region), crypto_login(region)
         yield from _database(database, owner, users=(login,), readers=(login,))
-        # Control's tables name their roles in the migration; a region's name is known here only.
-        for kind, rights in (("TABLES", "SELECT, INSERT, UPDATE, DELETE"), ("SEQUENCES", "USAGE, SELECT")):
-            yield Step(
-                database=database,
-                sql=f"ALTER DEFAULT PRIVILEGES FOR ROLE {_name(owner)} IN SCHEMA public "
-                f"GRANT {rights} ON {kind} TO {_name(login)}",
-            )
 
 
 def _create_role(role: str) -> Step:
