@@ -101,8 +101,8 @@ def lock_drift(session: nox.Session) -> None:
 
 @nox.session
 def core_alone(session: nox.Session) -> None:
-    """The core without any plugin and without the embedded services: imports, starts, passes its marked tests."""
-    prepare(session, "-e", ".", "-e", "clients/openkcm-client", "--group", "test")
+    """The core's wheel, without any plugin and the embedded services: complete, imports, starts, passes its tests."""
+    prepare_from_wheels(session, ".", "clients/openkcm-client", groups=["test", "build"])
     session.run("python", "-m", "pytest", "-m", "core_alone", "tests", *session.posargs)
 
 

@@ -5,13 +5,28 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
-from tests.contracts.tree import CORE, PLUGINS
+import openkcm
+from tests.contracts.tree import CORE, PLUGINS, ROOT, files
 
 pytestmark = pytest.mark.core_alone
+
+
+INSTALLED = Path(str(openkcm.__file__)).parent
+
+
+def needed() -> Iterator[Path]:
+    """What must be in the wheel, relative to the package: all of the package, and the data that lies beside it."""
+    for path in files():
+        if path.is_relative_to(CORE):
+            yield path.relative_to(CORE)
+        elif path.relative_to(ROOT).parts[0] in {"templates", "alembic"}:
+            yield "_data" / path.relative_to(ROOT)
 
 
 def modules() -> list[str]:
@@ -50,3 +65,9 @@ def test_the_command_line_starts() -> None:
 )
 def test_no_plugin_registers_itself() -> None:
     assert list(entry_points(group="openkcm")) == []
+
+
+@pytest.mark.skipif(INSTALLED == CORE, reason="the core is installed as editable here: see nox -s core_alone")
+def test_the_wheel_is_complete() -> None:
+    """Pages, static files and migrations too: ``pip install openkcm`` needs no repository."""
+    assert [str(path) for path in needed() if not (INSTALLED / path).is_file()] == []
