@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shlex
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from openkcm.sdk.refusals import Remedy
 from openkcm.web.shell import Account
+
+FIRST_RECORD: Final = "my first record"
 
 
 class HomeState(StrEnum):
@@ -100,26 +105,36 @@ class ShownToken:
 
     token: str
     data_address: str
+    tenant: str
     service: str
     expires_at: datetime
     lives_s: float
 
     @property
     def commands(self) -> str:
-        """Lines for a POSIX shell that encrypt one record, print the answer, and decrypt it again."""
-        bearer = shlex.quote(f"Authorization: Bearer {self.token}")
-        address, service = shlex.quote(self.data_address), shlex.quote(self.service)
+        """Lines for a POSIX shell with curl: one record is encrypted, printed as stored, and decrypted again."""
+        names = f'"tenant":{json.dumps(self.tenant)},"service":{json.dumps(self.service)}'
+        record = base64.b64encode(FIRST_RECORD.encode()).decode()
+        to_encrypt = shlex.quote(f'{{{names},"plaintext":"{record}"}}')
+        to_decrypt = shlex.quote(f'{{{names},"message":"') + '"$SEALED"' + shlex.quote('"}')
+        ask = "-H \"$AUTH\" -H 'Content-Type: application/json'"
         return "\n".join(
             (
-                f"OPENKCM={address} SERVICE={service}",
-                f"AUTH={bearer}",
-                "RECORD=$(printf 'my first record' | base64)",
-                'SEALED=$(curl -sS --fail-with-body "$OPENKCM/v1/encrypt" -H "$AUTH" \\',
-                '  --json "{\\"service\\":\\"$SERVICE\\",\\"plaintext\\":\\"$RECORD\\"}")',
-                'echo "$SEALED"',
-                'curl -sS --fail-with-body "$OPENKCM/v1/decrypt" -H "$AUTH" --json "$SEALED"',
+                f"OPENKCM={shlex.quote(self.data_address)}",
+                f"AUTH={shlex.quote(f'Authorization: Bearer {self.token}')}",
+                f'SEALED=$(curl -sS "$OPENKCM/v1/encrypt" {ask} \\',
+                f"  -d {to_encrypt} \\",
+                f"  | {_field('message')})",
+                'echo "Stored: $SEALED"',
+                f'curl -sS "$OPENKCM/v1/decrypt" {ask} \\',
+                f"  -d {to_decrypt} \\",
+                f"  | {_field('plaintext')} | base64 -d; echo",
             )
         )
+
+
+def _field(name: str) -> str:
+    return f"""sed 's/.*"{name}" *: *"\\([^"]*\\)".*/\\1/'"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

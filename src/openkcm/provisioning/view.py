@@ -138,11 +138,6 @@ class ProvisioningPage:
         return self._count(Outcome.FAILED)
 
     @property
-    def retries(self) -> int:
-        """How many tries more than one each were needed so far."""
-        return sum(step.attempt - 1 for step in self.steps)
-
-    @property
     def mail_sent(self) -> bool:
         """Whether the mail was accepted."""
         return any(step.name == "notify" and step.outcome is Outcome.DONE for step in self.steps)

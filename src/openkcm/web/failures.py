@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-
 from litestar import Response
 from litestar.exceptions import HTTPException
 
-from openkcm.sdk.refusals import Refusal, Refused, Remedy
 from openkcm.kernel.log import get_logger
-from openkcm.web import paths
+from openkcm.sdk.refusals import Refusal, Refused, Remedy
 from openkcm.web.page import page, wants_block
 from openkcm.web.security import request_id_of
 from openkcm.web.shell import AnyRequest
@@ -77,9 +75,9 @@ _WHY: Final = {
     "do not depend on these pages.",
 }
 _REMEDIES: Final = {
-    Refusal.NOT_SIGNED_IN: Remedy("Sign in, then open the page again.", "You", paths.SIGN_IN),
+    Refusal.NOT_SIGNED_IN: Remedy("Sign in, then open the page again.", "You"),
     Refusal.NOT_PERMITTED: Remedy("Ask for the role that this needs.", "The account\u2019s owner"),
-    Refusal.LINK_USED: Remedy("Ask for another link.", "Whoever runs this installation", paths.SIGN_IN),
+    Refusal.LINK_USED: Remedy("Ask for another link.", "Whoever runs this installation"),
     Refusal.TOO_MANY: Remedy("Wait a moment, then try again.", "You"),
     Refusal.INTERNAL: Remedy(
         "Try again. If it happens again, send the reference below: with it the cause can be found in the log.",
@@ -107,11 +105,6 @@ class ErrorPage:
     def temporary(self) -> bool:
         """Whether waiting is enough."""
         return self.status in (429, 503)
-
-    @property
-    def remedy_address(self) -> str | None:
-        """Where on these pages the remedy is done, if it is."""
-        return self.remedy.reference if self.remedy.reference.startswith("/") else None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,7 +21,7 @@ def counted(value: int, one: str, many: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in at most two units: ``412 ms``, ``9.7 s``, ``38 s``, ``1 min 12 s``, ``21 h 14 min``, ``3 d 4 h``."""
+    """A length of time in at most two units: ``412 ms``, ``9.7 s``, ``38 s``, ``1 min 12 s``, ``21 h 14 min``."""
     if seconds < 0:
         return duration(0)
     if seconds < 0.9995:

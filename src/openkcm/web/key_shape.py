@@ -20,7 +20,7 @@ def key_shape(key_id: str) -> str:
     A tooth is as deep as its byte of SHA-256(id) modulo four says. Decoration only: the id stands beside it.
     """
     digest = hashlib.sha256(key_id.encode()).digest()
-    path = ["M1 7a6 6 0 0 1 11.7-2H55l2 1.5L55.5 8H"]
+    path = ["M.5 7a6.5 6.5 0 0 1 12.68-2H55l2 1.5L55.5 8H"]
     right = _LEFT + _TEETH * _PITCH
     path.append(f"{right}")
     for tooth in reversed(range(_TEETH)):
@@ -29,5 +29,5 @@ def key_shape(key_id: str) -> str:
         if depth:
             path.append(f"V{_TOP + depth}H{left + 2}V{_TOP}")
         path.append(f"H{left}")
-    path.append("H12.9A6 6 0 0 1 1 7zM4.6 7a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z")
+    path.append("H13.42A6.5 6.5 0 0 1 .5 7zM2.6 7a4.4 4.4 0 1 0 8.8 0a4.4 4.4 0 1 0-8.8 0z")
     return "".join(path)

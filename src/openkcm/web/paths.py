@@ -6,14 +6,24 @@ from urllib.parse import quote
 
 HELP = "/help"
 THEME = "/theme"
-SIGN_IN = "/sign-in"
-SIGN_OUT = "/sign-out"
+WAY_IN = "/"
 STATIC = "/static"
 
 
 def home(tenant: str) -> str:
     """A tenant's overview."""
     return f"/t/{quote(tenant, safe='')}"
+
+
+def sign_in(tenant: str, token: str | None = None) -> str:
+    """How to come in; with ``token`` the one-time link itself (GET shows a button, POST consumes)."""
+    way_in = f"{home(tenant)}/sign-in"
+    return way_in if token is None else f"{way_in}/{quote(token, safe='')}"
+
+
+def sign_out(tenant: str) -> str:
+    """POST: the session ends."""
+    return f"{home(tenant)}/sign-out"
 
 
 def setup(tenant: str) -> str:

@@ -25,20 +25,14 @@ REQUEST_ID_HEADER: Final = "x-request-id"
 NO_FORM_CHECK: Final = "no_form_check"
 """``opt`` of a handler that no browser's cookie can open (it asks a bearer token or a client certificate)."""
 
-_TOKEN: Final = "openkcm.csrf"
+_FORM_KEY: Final = "openkcm.csrf"
 _REQUEST_ID: Final = "openkcm.request_id"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_FORM: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _REFERENCE_LETTERS: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
-CONTENT_SECURITY_POLICY: Final = "; ".join(
-    (
-        "default-src 'self'",
-        "base-uri 'none'",
-        "object-src 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -85,12 +79,12 @@ def request_id_of(connection: AnyConnection) -> str:
 
 
 def csrf_token_of(connection: AnyConnection) -> str:
-    """The token that this browser's forms carry: the cookie's, or a new one where the cookie is missing or misshapen."""
-    known = connection.scope["state"].get(_TOKEN)
+    """The token that this browser's forms carry: the cookie's, or a new one where it has none of the right form."""
+    known = connection.scope["state"].get(_FORM_KEY)
     if known is None:
         cookie = connection.cookies.get(_cookie_name(connection), "")
         known = cookie if _TOKEN_FORM.fullmatch(cookie) else secrets.token_urlsafe(32)
-        connection.scope["state"][_TOKEN] = known
+        connection.scope["state"][_FORM_KEY] = known
     return str(known)
 
 

@@ -71,7 +71,7 @@ class Shell:
     @property
     def home(self) -> str:
         """Where the brand leads: the account's overview, else the way in."""
-        return paths.home(self.account.id) if self.account else paths.SIGN_IN
+        return _home(self.account)
 
 
 def put_place(connection: AnyConnection, place: Place) -> None:
@@ -98,13 +98,13 @@ def shell_of(connection: AnyConnection) -> Shell:
         release=_RELEASE,
         request_id=security.request_id_of(connection),
         csrf=security.csrf_token_of(connection),
-        back=path if connection.scope.get("method") == "GET" else _referred(place),
+        back=path if connection.scope.get("method") == "GET" else _home(place.account),
         links=_links(place, path),
     )
 
 
-def _referred(place: Place) -> str:
-    return paths.home(place.account.id) if place.account else paths.SIGN_IN
+def _home(account: Account | None) -> str:
+    return paths.home(account.id) if account else paths.WAY_IN
 
 
 def _links(place: Place, path: str) -> tuple[Link, ...]:

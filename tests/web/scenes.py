@@ -1,0 +1,273 @@
+"""Every page in every state: what the rendering and the browser tests look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from openkcm.dashboard.view import (
+    ChainLink,
+    Holding,
+    HomePage,
+    HomeState,
+    KeyState,
+    MessageLine,
+    MessagesPage,
+    ServiceLine,
+)
+from openkcm.identity.view import LinkState, SignInPage
+from openkcm.provisioning.view import Outcome, ProvisioningPage, SetupState, StepLine
+from openkcm.sdk.refusals import Refusal, Remedy
+from openkcm.web.failures import ErrorPage
+from openkcm.web.help import HelpPage
+from openkcm.web.shell import Account
+from tests.web.content import (
+    ACCOUNT,
+    ALL_DONE,
+    BEHIND,
+    DONE,
+    FOUND,
+    HOSTILE,
+    NOW,
+    OWNER,
+    PERMISSION,
+    TOKEN,
+    home,
+    setup,
+    waiting,
+)
+
+
+def error(status: int, code: Refusal, title: str, **changes: object) -> ErrorPage:
+    made = ErrorPage(
+        status=status,
+        code=code,
+        title=title,
+        why="The address may be mistyped, or what it showed is not yours to see.",
+        remedy=Remedy("Go back to where you came from and start again there.", "You"),
+        reference="7QK2-9F4D",
+        at=NOW,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # the names are checked by replace itself
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One page in one state. ``account`` and ``user`` are the frame's."""
+
+    template: str
+    context: object
+    account: Account | None = ACCOUNT
+    user: str | None = "Mara Lindqvist"
+    ready: bool = True
+
+
+def _setup(context: ProvisioningPage) -> Scene:
+    return Scene("provisioning/page.html", context, account=context.account, ready=False)
+
+
+def _home(context: HomePage) -> Scene:
+    return Scene("dashboard/home.html", context, account=context.account)
+
+
+def _outside(template: str, context: object) -> Scene:
+    return Scene(template, context, account=None, user=None)
+
+
+SCENES: dict[str, Scene] = {
+    "setup-first-second": _setup(
+        setup(
+            elapsed_s=0.3,
+            protected_at=None,
+            regions=(),
+            steps=(
+                StepLine(name="admit", outcome=Outcome.RUNNING, took_s=0.3),
+                *waiting("assign", "mint", "activate", "grant", "publish", "announce", "notify"),
+            ),
+        )
+    ),
+    "setup-running": _setup(setup()),
+    "setup-late": _setup(
+        setup(
+            elapsed_s=72,
+            protected_at=None,
+            steps=(
+                *DONE[:2],
+                StepLine(
+                    name="mint",
+                    outcome=Outcome.RETRYING,
+                    detail="The region Stockholm does not answer.",
+                    attempt=9,
+                    next_in_s=21,
+                ),
+                *waiting("activate", "grant", "publish", "announce", "notify"),
+            ),
+        )
+    ),
+    "setup-over": _setup(
+        setup(
+            elapsed_s=312,
+            owner=None,
+            protected_at=None,
+            steps=(
+                *DONE[:2],
+                StepLine(
+                    name="mint", outcome=Outcome.RETRYING, detail="Stockholm does not answer.", attempt=19
+                ),
+                *waiting("activate", "grant", "publish", "announce", "notify"),
+            ),
+        )
+    ),
+    "setup-ready": _setup(
+        setup(
+            state=SetupState.READY,
+            elapsed_s=1.24,
+            steps=(
+                *ALL_DONE,
+                StepLine(name="notify", outcome=Outcome.DONE, took_s=0.1),
+            ),
+        )
+    ),
+    "setup-ready-mail-waits": _setup(
+        setup(
+            state=SetupState.READY,
+            elapsed_s=1.24,
+            steps=(*ALL_DONE, StepLine(name="notify", outcome=Outcome.RETRYING, attempt=2, next_in_s=4)),
+        )
+    ),
+    "setup-failed": _setup(
+        setup(
+            state=SetupState.FAILED,
+            why="The source names a region that this installation does not have: oslo.",
+            remedy=Remedy("Add the region, or name another in the source's settings.", "The operator"),
+            protected_at=None,
+            steps=(
+                DONE[0],
+                StepLine(name="assign", outcome=Outcome.FAILED, detail="No region oslo.", remedy=PERMISSION),
+                *waiting("mint", "activate", "grant", "publish", "announce", "notify"),
+            ),
+        )
+    ),
+    "setup-undoing": _setup(
+        setup(
+            state=SetupState.UNDOING,
+            protected_at=None,
+            steps=(
+                *DONE[:2],
+                StepLine(name="mint", outcome=Outcome.UNDONE),
+                *waiting("activate", "grant", "publish", "announce", "notify"),
+            ),
+        )
+    ),
+    "setup-undone": _setup(
+        setup(
+            state=SetupState.UNDONE,
+            why="The operator cancelled the set-up at 14:03:40.",
+            remedy=Remedy(
+                "Ask for it to be started again: openkcm tenants retry 2k7f9q1xw4m8zt3c", "The operator"
+            ),
+            protected_at=None,
+            steps=tuple(
+                StepLine(name=s.name, outcome=Outcome.UNDONE)
+                for s in (*DONE, *waiting("grant", "publish", "announce", "notify"))
+            ),
+        )
+    ),
+    "setup-undo-failed": _setup(
+        setup(
+            state=SetupState.UNDO_FAILED,
+            why="The region Dublin refuses to let go of what was made.",
+            remedy=Remedy("Look at the log of region Dublin.", "The operator"),
+            protected_at=None,
+        )
+    ),
+    "setup-hostile": _setup(
+        setup(account=HOSTILE, owner="<b>x@example.org</b>", why="<i>", found_in="<u>", found_at_path="<a>")
+    ),
+    "home": _home(home()),
+    "home-first-day": _home(home(now=FOUND + timedelta(minutes=5), messages=())),
+    "home-token": _home(home(token=TOKEN)),
+    "home-behind": _home(home(regions=BEHIND)),
+    "home-mail-waits": _home(home(mail_delivered=False)),
+    "home-owner-unknown": _home(home(owner=None, owner_known=False, single_region_copy=True)),
+    "home-uninstalled": _home(
+        home(state=HomeState.UNINSTALLED, began_at=NOW, ends_at=NOW + timedelta(days=30), regions=BEHIND)
+    ),
+    "home-uninstalled-over": _home(
+        home(
+            state=HomeState.UNINSTALLED_OVER,
+            began_at=NOW - timedelta(days=31),
+            ends_at=NOW - timedelta(days=1),
+            services=(ServiceLine(name="default", key_id=None, key_version=None, state=KeyState.BLOCKED),),
+        )
+    ),
+    "home-deleting": _home(
+        home(
+            state=HomeState.DELETING,
+            began_at=NOW,
+            ends_at=NOW + timedelta(days=30),
+            services=(ServiceLine(name="default", key_id="sk-1", key_version=1, state=KeyState.BLOCKED),),
+        )
+    ),
+    "home-own-key": _home(
+        home(
+            holding=Holding.YOU,
+            chain=(ChainLink(level="L1", name="Root key", detail="AWS KMS", holder=Holding.YOU),),
+            services=(
+                ServiceLine(name="default", key_id="sk-1", key_version=1, state=KeyState.UNCONFIRMED),
+                ServiceLine(name="next", key_id=None, key_version=None, state=KeyState.PRE_ACTIVE),
+            ),
+        )
+    ),
+    "home-empty": _home(home(regions=(), services=(), messages=())),
+    "home-trouble": _home(
+        home(
+            trouble=Remedy("Wait: it is asked again every 10 s.", "Nobody has to do anything", "howto/doctor")
+        )
+    ),
+    "home-hostile": _home(
+        home(
+            account=HOSTILE,
+            mail_delivered=False,
+            owner="<b>x@example.org</b>",
+            messages=(MessageLine(at=NOW, title="<h1>x</h1>", text="<script>1</script>"),),
+            services=(ServiceLine(name="<s>", key_id="<k>", key_version=1, state=KeyState.ACTIVE),),
+        )
+    ),
+    "messages": Scene("dashboard/messages.html", MessagesPage(account=ACCOUNT, messages=home().messages)),
+    "messages-empty": Scene("dashboard/messages.html", MessagesPage(account=ACCOUNT, messages=())),
+    "sign-in": _outside("identity/sign_in.html", SignInPage(state=LinkState.NONE)),
+    "sign-in-offered": _outside(
+        "identity/sign_in.html",
+        SignInPage(state=LinkState.OFFERED, account=ACCOUNT, owner=OWNER, token="t" * 43, expires_in_s=551),
+    ),
+    "sign-in-used": _outside("identity/sign_in.html", SignInPage(state=LinkState.USED, account=ACCOUNT)),
+    "sign-in-expired": _outside(
+        "identity/sign_in.html", SignInPage(state=LinkState.EXPIRED, account=ACCOUNT)
+    ),
+    "sign-in-unknown": _outside("identity/sign_in.html", SignInPage(state=LinkState.UNKNOWN)),
+    "sign-in-signed-out": _outside("identity/sign_in.html", SignInPage(state=LinkState.SIGNED_OUT)),
+    "sign-in-hostile": _outside(
+        "identity/sign_in.html",
+        SignInPage(state=LinkState.OFFERED, account=HOSTILE, owner='"><script>', token='"><script>'),
+    ),
+    "error-404": Scene("error.html", error(404, Refusal.NOT_FOUND, "There is nothing at this address")),
+    "error-403": Scene("error.html", error(403, Refusal.NOT_PERMITTED, "You may not do this")),
+    "error-form": _outside("error.html", error(403, Refusal.FORM_EXPIRED, "The form is no longer valid")),
+    "error-500": Scene("error.html", error(500, Refusal.INTERNAL, "Something broke on our side")),
+    "error-503": _outside(
+        "error.html", error(503, Refusal.UNAVAILABLE, "OpenKCM cannot answer right now", retry_after_s=5)
+    ),
+    "error-401": _outside(
+        "error.html",
+        error(
+            401,
+            Refusal.NOT_SIGNED_IN,
+            "You are not signed in",
+            remedy=Remedy("Sign in.", "You", "howto/sign-in"),
+            why="<b>",
+        ),
+    ),
+    "help": Scene("help.html", HelpPage()),
+    "help-operator": _outside("help.html", HelpPage(operator="keys@fjordline.example")),
+}
