@@ -31,6 +31,7 @@ create table tenants (
     path text not null,
     origin text not null,
     reference text not null,
+    made_id boolean not null default false,
     creator_issuer text,
     creator_username text,
     presence text not null default 'present' check (presence in ('present', 'uninstalled', 'deleting', 'gone')),

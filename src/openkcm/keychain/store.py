@@ -1,0 +1,124 @@
+"""A tenant's keys and their wraps: rows are added and change their state, and never lose a wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from openkcm.crypto.contract import KeyRecord, Statement, Wrap
+from openkcm.kernel.db import Transaction
+from openkcm.keychain.model import Key
+from openkcm.keychain.states import KeyState, before
+from openkcm.sdk.refusals import Permanent, Refusal
+
+_ADD = """insert into keys (key_id, tenant, level, service, version, state, statement)
+select fresh.key_id, $1, fresh.level, fresh.service, 1 + coalesce((select max(version) from keys
+    where keys.tenant = $1 and keys.level = fresh.level and keys.service = fresh.service), 0), $2,
+    fresh.statement::jsonb
+from unnest($3::text[], $4::text[], $5::text[], $6::text[]) as fresh (key_id, level, service, statement)
+on conflict (key_id) do nothing"""
+_SAME = """select count(*) from keys join unnest($2::text[], $3::text[]) as given (key_id, statement)
+using (key_id) where keys.tenant = $1 and keys.statement = given.statement::jsonb"""
+_WRAP = """insert into wraps (key_id, holder, tenant, wrap)
+select keys.key_id, fresh.holder, $1, fresh.wrap::jsonb
+from unnest($2::text[], $3::text[], $4::text[]) as fresh (key_id, holder, wrap)
+join keys on keys.key_id = fresh.key_id and keys.tenant = $1
+on conflict (key_id, holder) do update set wrap = excluded.wrap where wraps.wrap = excluded.wrap
+returning 1"""
+_MOVE = """update keys set state = $2, activated_at = case when $2 = 'active' then coalesce(activated_at, now())
+    else activated_at end
+where tenant = $1 and state = any($3::text[]) and ($4::text[] is null or key_id = any($4::text[]))"""
+_KEYS = """select key_id, tenant, level, service, version, state, statement::text as statement, created_at, activated_at
+from keys where tenant = $1 order by level, service, version"""
+_WRAPS = """select wrap::text as wrap from wraps where tenant = $1 order by key_id, holder"""
+
+
+async def add_records(
+    tx: Transaction, tenant: str, records: Sequence[KeyRecord], *, state: str = KeyState.READY
+) -> None:
+    """The keys are the tenant's, each with its wrap, under the next version; the same again changes nothing.
+
+    Raises:
+        Permanent: RECORD_MISMATCH; a key id is known with another tenant, statement or wrap.
+    """
+    if not records:
+        return
+    if any(
+        record.statement.tenant != tenant or record.wrap.key_id != record.statement.key_id
+        for record in records
+    ):
+        raise _mismatch()
+    statements = [record.statement for record in records]
+    written = [msgspec.json.encode(statement).decode() for statement in statements]
+    ids = [statement.key_id for statement in statements]
+    await tx.execute(
+        _ADD,
+        tenant,
+        KeyState(state).value,
+        ids,
+        [statement.level for statement in statements],
+        [statement.service for statement in statements],
+        written,
+    )
+    if await tx.fetchval(_SAME, tenant, ids, written) != len(set(ids)):
+        raise _mismatch()
+    await add_wraps(tx, tenant, [record.wrap for record in records])
+
+
+async def add_wraps(tx: Transaction, tenant: str, wraps: Sequence[Wrap]) -> None:
+    """Each holder's wrap is kept beside the others; the same again changes nothing.
+
+    Raises:
+        Permanent: RECORD_MISMATCH; the key is not the tenant's, or its holder has another wrap of it already.
+    """
+    unique = {(wrap.key_id, wrap.holder): wrap for wrap in wraps}
+    kept = await tx.fetch(
+        _WRAP,
+        tenant,
+        [key_id for key_id, _ in unique],
+        [holder for _, holder in unique],
+        [msgspec.json.encode(wrap).decode() for wrap in unique.values()],
+    )
+    if len(kept) != len(unique) or any(unique[wrap.key_id, wrap.holder] != wrap for wrap in wraps):
+        raise _mismatch()
+
+
+async def activate(tx: Transaction, tenant: str) -> None:
+    """Every ready key of the tenant is active: the next desired state carries it as one that encrypts."""
+    await tx.execute(_MOVE, tenant, KeyState.ACTIVE.value, [KeyState.READY.value], None)
+
+
+async def abandon(tx: Transaction, tenant: str, key_ids: Sequence[str]) -> None:
+    """These keys, if they were never in use, never will be. No key is destroyed here; one in use is left alone."""
+    await tx.execute(_MOVE, tenant, KeyState.ABANDONED.value, before(KeyState.ABANDONED), list(key_ids))
+
+
+async def keys_of(tx: Transaction, tenant: str) -> list[Key]:
+    """The tenant's keys: L2 before L3, then by service and version."""
+    return [
+        Key(
+            key_id=row["key_id"],
+            tenant=row["tenant"],
+            level=row["level"],
+            service=row["service"],
+            version=row["version"],
+            state=KeyState(row["state"]),
+            statement=msgspec.json.decode(row["statement"], type=Statement),
+            created_at=row["created_at"],
+            activated_at=row["activated_at"],
+        )
+        for row in await tx.fetch(_KEYS, tenant)
+    ]
+
+
+async def wraps_of(tx: Transaction, tenant: str) -> list[Wrap]:
+    """Every wrap of the tenant's keys."""
+    return [msgspec.json.decode(row["wrap"], type=Wrap) for row in await tx.fetch(_WRAPS, tenant)]
+
+
+def _mismatch() -> Permanent:
+    return Permanent(
+        Refusal.RECORD_MISMATCH,
+        "A region answered with a key record that does not fit what is known of this key. Nothing was stored.",
+    )
