@@ -1,7 +1,9 @@
 """A session's environment: made from the lock, and made again only when what it is made from has changed."""
 
 import hashlib
+import json
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +29,10 @@ def prepare(session: nox.Session, *items: str) -> None:
     inputs = _fingerprint(items)
     if stamp.exists() and stamp.read_text() == inputs:
         return
-    stamp.unlink(missing_ok=True)
+    if stamp.exists():
+        # From nothing: what is no longer asked for would stay behind, and a core "without plugins" keep one.
+        here = session.virtualenv.location
+        session.run("uv", "venv", "-q", "--clear", "--python", f"{here}/bin/python", here, external=True)
     session.install(*_FROM_LOCK, *items)
     # Written last: an installation that was cut short is done again.
     stamp.write_text(inputs)
@@ -51,7 +56,11 @@ def prepare_from_wheels(session: nox.Session, *folders: str, groups: Sequence[st
 
 
 def _fingerprint(items: Sequence[str]) -> str:
-    digest = hashlib.sha256(repr((sys.version, items)).encode())
-    for path in [LOCK, *sorted(ROOT.glob("**/pyproject.toml"))]:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    """A hash over all that decides what is installed: other tables of pyproject.toml configure tools."""
+    inputs: list[object] = [sys.version, items, LOCK.read_text()]
+    for path in [ROOT / "pyproject.toml", *sorted(ROOT.glob("*/*/pyproject.toml"))]:
+        tables = tomllib.loads(path.read_text())
+        tools = tables.get("tool", {})
+        inputs += [tables.get(name) for name in ("build-system", "project", "dependency-groups")]
+        inputs += [tools.get(name) for name in ("uv", "hatch")]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
