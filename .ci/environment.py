@@ -51,8 +51,12 @@ def prepare_from_wheels(session: nox.Session, *folders: str, groups: Sequence[st
         session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels), silent=True)
     session.chdir(ROOT)
     built = sorted(str(wheel) for wheel in wheels.glob("*.whl"))
-    fresh = [word for wheel in built for word in ("--reinstall-package", Path(wheel).name.split("-", 1)[0])]
-    session.install("-c", str(LOCK), *fresh, *built)
+    complete = Path(session.virtualenv.location) / "openkcm-dependencies"
+    if not complete.exists():
+        session.install("-c", str(LOCK), *built)
+        complete.touch()
+    # Only ours change without the inputs changing, and they need no network.
+    session.install("--no-deps", "--reinstall", *built)
 
 
 def _fingerprint(items: Sequence[str]) -> str:
