@@ -109,7 +109,7 @@ class Pins:
             raise Permanent(
                 Refusal.PARTY_UNKNOWN,
                 f"no pin says that {kind} {name} signs now",
-                remedy=Remedy("Add this party's pin to the settings file.", "operator", "trust-domains#pins"),
+                remedy=Remedy("Add this party's pin to the settings file.", "operator", "reference/trust-domains#pins"),
             )
         return pin
 
@@ -131,5 +131,5 @@ class Pins:
 
 
 def _invalid(why: str) -> Permanent:
-    remedy = Remedy("Correct the pins in the settings file.", "operator", "trust-domains#pins")
+    remedy = Remedy("Correct the pins in the settings file.", "operator", "reference/trust-domains#pins")
     return Permanent(Refusal.PIN_INVALID, why, remedy=remedy)

@@ -50,7 +50,7 @@ def create_private(
             exists,
             f"the {what} {path} exists and is not overwritten",
             remedy=Remedy(
-                "Name another file, or keep using this one.", "operator", "trust-domains#identities"
+                "Name another file, or keep using this one.", "operator", "reference/trust-domains#identities"
             ),
         ) from None
     except OSError as failed:
@@ -78,7 +78,7 @@ def read_private(path: Path, *, what: str, unreadable: Refusal = Refusal.IDENTIT
         raise Permanent(
             unreadable,
             f"the {what} {path} cannot be read: {os.strerror(failed.errno or 0)}",
-            remedy=Remedy("Enrol this party, or restore the file.", "operator", "trust-domains#identities"),
+            remedy=Remedy("Enrol this party, or restore the file.", "operator", "reference/trust-domains#identities"),
         ) from failed
     try:
         found = os.fstat(descriptor)
