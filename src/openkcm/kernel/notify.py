@@ -22,7 +22,8 @@ async def publish(tx: Transaction, channel: str, payload: str) -> None:
 
 class Listener:
     """Hears one channel and tells those who wait for a payload. What was missed while the connection was away is
-    made good by waking everybody when it is back."""
+    made good by waking everybody when it is back.
+    """
 
     def __init__(self, dsn: str, channel: str) -> None:
         self._dsn = dsn

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -59,6 +60,7 @@ class Waker:
         self._waiting: asyncio.Queue[_Wake] = asyncio.Queue()
         self._recent: OrderedDict[tuple[str, int, int], None] = OrderedDict()
         self._pool: ArqRedis | None = None
+        self._connecting = asyncio.Lock()
 
     def put(self, wake_up: _Wake) -> None:
         """The wake-up will be sent; the same (kind, row, attempt) only once among the latest 20,000."""
@@ -76,15 +78,20 @@ class Waker:
             for _ in range(8):
                 group.create_task(self._send())
 
+    async def _connected(self) -> ArqRedis:
+        async with self._connecting:
+            if self._pool is None:
+                self._pool = await create_pool(
+                    self._redis, job_serializer=serialize, job_deserializer=deserialize
+                )
+            return self._pool
+
     async def _send(self) -> None:
         while True:
             wake_up = await self._waiting.get()
             try:
-                if self._pool is None:
-                    self._pool = await create_pool(
-                        self._redis, job_serializer=serialize, job_deserializer=deserialize
-                    )
-                await self._pool.enqueue_job(
+                pool = await self._connected()
+                await pool.enqueue_job(
                     "wake",
                     wake_up.kind,
                     wake_up.row,
@@ -100,7 +107,7 @@ class Waker:
     async def aclose(self) -> None:
         """The connection to Redis is closed."""
         if self._pool is not None:
-            await self._pool.aclose()
+            await self._pool.aclose(close_connection_pool=True)
 
 
 _waker: Waker | None = None
@@ -181,6 +188,9 @@ async def work(
 
 
 async def _close(worker: Worker) -> None:
-    closing: Callable[[], Awaitable[None]] = worker.close
-    with contextlib.suppress(RedisError, OSError):
-        await closing()
+    """Nothing of the worker is open; arq's own ``close`` leaves connections when a job was cancelled."""
+    worker.handle_sig(signal.SIGUSR1)
+    await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    if worker._pool is not None:  # noqa: SLF001  # the property raises where there is none
+        with contextlib.suppress(RedisError, OSError):
+            await worker._pool.aclose(close_connection_pool=True)  # noqa: SLF001
