@@ -1,12 +1,15 @@
 """Real TLS over loopback between pinned parties: who gets in, who does not, and pins that change meanwhile."""
 
 import asyncio
+import os
 import socket
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -252,3 +255,14 @@ def test_the_certificate_of_a_party_has_no_end_and_no_authority(region: Identity
     assert certificate.not_valid_after_utc == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
     assert self_signed(region.tls_key, common_name="x") != region.tls_certificate
+
+
+async def test_where_the_system_has_no_files_in_memory_the_key_is_loaded_from_a_private_one_that_is_gone_after(
+    control: Identity, region: Identity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    async with serving(a_door(region, control.pin)) as address:
+        assert await ask(control, region.pin, address) == "control control 1"
+    assert list((tmp_path / "own").iterdir()) == []
