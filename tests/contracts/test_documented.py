@@ -33,17 +33,23 @@ def anchors(page: Path) -> set[str]:
 
 
 def remedies() -> Iterator[tuple[str, str]]:
-    """(place, page) of every remedy in the code that names the page to read."""
+    """(place, page) of every remedy in the code that names the page to read, itself or by a constant of its file."""
     for path in python_files("src/", "plugins/"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        code = ast.parse(path.read_bytes())
+        constants: dict[str, ast.expr | None] = {}
+        for node in code.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                constants |= {target.id: node.value for target in targets if isinstance(target, ast.Name)}
+        for node in ast.walk(code):
             if not (
                 isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
             ):
                 continue
-            given = [word.value for word in node.keywords if word.arg == "reference"] + node.args[2:3]
-            for value in given:
-                if isinstance(value, ast.Constant) and value.value:
-                    yield place(path, node.lineno), str(value.value)
+            for value in [word.value for word in node.keywords if word.arg == "reference"] + node.args[2:3]:
+                found = constants.get(value.id) if isinstance(value, ast.Name) else value
+                if isinstance(found, ast.Constant) and found.value:
+                    yield place(path, call.lineno), str(found.value)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
