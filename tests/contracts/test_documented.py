@@ -41,12 +41,12 @@ def remedies() -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 constants |= {target.id: node.value for target in targets if isinstance(target, ast.Name)}
-        for node in ast.walk(code):
+        for call in ast.walk(code):
             if not (
-                isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
+                isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Remedy"
             ):
                 continue
-            for value in [word.value for word in node.keywords if word.arg == "reference"] + node.args[2:3]:
+            for value in [word.value for word in call.keywords if word.arg == "reference"] + call.args[2:3]:
                 found = constants.get(value.id) if isinstance(value, ast.Name) else value
                 if isinstance(found, ast.Constant) and found.value:
                     yield place(path, call.lineno), str(found.value)
