@@ -21,8 +21,6 @@ create table region (
     name text not null check (name {NAME}),
     identity_fingerprint text not null,
     epoch bigint not null default 0,
-    tenants bigint not null default 0,
-    digest bytea not null check (length(digest) = 32),
     changes bigint not null default 0,
     created_at timestamptz not null default now()
 );
@@ -62,8 +60,8 @@ create table erase_secrets (
 create table mint_tokens (
     token text primary key check (length(token) between 1 and 200),
     tenant text not null,
-    services text[] not null,
-    key_ids bytea[] not null,
+    services text not null,
+    key_ids bytea not null check (length(key_ids) % 16 = 0),
     made_at timestamptz not null default now()
 );
 create table offers (
@@ -79,7 +77,7 @@ create table offers (
 create index offers_by_expiry on offers (expires_at);
 create table applied (
     tenant text primary key check (tenant {NAME}),
-    serial integer not null,
+    serial bigint not null,
     epoch bigint not null,
     generation bigint not null,
     hash bytea not null check (length(hash) = 32),

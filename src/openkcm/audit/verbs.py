@@ -39,6 +39,7 @@ class AuditVerb(StrEnum):
     # What the regions are told
     DESIRED_DECIDED = "propagation:desired:decide"
     DESIRED_REFUSED = "propagation:desired:refuse"
+    DESIRED_CONFLICT = "crypto:desired:conflict"
     # People
     OWNER_GRANTED = "identity:owner:grant"
     OWNER_REVOKED = "identity:owner:revoke"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from openkcm.parties.signed import Signature
+from openkcm_client.enc import enc
 
 MAX_ITEMS = 100
 FORMAT = 1
@@ -271,6 +273,63 @@ PATHS = {
     "prove": "/control/v1/prove",
     "token": "/control/v1/token",
 }
+
+
+Item = bytes | str | int
+
+
+def covered_desired(document: bytes) -> tuple[Item, ...]:
+    """What control's signature on desired state covers (record ``desired``, version ``FORMAT``)."""
+    return (document,)
+
+
+def covered_statement(statement: Statement) -> tuple[Item, ...]:
+    """What the minting region's signature covers (record ``statement``, version ``FORMAT``)."""
+    return (
+        statement.tenant,
+        statement.level,
+        statement.service,
+        statement.key_id,
+        statement.algorithm,
+        statement.commitment,
+    )
+
+
+def covered_wrap(wrap: Wrap) -> tuple[Item, ...]:
+    """What the wrapping region's signature covers (record ``wrap``, version ``FORMAT``)."""
+    return (wrap.key_id, wrap.holder, wrap.parent, wrap.parent_version, wrap.algorithm, wrap.blob)
+
+
+def covered_offer(offer: Offer) -> tuple[Item, ...]:
+    """What the receiver's signature covers (record ``offer``, version ``FORMAT``)."""
+    return (
+        offer.tenant,
+        offer.key_id,
+        offer.generation,
+        offer.receiver,
+        offer.sender,
+        offer.offer_id,
+        offer.public,
+    )
+
+
+def covered_hand_over(hand_over: HandOver) -> tuple[Item, ...]:
+    """What the sender's signature covers (record ``hand-over``, version ``FORMAT``), and with all but the last item
+    what the sealing is bound to."""
+    return (
+        hand_over.offer_id,
+        hand_over.tenant,
+        hand_over.key_id,
+        hand_over.generation,
+        hand_over.sender,
+        hand_over.receiver,
+        hand_over.sealed,
+    )
+
+
+def document_digest(tenant: str, generation: int, document_hash: str) -> int:
+    """One document's part of ``Answer.digest``: XOR them all and write the result as 64 hex digits."""
+    return int.from_bytes(sha256(enc(tenant, generation, bytes.fromhex(document_hash))).digest())
 
 
 class Region(Protocol):

@@ -8,20 +8,18 @@ import msgspec
 
 
 class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One region's crypto process (``openkcm crypto --region NAME``)."""
+    """One region's crypto process (``openkcm crypto --region NAME``). Its identity and its pins are ``parties``'."""
 
     region: str
     """Name of the region: ``[a-z0-9][a-z0-9-]{0,62}``; stands in associated data for ever."""
     database: str
     """Address of the region's own PostgreSQL database, with the region's own login."""
-    identity_file: Path
-    """This region's signing, sealing and TLS keys (``openkcm crypto --enrol``); mode 0600."""
+    owner_database: str = ""
+    """The same database with its owner's login; ``openkcm migrate --region`` alone uses it."""
     root_file: Path
     """The region's software root; written at the first start, mode 0600. Copy it off the host."""
     state_directory: Path
     """Folder of this process alone; holds the high-water mark. Never shared by two processes, never backed up."""
-    pins_file: Path
-    """The pins of control and of every other region: who is who."""
     data_bind: str = "127.0.0.1:8081"
     """``HOST:PORT`` of the data door. Any host but a loopback address wants ``data_certificate`` and ``data_key``."""
     data_address: str = ""

@@ -1,0 +1,129 @@
+"""The receiver's second half of a hand-over: opened, compared with the statement, wrapped under its own root, proven."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import urandom
+
+from openkcm.crypto import hierarchy
+from openkcm.crypto.contract import (
+    Accepted,
+    AcceptItem,
+    KeyRecord,
+    Statement,
+    covered_hand_over,
+    covered_statement,
+    covered_wrap,
+)
+from openkcm.crypto.here import Here
+from openkcm.crypto.kept import Kept, keep
+from openkcm.crypto.mint import own_l2_wrap
+from openkcm.crypto.offer import open_offer, read_key_id
+from openkcm.crypto.outcomes import attempt, good
+from openkcm.crypto.store import KeptOffer, add_keys, read_keys, take_offers
+from openkcm.crypto.view import View, not_in_set
+from openkcm.kernel.db import Role, transaction
+from openkcm.parties.labels import Record, Sealed
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+
+_PAGE = "reference/crypto-service#hand-over"
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    keys: list[Kept]
+
+
+async def accept(here: Here, items: Sequence[AcceptItem]) -> list[Accepted | Refused]:
+    """The L2 and its L3s are stored here, read back, opened and compared; each offer is used up, whatever came of it.
+
+    Refused alone: an offer that is unknown, used or older than 60 s (HANDOVER_EXPIRED); a sender or minter that is not
+    pinned or not in the set; a bad signature; records that do not belong together, or a key that is not the one
+    its statement commits to (RECORD_MISMATCH, SIGNATURE_INVALID, CIPHERTEXT_INVALID).
+    """
+    checked = await attempt(items, lambda item: _checked(here, item))
+    async with transaction(Role.OWN) as tx:
+        ids = [read_key_id(item.hand_over.offer_id) for item in good(checked)]
+        offers = await take_offers(tx, ids, now=here.clock.now())
+    opened = await attempt(checked, lambda item: _open(here, item, offers))
+    async with transaction(Role.OWN) as tx:
+        await add_keys(tx, [key for one in good(opened) for key in one.keys])
+    async with transaction(Role.OWN) as tx:
+        stored = await read_keys(tx, [key.key_id for one in good(opened) for key in one.keys])
+    return await attempt(opened, lambda one: _proven(here, one, stored))
+
+
+def _checked(here: Here, item: AcceptItem) -> AcceptItem:
+    given = item.hand_over
+    view = here.at(given.tenant, given.generation)
+    if given.receiver != here.region:
+        raise not_in_set(given.tenant, given.receiver)
+    here.check_sibling(view, given.sender)
+    here.verify(given.signature, Record.HAND_OVER, *covered_hand_over(given), signer=given.sender)
+    read_key_id(given.offer_id)
+    if item.statement.level != "L2" or item.statement.key_id != given.key_id or item.statement.service:
+        raise hierarchy.mismatch("The statement of the key that was handed over")
+    _check_statement(here, view, item.statement)
+    for record in item.services:
+        _check_service(here, view, record, given.key_id)
+    return item
+
+
+def _check_statement(here: Here, view: View, statement: Statement) -> None:
+    signer = statement.signature.signer
+    if statement.tenant != view.tenant or statement.algorithm != hierarchy.ALGORITHM:
+        raise hierarchy.mismatch(f"The statement of key {statement.key_id}")
+    read_key_id(statement.key_id)
+    if signer not in view.desired.regions:
+        raise not_in_set(view.tenant, signer)
+    here.verify(statement.signature, Record.STATEMENT, *covered_statement(statement), signer=signer)
+
+
+def _check_service(here: Here, view: View, record: KeyRecord, l2_id: str) -> None:
+    statement, wrap = record.statement, record.wrap
+    if statement.level != "L3" or wrap.key_id != statement.key_id or wrap.parent != l2_id or wrap.holder:
+        raise hierarchy.mismatch(f"The record of key {statement.key_id}")
+    _check_statement(here, view, statement)
+    if wrap.signature.signer not in view.desired.regions:
+        raise not_in_set(view.tenant, wrap.signature.signer)
+    here.verify(wrap.signature, Record.WRAP, *covered_wrap(wrap), signer=wrap.signature.signer)
+
+
+def _open(here: Here, item: AcceptItem, offers: dict[bytes, KeptOffer]) -> _Opened:
+    given = item.hand_over
+    kept = offers.get(read_key_id(given.offer_id))
+    if kept is None:
+        raise Permanent(
+            Refusal.HANDOVER_EXPIRED,
+            "This region has no such offer any more: it was used, or is older than 60 s.",
+            remedy=Remedy("Begin the hand-over anew with another offer.", "control", _PAGE),
+        )
+    offered = (kept.tenant, kept.key_id.hex(), kept.generation, kept.sender)
+    if offered != (given.tenant, given.key_id, given.generation, given.sender):
+        raise hierarchy.mismatch("The offer of this hand-over")
+    l2 = open_offer(here, kept).open(given.sealed, Sealed.HAND_OVER, *covered_hand_over(given)[:-1])
+    sealing, erase_secret = here.root.current, urandom(hierarchy.KEY_BYTES)
+    blob = hierarchy.wrap_l2(l2, sealing, tenant=given.tenant, key_id=kept.key_id, erase_secret=erase_secret)
+    record = KeyRecord(statement=item.statement, wrap=own_l2_wrap(here, kept.key_id, blob))
+    keys = [keep(record, sealing, erase_secret=erase_secret)]
+    keys += [keep(service, sealing) for service in item.services]
+    _prove(here, keys)  # before anything is stored: a substituted key leaves no row
+    return _Opened(keys)
+
+
+def _proven(here: Here, one: _Opened, stored: dict[bytes, Kept]) -> Accepted:
+    keys = [stored[key.key_id] for key in one.keys if key.key_id in stored]
+    if len(keys) != len(one.keys):
+        raise hierarchy.mismatch("What was handed over")
+    # A key that was here before is left as it was; then it has to be the same key, which its commitment tells.
+    if not all(key.same_statement(given) for key, given in zip(keys, one.keys, strict=True)):
+        raise hierarchy.mismatch("What was handed over")
+    _prove(here, keys)
+    return Accepted(tenant=keys[0].tenant, wrap=keys[0].record().wrap)
+
+
+def _prove(here: Here, keys: list[Kept]) -> None:
+    l2 = keys[0].open_l2(here.root)
+    for key in keys[1:]:
+        key.open_l3(here.root, l2, keys[0].key_id)

@@ -1,0 +1,217 @@
+"""The applied state in memory: what every request is decided by, confirmed by the database each second."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
+
+import msgspec
+
+from openkcm.crypto import labels
+from openkcm.crypto.contract import FORMAT, SignedDesired, covered_desired
+from openkcm.crypto.hierarchy import mismatch
+from openkcm.crypto.mark import HighWater
+from openkcm.crypto.rootfile import Root
+from openkcm.crypto.view import View, read
+from openkcm.kernel.clock import Clock
+from openkcm.kernel.db import Transaction
+from openkcm.kernel.log import get_logger
+from openkcm.parties.labels import Record
+from openkcm.parties.pins import Pins
+from openkcm.parties.signed import Signature, verify
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedRow:
+    """A tenant's row: control's document with its signature, authenticated by this region."""
+
+    tenant: str
+    serial: int
+    epoch: int
+    generation: int
+    hash: bytes
+    document: bytes
+    signature: bytes
+    root_version: int
+    mac: bytes
+    change: int
+
+
+@dataclass(slots=True)
+class AppliedState:
+    """Views by tenant. A tenant in ``troubled`` is not served, and why; its view, if any, is not used."""
+
+    root: Root
+    pins: Pins
+    marks: HighWater
+    clock: Clock
+    confirm_s: float
+    views: dict[str, View] = field(default_factory=dict)
+    troubled: dict[str, Refused] = field(default_factory=dict)
+    epoch: int = 0
+    change: int = 0
+    digest: int = 0
+    confirmed_at: float = float("-inf")
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the database has confirmed this state lately."""
+        return self.clock.monotonic() - self.confirmed_at <= self.confirm_s
+
+    def view(self, tenant: str) -> View:
+        """What counts for this tenant now.
+
+        Raises:
+            Temporary: UNAVAILABLE; the database has not confirmed the state for too long, or the tenant waits for
+                an exchange with control.
+            Permanent: TENANT_UNKNOWN, or RECORD_MISMATCH for a row that was tampered with.
+        """
+        if not self.confirmed:
+            raise Temporary(
+                Refusal.UNAVAILABLE,
+                "This region has not been able to confirm its state with its database, so it serves no key.",
+                remedy=Remedy("Look at the region's database.", "operator", "reference/crypto-service#unconfirmed"),
+                retry_after_s=1.0,
+            )
+        if (trouble := self.troubled.get(tenant)) is not None:
+            raise trouble
+        if (view := self.views.get(tenant)) is None:
+            raise Permanent(
+                Refusal.TENANT_UNKNOWN,
+                f"This region holds nothing of a tenant '{tenant}'.",
+                remedy=Remedy("Check the tenant's id and its region set.", "caller", "reference/crypto-service#refusals"),
+            )
+        return view
+
+    def put(self, view: View, *, change: int) -> None:
+        """The view counts from now on."""
+        old = self.views.get(view.tenant)
+        self.digest ^= view.digest ^ (old.digest if old else 0)
+        self.views[view.tenant] = view
+        self.troubled.pop(view.tenant, None)
+        self.epoch = max(self.epoch, view.mark.epoch)
+        self.change = max(self.change, change)
+
+    async def refresh(self, tx: Transaction) -> None:
+        """What other processes of this region applied is in memory too, and the state is confirmed."""
+        asked_at = self.clock.monotonic()
+        change = await tx.fetchval("select changes from region")
+        if change != self.change:
+            await self.catch_up(tx)
+        self.confirmed_at = asked_at
+
+    async def catch_up(self, tx: Transaction) -> None:
+        """Every row that changed since is in memory."""
+        rows = await tx.fetch(f"select {_COLUMNS} from applied where change > $1 order by change", self.change)  # noqa: S608 - our own names
+        self.load(AppliedRow(**dict(row)) for row in rows)
+
+    def load(self, rows: Iterable[AppliedRow]) -> None:
+        """These rows are in memory: served where they are whole, signed and not older than what is known."""
+        for row in rows:
+            self.change = max(self.change, row.change)
+            try:
+                view = self._checked(row)
+            except Refused as refused:
+                self._trouble(row.tenant, refused)
+                continue
+            known = max(view.mark, self.marks.marks.get(row.tenant, view.mark))
+            if row.tenant in self.views:
+                known = max(known, self.views[row.tenant].mark)
+            if view.mark < known:
+                self._trouble(row.tenant, _behind(row.tenant))
+            else:
+                self.put(view, change=row.change)
+
+    def missing(self) -> None:
+        """Tenants of the high-water mark whose rows are gone wait for control too. Called when all rows are loaded."""
+        for tenant in self.marks.marks.keys() - self.views.keys() - self.troubled.keys():
+            self._trouble(tenant, _behind(tenant))
+
+    def _checked(self, row: AppliedRow) -> View:
+        if not hmac.compare_digest(row.mac, _mac(self.root, row)):
+            raise mismatch(f"The applied state of tenant '{row.tenant}'")
+        signature = msgspec.json.decode(row.signature, type=Signature)
+        signed = SignedDesired(document=row.document, signature=signature)
+        verify(
+            self.pins,
+            signature,
+            Record.DESIRED,
+            FORMAT,
+            *covered_desired(row.document),
+            now=self.clock.now(),
+            stored=True,
+        )
+        view = read(signed)
+        if (view.tenant, view.mark.hash) != (row.tenant, row.hash.hex()) or view.stamp != (
+            row.serial,
+            row.epoch,
+            row.generation,
+        ):
+            raise mismatch(f"The applied state of tenant '{row.tenant}'")
+        return view
+
+    def _trouble(self, tenant: str, refused: Refused) -> None:
+        log.error("crypto.tenant_not_served", tenant=tenant, refusal=refused.refusal, reason=str(refused))
+        self.troubled[tenant] = refused
+
+
+_COLUMNS = ", ".join(item.name for item in fields(AppliedRow))
+
+
+def row_of(view: View, signed: SignedDesired, root: Root, *, change: int) -> AppliedRow:
+    """The row to store, authenticated under the newest sealing key."""
+    bare = AppliedRow(
+        tenant=view.tenant,
+        serial=view.mark.serial,
+        epoch=view.mark.epoch,
+        generation=view.mark.generation,
+        hash=bytes.fromhex(view.mark.hash),
+        document=signed.document,
+        signature=msgspec.json.encode(signed.signature),
+        root_version=root.current.version,
+        mac=b"",
+        change=change,
+    )
+    return replace(bare, mac=_mac(root, bare))
+
+
+async def write_rows(tx: Transaction, rows: Sequence[AppliedRow]) -> None:
+    """The rows are what the database holds of these tenants."""
+    columns = zip(*(astuple(row) for row in rows), strict=True)
+    await tx.execute(_WRITE, *(list(column) for column in columns))
+
+
+_WRITE = f"""
+with marked as (
+    update region set changes = greatest(changes, (select max(c) from unnest($10::bigint[]) c)),
+        epoch = greatest(epoch, (select max(e) from unnest($3::bigint[]) e))
+)
+insert into applied ({_COLUMNS})
+select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[],
+    $8::integer[], $9::bytea[], $10::bigint[])
+on conflict (tenant) do update set serial = excluded.serial, epoch = excluded.epoch, hash = excluded.hash,
+    generation = excluded.generation, document = excluded.document, signature = excluded.signature,
+    root_version = excluded.root_version, mac = excluded.mac, change = excluded.change, applied_at = now()
+"""  # noqa: S608 - our own names
+
+
+def _mac(root: Root, row: AppliedRow) -> bytes:
+    return root.sealing(row.root_version).authenticate(
+        labels.APPLIED, row.tenant, row.serial, row.epoch, row.generation, row.hash, row.document, row.signature
+    )
+
+
+def _behind(tenant: str) -> Temporary:
+    return Temporary(
+        Refusal.UNAVAILABLE,
+        f"The database shows an older state of tenant '{tenant}' than this region has acknowledged; it is served "
+        "again as soon as control has sent the newest.",
+        remedy=Remedy(
+            "Find out who set the region's database back.", "operator", "reference/crypto-service#high-water-mark"
+        ),
+        retry_after_s=2.0,
+    )

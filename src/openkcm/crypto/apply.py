@@ -1,0 +1,199 @@
+"""Desired state becomes applied state: verified, compared, stored, marked, and in force before it is acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from openkcm.audit.record import record
+from openkcm.audit.verbs import AuditVerb
+from openkcm.crypto.applied import AppliedRow, row_of, write_rows
+from openkcm.crypto.contract import FORMAT, Applied, SignedDesired, covered_desired
+from openkcm.crypto.here import Here
+from openkcm.crypto.kept import Kept
+from openkcm.crypto.mark import Mark
+from openkcm.crypto.metrics import GENERATION_CONFLICTS
+from openkcm.crypto.outcomes import attempt, good
+from openkcm.crypto.store import read_keys
+from openkcm.crypto.view import View, not_in_set, read
+from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.kernel.log import get_logger
+from openkcm.parties.labels import Record
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+
+log = get_logger(__name__)
+
+_PAGE = "reference/crypto-service#desired-state"
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    signed: SignedDesired
+    view: View
+
+
+class _Conflict(Permanent):
+    """Control signed two documents that cannot both be: an alarm, and nothing is changed."""
+
+    def __init__(self, view: View, known: Mark) -> None:
+        super().__init__(
+            Refusal.GENERATION_CONFLICT,
+            f"Generation {view.mark.generation} of tenant '{view.tenant}' contradicts what this region has applied.",
+            remedy=Remedy("Compare control's database with this region's before anything else.", "operator", _PAGE),
+        )
+        self.view = view
+        self.known = known
+
+
+async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Refused]:
+    """Each document that is signed by control and newer than what is known is in force; the same again is no error.
+
+    Refused alone: a bad signature (SIGNATURE_INVALID, PARTY_UNKNOWN), an older document (GENERATION_OLD), one that
+    contradicts what is known (GENERATION_CONFLICT, with an alarm), one that lets a key encrypt which this region does
+    not hold as it is described (KEY_UNKNOWN, RECORD_MISMATCH), or a first one of a tenant that may not be here
+    (REGION_NOT_IN_SET).
+    """
+    given = _latest(await attempt(items, lambda item: _verified(here, item)))
+    async with transaction(Role.OWN) as tx:
+        region = await tx.fetchrow("select epoch, changes from region for update")  # one apply at a time
+        if region is None:
+            raise RuntimeError("the region's row is gone")
+        if region["changes"] != here.state.change:
+            await here.state.catch_up(tx)
+        named = {key_id for one in good(given) for key_id in one.view.keys}
+        kept = await read_keys(tx, named) if named else {}
+        decided = await attempt(given, lambda one: _decided(here, one, kept, epoch=int(region["epoch"])))
+        rows = [
+            row_of(one.view, one.signed, here.root, change=int(region["changes"]) + number)
+            for number, one in enumerate(good(decided), 1)
+        ]
+        if rows:
+            await write_rows(tx, rows)
+        conflicts = [one for one in decided if isinstance(one, _Conflict)]
+        for conflict in conflicts:
+            await _record(tx, conflict)
+    _in_force(here, good(decided), rows)
+    _alarm(conflicts)
+    return await attempt(decided, _applied)
+
+
+def _verified(here: Here, signed: SignedDesired) -> _Given:
+    here_signer = signed.signature.signer
+    here.verify(signed.signature, Record.DESIRED, *covered_desired(signed.document), signer=here_signer)
+    return _Given(signed, read(signed))
+
+
+def _latest(given: list[_Given | Refused]) -> list[_Given | Refused]:
+    """One document a tenant: of several in a call, those that another follows are refused as old."""
+    newest: dict[str, _Given] = {}
+    for one in good(given):
+        if one.view.tenant not in newest or newest[one.view.tenant].view.mark < one.view.mark:
+            newest[one.view.tenant] = one
+    return [
+        one if isinstance(one, Refused) or newest[one.view.tenant] is one else _old(one.view, newest[one.view.tenant].view.mark)
+        for one in given
+    ]
+
+
+def _decided(here: Here, one: _Given, kept: dict[bytes, Kept], *, epoch: int) -> _Given:
+    view = one.view
+    known = _known(here, view.tenant)
+    if known is None:
+        if here.region not in view.desired.regions:
+            raise not_in_set(view.tenant, here.region)
+        if view.mark.epoch < epoch:
+            raise _old(view, Mark(0, epoch, 0, ""))
+    else:
+        _compare(view, known, epoch=epoch)
+    if view.desired.access == "active":
+        for key_id, key in view.keys.items():
+            if key.state == "active":
+                _held(here, view, kept.get(key_id), key_id)
+    return one
+
+
+def _known(here: Here, tenant: str) -> Mark | None:
+    marks = [mark for mark in (here.state.marks.marks.get(tenant),) if mark is not None]
+    if (view := here.state.views.get(tenant)) is not None:
+        marks.append(view.mark)
+    return max(marks, default=None)
+
+
+def _compare(view: View, known: Mark, *, epoch: int) -> None:
+    new = view.mark
+    if (new.epoch, new.generation) == (known.epoch, known.generation) and new.hash != known.hash:
+        raise _Conflict(view, known)
+    if new < known or new.epoch < epoch and new != known:
+        raise _old(view, known)
+    follows = (new.serial, new.epoch, new.generation) == (known.serial, known.epoch, known.generation + 1)
+    if follows and view.desired.replaces != known.hash:
+        raise _Conflict(view, known)
+
+
+def _held(here: Here, view: View, kept: Kept | None, key_id: bytes) -> None:
+    named = view.keys[key_id]
+    if kept is None:
+        raise Permanent(
+            Refusal.KEY_UNKNOWN,
+            f"This region does not hold key {named.key_id} of tenant '{view.tenant}', so it cannot be active here.",
+            remedy=Remedy("Hand the key over to this region first.", "control", _PAGE),
+        )
+    kept.check(here.root)
+    if (kept.tenant, kept.level, kept.service) != (view.tenant, named.level, named.service):
+        raise Permanent(
+            Refusal.RECORD_MISMATCH,
+            f"Key {named.key_id} is not what the document of tenant '{view.tenant}' says it is.",
+            remedy=Remedy("Find out who signed such a document.", "operator", _PAGE),
+        )
+
+
+def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow]) -> None:
+    for one, row in zip(given, rows, strict=True):
+        here.state.put(one.view, change=row.change)
+    here.state.marks.raise_to((one.view.tenant, one.view.mark) for one in given)
+
+
+def _applied(one: _Given) -> Applied:
+    mark = one.view.mark
+    return Applied(tenant=one.view.tenant, epoch=mark.epoch, generation=mark.generation, hash=mark.hash)
+
+
+def _old(view: View, known: Mark) -> Permanent:
+    return Permanent(
+        Refusal.GENERATION_OLD,
+        f"Generation {view.mark.generation} (epoch {view.mark.epoch}) of tenant '{view.tenant}' is older than what "
+        f"this region knows: generation {known.generation} (epoch {known.epoch}).",
+        remedy=Remedy("Send the newest document; after a restore, raise the epoch first.", "control", _PAGE),
+    )
+
+
+async def _record(tx: Transaction, conflict: _Conflict) -> None:
+    detail = {
+        "epoch": conflict.view.mark.epoch,
+        "generation": conflict.view.mark.generation,
+        "known": conflict.known.hash,
+        "given": conflict.view.mark.hash,
+    }
+    await record(
+        tx,
+        conflict.view.tenant,
+        actor="control",
+        verb=AuditVerb.DESIRED_CONFLICT,
+        object="desired",
+        outcome="refused",
+        detail=detail,
+    )
+
+
+def _alarm(conflicts: list[_Conflict]) -> None:
+    for conflict in conflicts:
+        GENERATION_CONFLICTS.inc()
+        log.error(
+            "crypto.generation_conflict",
+            alarm=True,
+            tenant=conflict.view.tenant,
+            epoch=conflict.view.mark.epoch,
+            generation=conflict.view.mark.generation,
+            known=conflict.known.hash,
+            given=conflict.view.mark.hash,
+        )

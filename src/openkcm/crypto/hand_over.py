@@ -1,0 +1,72 @@
+"""The holder's half of a hand-over: its L2, sealed to the receiver's one-time key and signed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from openkcm.crypto.contract import HandOver, HandOverItem, covered_hand_over, covered_offer
+from openkcm.crypto.here import Here
+from openkcm.crypto.kept import Kept
+from openkcm.crypto.offer import read_key_id
+from openkcm.crypto.outcomes import attempt, good
+from openkcm.crypto.store import read_keys
+from openkcm.crypto.view import not_in_set
+from openkcm.kernel.db import Role, transaction
+from openkcm.parties.labels import Record, Sealed
+from openkcm.parties.sealed import seal
+from openkcm.parties.signed import Signature
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+
+_UNSIGNED = Signature(signer_kind="region", signer="", serial=1, sig=b"")
+
+
+async def hand_over(here: Here, items: Sequence[HandOverItem]) -> list[HandOver | Refused]:
+    """The L2 of each offer is sealed to its receiver, which is pinned and in the tenant's set, as this region is.
+
+    Refused alone: an offer that its receiver did not sign, or that was made for another sender, key or generation;
+    a tenant that is blocked; a key that is not this tenant's L2 here (KEY_UNKNOWN).
+    """
+    checked = await attempt(items, lambda item: _checked(here, item))
+    ids = [read_key_id(item.offer.key_id) for item in good(checked)]
+    stored: dict[bytes, Kept] = {}
+    if ids:
+        async with transaction(Role.OWN) as tx:
+            stored = await read_keys(tx, ids)
+    return await attempt(checked, lambda item: _sealed(here, item, stored))
+
+
+def _checked(here: Here, item: HandOverItem) -> HandOverItem:
+    offer = item.offer
+    view = here.at(offer.tenant, offer.generation)
+    if offer.sender != here.region:
+        raise not_in_set(offer.tenant, offer.sender)
+    here.check_sibling(view, offer.receiver)
+    here.verify(offer.signature, Record.OFFER, *covered_offer(offer), signer=offer.receiver)
+    read_key_id(offer.key_id)
+    return item
+
+
+def _sealed(here: Here, item: HandOverItem, stored: dict[bytes, Kept]) -> HandOver:
+    offer = item.offer
+    kept = stored.get(read_key_id(offer.key_id))
+    if kept is None or kept.tenant != offer.tenant or kept.level != "L2":
+        raise Permanent(
+            Refusal.KEY_UNKNOWN,
+            f"This region holds no tenant key {offer.key_id} of tenant '{offer.tenant}'.",
+            remedy=Remedy("Ask the region that minted it.", "control", "reference/crypto-service#hand-over"),
+        )
+    bare = HandOver(
+        offer_id=offer.offer_id,
+        tenant=offer.tenant,
+        key_id=offer.key_id,
+        generation=offer.generation,
+        sender=here.region,
+        receiver=offer.receiver,
+        sealed=b"",
+        signature=_UNSIGNED,
+    )
+    sealed = seal(kept.open_l2(here.root), offer.public, Sealed.HAND_OVER, *covered_hand_over(bare)[:-1])
+    bare = replace(bare, sealed=sealed)
+    return replace(bare, signature=here.sign(Record.HAND_OVER, *covered_hand_over(bare)))

@@ -1,0 +1,54 @@
+"""Encrypting and decrypting one whole message with a service's key. What every door to the data plane comes down to."""
+
+from __future__ import annotations
+
+from openkcm.crypto.here import Here
+from openkcm.crypto.view import View
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm_client.envelope import parse
+from openkcm_client.errors import FormatError
+from openkcm_client.message import unwrap
+
+
+async def encrypt(here: Here, view: View, service: str, plaintext: bytes, aad: bytes) -> bytes:
+    """A message under the service's active key.
+
+    Raises:
+        Permanent: REGION_NOT_IN_SET, KEY_BLOCKED, KEY_READ_ONLY, KEY_NOT_ACTIVE, RECORD_MISMATCH.
+        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory.
+    """
+    view.check_here(here.region)
+    key = await here.keys.get(view, view.encrypting_key(service))
+    return key.encrypting(here.clock.monotonic()).encrypt(plaintext, aad)
+
+
+async def decrypt(here: Here, view: View, service: str, message: bytes, aad: bytes) -> bytes:
+    """The plaintext of a message that a key of this tenant and service made.
+
+    Raises:
+        Permanent: CIPHERTEXT_INVALID, the same for every cause; REGION_NOT_IN_SET, KEY_BLOCKED, RECORD_MISMATCH.
+        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory.
+    """
+    view.check_here(here.region)
+    view.check_not_blocked()
+    try:
+        envelope = parse(message)
+        if not view.decrypts(service, envelope.l3_key_id):
+            raise bad_ciphertext()
+        key = await here.keys.get(view, envelope.l3_key_id)
+        return unwrap(key.aead, envelope, view.tenant, service).decrypt(message, aad)
+    except FormatError:
+        raise bad_ciphertext() from None
+
+
+def bad_ciphertext() -> Permanent:
+    """The refusal of every message that does not open: nobody learns which part of it was right."""
+    return Permanent(
+        Refusal.CIPHERTEXT_INVALID,
+        "The message does not open for this tenant, service and associated data.",
+        remedy=Remedy(
+            "Send the whole message as encrypt answered it, with the same associated data.",
+            "caller",
+            "reference/crypto-service#refusals",
+        ),
+    )

@@ -1,0 +1,167 @@
+"""What a tenant's applied document allows, as the doors ask it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from openkcm.crypto.contract import FORMAT, Desired, DesiredKey, SignedDesired, Verb, document_digest
+from openkcm.crypto.mark import Mark
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm_client.errors import BadName
+from openkcm_client.names import check_name
+
+_PAGE: Final = "reference/crypto-service#refusals"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A tenant's applied document, read once."""
+
+    tenant: str
+    mark: Mark
+    desired: Desired
+    keys: dict[bytes, DesiredKey]
+    active: dict[str, bytes]
+    """Service name → the L3 that encrypts."""
+
+    @property
+    def digest(self) -> int:
+        """This document's part of the region's digest."""
+        return document_digest(self.tenant, self.mark.generation, self.mark.hash)
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """What a cached key is bound to besides its id: it changes whenever the document does."""
+        return self.mark[:3]
+
+    def check_here(self, region: str) -> None:
+        """This region may hold the tenant's keys.
+
+        Raises:
+            Permanent: REGION_NOT_IN_SET.
+        """
+        if region not in self.desired.regions:
+            raise not_in_set(self.tenant, region)
+
+    def check_not_blocked(self) -> None:
+        """The tenant's keys may be used at all.
+
+        Raises:
+            Permanent: KEY_BLOCKED.
+        """
+        if self.desired.access == "blocked":
+            raise Permanent(
+                Refusal.KEY_BLOCKED,
+                f"Tenant '{self.tenant}' is blocked: its keys neither encrypt nor decrypt.",
+                remedy=Remedy("Ask the tenant's owner or the operator why, and whether it ends.", "owner", _PAGE),
+            )
+
+    def encrypting_key(self, service: str) -> bytes:
+        """The id of the L3 that encrypts for this service.
+
+        Raises:
+            Permanent: KEY_BLOCKED, KEY_READ_ONLY (it still decrypts), KEY_NOT_ACTIVE.
+        """
+        self.check_not_blocked()
+        if self.desired.access != "active":
+            raise Permanent(
+                Refusal.KEY_READ_ONLY,
+                f"Tenant '{self.tenant}' is read-only: its keys decrypt and do not encrypt.",
+                remedy=Remedy("Have the tenant enabled again to encrypt.", "owner", _PAGE),
+            )
+        if (key_id := self.active.get(service)) is None:
+            raise Permanent(
+                Refusal.KEY_NOT_ACTIVE,
+                f"Tenant '{self.tenant}' has no active key for service '{service}' in this region.",
+                remedy=Remedy("Wait until provisioning is done, or check the service's name.", "caller", _PAGE),
+            )
+        return key_id
+
+    def decrypts(self, service: str, key_id: bytes) -> bool:
+        """Whether this key may decrypt for this service.
+
+        Raises:
+            Permanent: KEY_BLOCKED.
+        """
+        self.check_not_blocked()
+        key = self.keys.get(key_id)
+        usable = key is not None and key.level == "L3" and key.state != "abandoned"
+        return usable and key is not None and key.service == service
+
+    def l2_ids(self) -> list[bytes]:
+        """The tenant's L2s that may be used."""
+        return [i for i, key in self.keys.items() if key.level == "L2" and key.state != "abandoned"]
+
+    def check_caller(self, name: str, service: str, verbs: tuple[Verb, ...]) -> None:
+        """The document names this caller for the service with at least these verbs.
+
+        Raises:
+            Permanent: CALLER_UNKNOWN.
+        """
+        for caller in self.desired.callers:
+            if caller.name == name and caller.service == service and set(verbs) <= set(caller.verbs):
+                return
+        raise Permanent(
+            Refusal.CALLER_UNKNOWN,
+            f"'{name}' is not registered for this use of service '{service}' of tenant '{self.tenant}'.",
+            remedy=Remedy("Register the caller for this service and verb.", "owner", _PAGE),
+        )
+
+
+def read(signed: SignedDesired) -> View:
+    """The document as a view; its signature is not looked at here.
+
+    Raises:
+        Permanent: BAD_REQUEST; not a document of this format, or one that contradicts itself.
+    """
+    try:
+        desired = msgspec.json.decode(signed.document, type=Desired)
+        if desired.format != FORMAT:
+            raise ValueError("another format")
+        check_name(desired.tenant, what="tenant")
+        if not 0 <= desired.epoch < 2**63 or not 1 <= desired.generation < 2**63:
+            raise ValueError("epoch or generation")
+        if len(set(desired.regions)) != len(desired.regions):
+            raise ValueError("a region twice")
+        keys = {_key_id(key): key for key in desired.keys}
+        active = {key.service: key_id for key_id, key in keys.items() if _is_active(key, "L3")}
+        if len(keys) != len(desired.keys) or len(active) != sum(_is_active(k, "L3") for k in desired.keys):
+            raise ValueError("a key twice, or two that encrypt for one service")
+        if sum(_is_active(key, "L2") for key in desired.keys) > 1:
+            raise ValueError("two active tenant keys")
+        for caller in desired.callers:
+            check_name(caller.name, what="caller")
+            check_name(caller.service, what="service")
+    except (msgspec.MsgspecError, ValueError, BadName) as wrong:
+        raise Permanent(Refusal.BAD_REQUEST, f"The document of desired state is malformed: {wrong}.") from wrong
+    digest = sha256(signed.document).hexdigest()
+    mark = Mark(signed.signature.serial, desired.epoch, desired.generation, digest)
+    return View(tenant=desired.tenant, mark=mark, desired=desired, keys=keys, active=active)
+
+
+def not_in_set(tenant: str, region: str) -> Permanent:
+    """The refusal of a region that the tenant's keys may not be in."""
+    return Permanent(
+        Refusal.REGION_NOT_IN_SET,
+        f"Region '{region}' is not in the region set of tenant '{tenant}'.",
+        remedy=Remedy("Widen the tenant's region set first, if that is wanted.", "owner", _PAGE),
+    )
+
+
+def _is_active(key: DesiredKey, level: str) -> bool:
+    return key.level == level and key.state == "active"
+
+
+def _key_id(key: DesiredKey) -> bytes:
+    raw = bytes.fromhex(key.key_id)
+    if len(raw) != 16 or raw.hex() != key.key_id:
+        raise ValueError("a key id has 32 lower-case hex digits")
+    if key.level == "L2" and key.service:
+        raise ValueError("a tenant key belongs to no service")
+    if key.level == "L3":
+        check_name(key.service, what="service")
+    return raw
