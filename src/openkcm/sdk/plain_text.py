@@ -23,6 +23,8 @@ def plain_text(text: str, *, max_characters: int) -> bool:
 
 def display_text(text: str, *, max_characters: int = MAX_DISPLAY_CHARACTERS) -> str:
     """``text`` in one line that can be stored and shown, cut at ``max_characters``; markup in it stays text."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())[:max_characters]
     shown = "".join(
         " " if unicodedata.category(each) in _REFUSED_CATEGORIES else each
         for each in text[: max_characters * 2]

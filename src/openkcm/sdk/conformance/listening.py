@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 from openkcm.sdk.refusals import Refused
 from openkcm.sdk.tenant_source import Batch, Known, Observation, Presence, Problem, TenantSource
@@ -72,7 +73,7 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
         self.refused: Refused | None = None
 
-    async def __aenter__(self) -> Listener:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._listen())
         return self
 
