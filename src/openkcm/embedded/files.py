@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from openkcm.embedded.logfile import full_disk
@@ -81,3 +82,10 @@ def remove_tree(path: Path) -> None:
         path.unlink()
     elif path.exists():
         shutil.rmtree(path)
+
+
+def remove_empty(*directories: Path) -> None:
+    """Those of the directories that were empty are gone, in this order."""
+    for directory in directories:
+        with suppress(OSError):
+            directory.rmdir()

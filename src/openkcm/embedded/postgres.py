@@ -20,7 +20,7 @@ from openkcm.embedded.cluster import (
     prepare_cluster,
     write_configuration,
 )
-from openkcm.embedded.files import make_directory, read_private
+from openkcm.embedded.files import make_directory, read_private, remove_empty
 from openkcm.embedded.logfile import bound, disk_full, size, tail
 from openkcm.embedded.state import Lock, StateDirectory, check_socket, open_mode, own_directory
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -88,6 +88,7 @@ class RunningPostgres:
         """The server has ended (fast: sessions are cut, the data is closed cleanly); sockets and lock are gone."""
         code = await self._child.stop((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0))
         _sweep(self.server.socket_dir)
+        remove_empty(self.server.socket_dir, self.server.socket_dir.parent)
         self._lock.release()
         return code
 

@@ -11,7 +11,8 @@ from openkcm.embedded.account import server_account
 from openkcm.embedded.binaries import find_valkey, reachable_program
 from openkcm.embedded.child import Child, Launch, spawn
 from openkcm.embedded.cluster import NO_ROOM, SERVER_ENVIRONMENT
-from openkcm.embedded.files import make_directory, remove_tree
+from openkcm.embedded.files import make_directory, remove_empty, remove_tree
+from openkcm.embedded.former import Former, end_all
 from openkcm.embedded.logfile import bound, disk_full, size, tail
 from openkcm.embedded.state import Lock, StateDirectory, check_socket, open_mode, own_directory
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -54,6 +55,7 @@ class RunningValkey:
         """The server has written its log and ended; its socket and lock are gone."""
         code = await self._child.stop((signal.SIGTERM, 10.0))
         self.socket.unlink(missing_ok=True)
+        remove_empty(self.socket.parent, self.socket.parent.parent)
         self._lock.release()
         return code
 
@@ -79,6 +81,7 @@ async def start_valkey(state: Path, run: Path) -> RunningValkey:
             make_directory(folder, 0o700)
             account.own(folder)
         bound(log)
+        await end_all([Former.read(home / "process")])  # a killed parent's server would remove our socket
         launch = Launch(
             name="valkey",
             argv=[str(program), *_arguments(data, socket)],
@@ -119,6 +122,11 @@ async def _serve(launch: Launch, home: Path, socket: Path, log: Path) -> Child:
         socket.unlink(missing_ok=True)
         before = size(log)
         child = spawn(launch)
+        try:
+            Former.now(child.pid).write(home / "process")
+        except BaseException:
+            await child.stop((signal.SIGTERM, 2.0))
+            raise
         if await _ready(child, socket):
             return child
         said = tail(log, since=before)

@@ -1,0 +1,60 @@
+"""A free port for a door: the default one, or the next that is free, and a sentence that says so."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+
+_LOCAL = "127.0.0.1"
+_TRIES = 200
+_HIGHEST = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A port that was free a moment ago."""
+
+    door: str
+    number: int
+    wanted: int
+
+    @property
+    def note(self) -> str:
+        """What to tell the person at the terminal; empty if they got the usual port."""
+        if self.number == self.wanted:
+            return ""
+        return f"Port {self.wanted} is taken; {self.door} is on {self.number}."
+
+
+def pick_port(door: str, wanted: int, *, taken: Collection[int] = (), host: str = _LOCAL) -> Port:
+    """The wanted port, or the next higher one that is free and not in ``taken`` (given to another door of ours).
+
+    Raises:
+        Refused: PORT_TAKEN when none of the next 200 is free.
+    """
+    for number in range(wanted, min(wanted + _TRIES, _HIGHEST + 1)):
+        if number not in taken and is_free(number, host=host):
+            return Port(door=door, number=number, wanted=wanted)
+    raise Permanent(
+        Refusal.PORT_TAKEN,
+        f"No port for {door} is free on {host} from {wanted} on.",
+        remedy=Remedy("End what listens there, or set another port.", "operator", "reference/settings"),
+    )
+
+
+def is_free(number: int, *, host: str = _LOCAL) -> bool:
+    """Whether a server could listen there now; ports left in TIME_WAIT count as free, as they do for servers."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, number))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
