@@ -1,0 +1,82 @@
+"""What an operator may ask of an account's set-up: try again now, or stop and undo it."""
+
+from __future__ import annotations
+
+from openkcm.audit.record import record
+from openkcm.audit.verbs import AuditVerb
+from openkcm.kernel import queue
+from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.kernel.notify import publish
+from openkcm.provisioning.plan import NEW_TENANT, PIVOT
+from openkcm.saga import runner
+from openkcm.saga.journal import CHANNEL
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.tenancy.model import Stage
+from openkcm.tenancy.store import advance, get
+
+_LATEST = """select id, state, attempt, exists (select 1 from saga_steps
+    where saga = sagas.id and step = $2 and direction = 'do') as past_pivot
+from sagas where tenant = $1 and plan = $3 order by id desc limit 1 for update"""
+_NOW = """update sagas set next_at = now(), state = case when state = 'undo-failed' then 'undoing' else state end,
+    trouble = coalesce((select jsonb_object_agg(key, jsonb_set(value, '{next_at}', to_jsonb(now())))
+        from jsonb_each(trouble)), '{}')
+where id = $1"""
+_AGAIN = "insert into sagas (plan, tenant) values ($1, $2) returning id"
+_CANCEL = "update sagas set cancel = true, next_at = now() where id = $1"
+
+
+async def retry(tenant: str, *, actor: str) -> None:
+    """What waits is tried now; what was undone starts again from the first step.
+
+    Raises:
+        Permanent: TENANT_UNKNOWN, or TENANT_STATE when there is nothing to try again.
+    """
+    async with transaction(Role.SYSTEM) as tx:
+        await get(tx, tenant)
+        saga, state, attempt, _ = await _latest(tx, tenant)
+        if state == "done":
+            raise Permanent(
+                Refusal.TENANT_STATE, f"Setting up {tenant} is done; there is nothing to try again."
+            )
+        if state == "undone":
+            await advance(tx, tenant, Stage.PROVISIONING)
+            row = await tx.fetchrow(_AGAIN, NEW_TENANT, tenant)
+            saga, attempt = (row["id"] if row else saga), 0
+        else:
+            await tx.execute(_NOW, saga)
+        await _asked(tx, tenant, AuditVerb.SAGA_RETRIED, actor, saga, attempt)
+
+
+async def cancel(tenant: str, *, actor: str) -> None:
+    """The set-up is undone from where it stands, as soon as a worker has it.
+
+    Raises:
+        Permanent: TENANT_UNKNOWN, or TENANT_STATE when the keys can be used already or nothing is under way.
+    """
+    async with transaction(Role.SYSTEM) as tx:
+        await get(tx, tenant)
+        saga, state, attempt, past_pivot = await _latest(tx, tenant)
+        if past_pivot or state != "running":
+            raise Permanent(
+                Refusal.TENANT_STATE,
+                f"Setting up {tenant} cannot be cancelled: "
+                + ("its keys are in use already." if past_pivot else "nothing is under way."),
+                remedy=Remedy(
+                    "Uninstall OpenKCM from the account, or delete the account.", "account owner", "tenants"
+                ),
+            )
+        await tx.execute(_CANCEL, saga)
+        await _asked(tx, tenant, AuditVerb.SAGA_CANCELLED, actor, saga, attempt)
+
+
+async def _latest(tx: Transaction, tenant: str) -> tuple[int, str, int, bool]:
+    row = await tx.fetchrow(_LATEST, tenant, PIVOT, NEW_TENANT)
+    if row is None:
+        raise Permanent(Refusal.TENANT_STATE, f"Setting up {tenant} has not begun yet; it begins by itself.")
+    return row["id"], row["state"], row["attempt"], row["past_pivot"]
+
+
+async def _asked(tx: Transaction, tenant: str, verb: AuditVerb, actor: str, saga: int, attempt: int) -> None:
+    await publish(tx, CHANNEL, tenant)
+    await record(tx, tenant, actor=actor, verb=verb, object=tenant)
+    tx.after_commit(lambda: queue.wake(runner.KIND, saga, attempt))

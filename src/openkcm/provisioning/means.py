@@ -1,0 +1,34 @@
+"""What provisioning works with; the worker hands it over once, tests hand over their own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from openkcm.crypto.contract import Regions
+from openkcm.kernel.clock import Clock
+from openkcm.parties.identity import Identity
+from openkcm.sdk.notifier import Notifier
+from openkcm.sdk.tenant_source import TenantSource
+
+#: Whether the address answers 204 as it should; raises ``Temporary(ADDRESS_NOT_ANSWERING)`` otherwise.
+Probe = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """``region_set`` names the regions of a new tenant, the minting one first. ``operator`` is an address or empty."""
+
+    regions: Regions
+    region_set: tuple[str, ...]
+    identity: Identity
+    clock: Clock
+    sources: Mapping[str, TenantSource]
+    notifiers: Sequence[Notifier]
+    public_url: str
+    operator: str
+    probe: Probe
+
+    def address(self, tenant: str) -> str:
+        """Where the tenant's pages are."""
+        return f"{self.public_url.rstrip('/')}/t/{tenant}"

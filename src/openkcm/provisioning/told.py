@@ -1,0 +1,101 @@
+"""Who is told how an account's set-up fares: the owner and the operator, in plain words, when it takes long or ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from openkcm.audit.record import record
+from openkcm.audit.verbs import AuditVerb
+from openkcm.kernel.db import Transaction
+from openkcm.kernel.log import get_logger
+from openkcm.notices.letters import DelayedLetter, FailedLetter
+from openkcm.notices.put import put
+from openkcm.provisioning.means import Means
+from openkcm.provisioning.steps_space import ACTOR
+from openkcm.provisioning.view import Outcome, StepLine
+from openkcm.saga.journal import Trouble
+from openkcm.saga.states import SagaState
+from openkcm.sdk.refusals import Remedy
+from openkcm.tenancy.model import Stage, Tenant
+from openkcm.tenancy.store import advance, get
+
+log = get_logger(__name__)
+
+#: Seconds of trouble after which people are told, first and again.
+TELL_AFTER_S = (60.0, 300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The saga's observer: writes messages in the transaction that records what they are about."""
+
+    means: Means
+
+    async def troubled(
+        self, tx: Transaction, tenant: str, step: str, trouble: Trouble, *, now: datetime, told: int
+    ) -> int:
+        """Told once after a minute and once more after five, whichever step it is that waits."""
+        found = await get(tx, tenant)
+        waiting_s = (now - found.observed_at).total_seconds()
+        if told >= len(TELL_AFTER_S) or waiting_s < TELL_AFTER_S[told]:
+            return told
+        over = waiting_s >= TELL_AFTER_S[-1]
+        log.error(
+            "provisioning.delayed", tenant=tenant, step=step, refusal=trouble.refusal, waiting_s=waiting_s
+        )
+        title = StepLine(name=step, outcome=Outcome.RETRYING).title(self._owner(found))
+        for to_operator in (False, True):
+            letter = DelayedLetter(
+                tenant=tenant,
+                account_name=found.label,
+                address=self.means.address(tenant),
+                to_operator=to_operator,
+                waiting_s=waiting_s,
+                over=over,
+                protected=found.past_pivot,
+                waits_for=title,
+                detail=trouble.message,
+                attempt=trouble.attempts,
+            )
+            await self._put(tx, found, f"delayed-{2 if over else 1}", letter)
+        return len(TELL_AFTER_S) if over else told + 1
+
+    async def ended(self, tx: Transaction, tenant: str, state: SagaState, why: Trouble | None) -> None:
+        """An account that was undone shows why, and what starts it again; so do the mails."""
+        if state is SagaState.DONE:
+            return
+        await advance(tx, tenant, Stage.UNDONE)
+        found = await get(tx, tenant)
+        log.error("provisioning.undone", tenant=tenant, state=state, refusal=why.refusal if why else "")
+        for to_operator in (False, True):
+            letter = FailedLetter(
+                tenant=tenant,
+                account_name=found.label,
+                address=self.means.address(tenant),
+                to_operator=to_operator,
+                at=self.means.clock.now(),
+                why=why.message if why else "",
+                remedy=(why.remedy if why else None)
+                or Remedy(
+                    f"Start it again with: openkcm tenants retry {tenant}", "operator", "operate/tenants"
+                ),
+            )
+            await self._put(tx, found, f"failed-{state}-{found.generation}", letter)
+        verb = AuditVerb.TENANT_UNDONE if state is SagaState.UNDONE else AuditVerb.STEP_FAILED
+        await record(
+            tx, tenant, actor=ACTOR, verb=verb, object=tenant, detail={"refusal": why.refusal if why else ""}
+        )
+
+    def _owner(self, tenant: Tenant) -> str | None:
+        return tenant.creator.username if tenant.creator else None
+
+    async def _put(
+        self, tx: Transaction, tenant: Tenant, event: str, letter: DelayedLetter | FailedLetter
+    ) -> None:
+        if letter.to_operator:
+            recipients = (self.means.operator,) if self.means.operator else ()
+            await put(tx, "", f"{event}:{tenant.id}", letter, recipients=recipients)
+        else:
+            owner = self._owner(tenant) or ""
+            await put(tx, tenant.id, event, letter, recipients=(owner,) if "@" in owner else ())

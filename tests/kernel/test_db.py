@@ -1,0 +1,115 @@
+"""REQ-029: a transaction is all or nothing, has one tenant's rights, and survives the loss of its connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.sdk.refusals import Refusal, Temporary
+from openkcm.tenancy.tables import TenantRow
+from tests.databases import ModuleDatabases
+
+pytestmark = pytest.mark.integration
+
+_INSERT = """insert into tenants (id, source, kind, parent, name, display_name, path, origin, reference)
+values ($1, 's', 'Account', '', $1, $1, '', '', '') on conflict (id) do nothing"""
+
+
+@pytest.fixture(autouse=True)
+async def database(databases: ModuleDatabases) -> AsyncIterator[None]:
+    await open_database(databases.worker, application="test", max_size=4)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute(_INSERT, "one")
+        await tx.execute(_INSERT, "two")
+    yield
+    await close_database()
+
+
+async def seen(role: Role, tenant: str = "") -> list[str]:
+    async with transaction(role, tenant) as tx:
+        return [row["id"] for row in await tx.fetch("select id from tenants order by id")]
+
+
+async def test_a_tenants_rights_reach_its_own_rows_alone() -> None:
+    assert await seen(Role.APP, "one") == ["one"]
+    assert await seen(Role.APP, "two") == ["two"]
+    assert await seen(Role.APP, "nobody") == []
+    assert await seen(Role.SYSTEM) == ["one", "two"]
+
+
+async def test_a_tenant_cannot_write_a_row_of_another() -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with transaction(Role.APP, "one") as tx:
+            await tx.execute("insert into services (tenant, name) values ('two', 'default')")
+
+
+async def test_without_a_role_the_workers_login_does_not_even_see_the_tables() -> None:
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with transaction(Role.OWN) as tx:
+            await tx.fetch("select id from tenants")
+
+
+async def test_changing_roles_and_tenants_at_the_same_time_never_mix() -> None:
+    async def look(number: int) -> bool:
+        tenant = ("one", "two")[number % 2]
+        return await seen(Role.APP, tenant) == [tenant]
+
+    assert all(await asyncio.gather(*(look(number) for number in range(200))))
+
+
+async def test_piccolo_works_inside_the_same_transaction() -> None:
+    async with transaction(Role.APP, "one"):
+        assert [row["id"] for row in await TenantRow.select(TenantRow.id)] == ["one"]
+
+
+async def test_a_second_transaction_inside_the_first_is_a_defect() -> None:
+    async with transaction(Role.SYSTEM):
+        with pytest.raises(RuntimeError, match="open already"):
+            await seen(Role.SYSTEM)
+
+
+async def test_a_lost_backend_is_a_temporary_refusal_and_the_next_transaction_works(
+    databases: ModuleDatabases,
+) -> None:
+    async def cut_in_the_middle() -> None:
+        async with transaction(Role.SYSTEM) as tx:
+            await tx.execute(_INSERT, "half")
+            killer = await asyncpg.connect(databases.superuser())
+            await killer.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test'"
+            )
+            await killer.close()
+            await tx.execute(_INSERT, "other-half")
+
+    with pytest.raises(Temporary) as lost:
+        await cut_in_the_middle()
+    assert lost.value.refusal is Refusal.DATABASE_UNAVAILABLE
+    assert await seen(Role.SYSTEM) == ["one", "two"]
+
+
+async def test_what_is_due_after_the_commit_happens_after_it_and_not_after_a_roll_back() -> None:
+    heard: list[str] = []
+
+    async def roll_back() -> None:
+        async with transaction(Role.SYSTEM) as tx:
+            tx.after_commit(lambda: heard.append("rolled back"))
+            raise ZeroDivisionError
+
+    async with transaction(Role.SYSTEM) as tx:
+        tx.after_commit(lambda: heard.append("committed"))
+        assert heard == []
+    with pytest.raises(ZeroDivisionError):
+        await roll_back()
+    assert heard == ["committed"]
+
+
+async def test_a_database_that_does_not_answer_is_a_temporary_refusal() -> None:
+    await close_database()
+    with pytest.raises(Temporary):
+        await open_database("postgresql://u:p@127.0.0.1:1/none", application="test")
+    with pytest.raises(Temporary):
+        await seen(Role.SYSTEM)
