@@ -159,6 +159,10 @@ def _place(
     group, _, field = name.partition(".")
     if group == FREE:
         plugin, _, field = field.partition(".")
+        if value.text:
+            plugin = plugin.replace(
+                "_", "-"
+            )  # a shell sets no variable with a hyphen; plugins' names have them
         if not plugin or not field or "." in field:
             raise _invalid(f"{value.source} names {name}; a plugin's setting is {FREE}.NAME.FIELD.")
         if isinstance(value.value, bool):

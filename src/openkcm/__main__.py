@@ -1,0 +1,92 @@
+"""The command ``openkcm``: each of its commands is one file below ``cli``, read only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import click
+
+from openkcm import cli
+from openkcm.sdk.refusals import Refused
+
+_FAILED = 1
+_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """The files below ``cli`` as commands; a name with an underscore in front is none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, without reading one."""
+        return sorted(
+            found.name for found in pkgutil.iter_modules(cli.__path__) if not found.name.startswith("_")
+        )
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, which is called ``command`` in its file."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        found = importlib.import_module(f"{cli.__name__}.{cmd_name}").command
+        return found if isinstance(found, click.Command) else None
+
+
+@click.command(cls=Commands)
+@click.version_option(package_name="openkcm")
+def commands() -> None:
+    """Keys for every account of a platform, from its first second.
+
+    Start everything on this machine with: openkcm up
+    """
+
+
+def main() -> None:
+    """Run the command and leave with 0 (well), 1 (refused or failed) or 2 (wrong usage)."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of the command; why it was refused stands on stderr in plain words, never a stack trace."""
+    try:
+        left = commands.main(arguments, prog_name="openkcm", standalone_mode=False)
+    except click.ClickException as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except Refused as refused:
+        say_refused(refused)
+        return _FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return _FAILED
+    except Exception as defect:  # noqa: BLE001  # the last place: what is left is a defect of ours, told without its trace
+        click.echo(
+            f"OpenKCM failed at this ({_where(defect)}). This is a defect; nothing was hidden from you.",
+            err=True,
+        )
+        click.echo("What to do: report the line above with the command that you gave.", err=True)
+        return _FAILED
+    return left if isinstance(left, int) else 0
+
+
+def say_refused(refused: Refused) -> None:
+    """What was refused, why, what to do and by whom, on stderr."""
+    click.echo(f"Refused ({refused.refusal}): {refused.message}", err=True)
+    if refused.remedy is not None and refused.remedy.action:
+        click.echo(f"What to do: {refused.remedy.action} ({refused.remedy.who})", err=True)
+        if refused.remedy.reference:
+            click.echo(f"Where it is written: {refused.remedy.reference}", err=True)
+
+
+def _where(defect: BaseException) -> str:
+    at = defect.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = f" at {at.tb_frame.f_code.co_name}:{at.tb_lineno}" if at is not None else ""
+    return f"{type(defect).__name__}{place}"
+
+
+if __name__ == "__main__":
+    main()

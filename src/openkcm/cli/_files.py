@@ -1,0 +1,170 @@
+"""What ``openkcm up`` keeps below its state directory: identities, and a settings file for each process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from openkcm.embedded.databases import Databases
+from openkcm.embedded.files import make_directory, write_private
+from openkcm.parties.identity import Identity, enrol, load_identity
+from openkcm.parties.pins import Pin
+from openkcm.parties.settings import pin_toml
+from openkcm.settings import Settings
+
+REGION = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The ports of the three doors, all on 127.0.0.1."""
+
+    web: int
+    data: int
+    control: int
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where each process of an embedded installation finds what is its own."""
+
+    state: Path
+
+    @property
+    def control(self) -> Path:
+        """Control's folder: its identity, and what says which installation it belongs to."""
+        return self.state / "control"
+
+    @property
+    def region(self) -> Path:
+        """The region's folder: its identity, its root, its high-water mark."""
+        return self.state / "regions" / REGION
+
+    @property
+    def root(self) -> Path:
+        """The region's software root."""
+        return self.region / "root.json"
+
+    @property
+    def manifests(self) -> Path:
+        """The watched folder, where no other was named."""
+        return self.state / "manifests"
+
+    def settings(self, process: str) -> Path:
+        """The settings file of ``web``, ``worker``, ``crypto`` or ``operator`` (for commands and migrations)."""
+        return self.state / "settings" / f"{process}.toml"
+
+    def make(self) -> None:
+        """The folders are there, for the owner's eyes only."""
+        for folder in (
+            self.control,
+            self.region.parent,
+            self.region,
+            self.region / "state",
+            self.state / "settings",
+        ):
+            make_directory(folder, 0o700)
+
+    def identities(self) -> tuple[Identity, Identity]:
+        """Control's and the region's identity, made at the first start and kept for ever."""
+        return (
+            _identity(self.control / "identity.json", "control", "control"),
+            _identity(self.region / "identity.json", REGION, "region"),
+        )
+
+
+def _identity(path: Path, name: str, kind: str) -> Identity:
+    if path.exists():
+        return load_identity(path)
+    return enrol(path, name, "control" if kind == "control" else "region")
+
+
+def write_settings(
+    files: Files, settings: Settings, databases: Databases, doors: Doors, pins: Iterable[Pin], *, redis: str
+) -> None:
+    """Each process's file holds all that it needs and no other process's passwords; mode 0600."""
+    tables = "\n".join(pin_toml(pin) for pin in pins)
+    web, worker, owner = databases.web, databases.worker, databases.control_owner
+    public_url = settings.control.public_url or f"http://127.0.0.1:{doors.web}"
+    shared = {"redis": redis, "public_url": public_url, "log_level": settings.control.log_level}
+    regions = f'[[control.regions]]\nname = "{REGION}"\naddress = "127.0.0.1:{doors.control}"\n'
+    identity = {"identity": files.control / "identity.json"}
+    pages = {**_changed(settings.web), "bind": f"127.0.0.1:{doors.web}"}
+    common = [
+        table("notices", _changed(settings.notices)),
+        table("tenants", _changed(settings.tenants)),
+        table("parties", identity),
+        tables,
+        regions,
+    ]
+    plugins = [table(f"plugins.{name}", dict(values)) for name, values in settings.plugins.items()]
+    work = table("worker", _changed(settings.worker))
+    write(
+        files.settings("web"), table("control", {**shared, "web_database": web}), table("web", pages), *common
+    )
+    write(
+        files.settings("worker"),
+        table("control", {**shared, "worker_database": worker}),
+        work,
+        *common,
+        *plugins,
+    )
+    write(
+        files.settings("operator"),
+        table("control", {**shared, "web_database": web, "worker_database": worker, "owner_database": owner}),
+        table("web", pages),
+        work,
+        *common,
+        *plugins,
+    )
+    crypto = {
+        "region": REGION,
+        "database": databases.crypto(REGION),
+        "root_file": files.root,
+        "state_directory": files.region / "state",
+        "data_bind": f"127.0.0.1:{doors.data}",
+        "control_bind": f"127.0.0.1:{doors.control}",
+        "log_level": settings.control.log_level,
+    }
+    own = table("parties", {"identity": files.region / "identity.json"})
+    write(files.settings("crypto"), table("crypto", crypto), own, tables)
+
+
+def write(path: Path, *tables: str) -> None:
+    """The file has these tables, whole or not at all."""
+    write_private(path, "# Written by 'openkcm up' at each start.\n\n" + "\n".join(filter(None, tables)))
+
+
+def table(name: str, values: Mapping[str, object]) -> str:
+    """A TOML table; empty text where there is nothing in it."""
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
+    parts = ".".join(_key(part) for part in name.split("."))
+    return "\n".join([f"[{parts}]", *lines, ""]) if lines else ""
+
+
+def _changed(group: msgspec.Struct) -> dict[str, object]:
+    usual = type(group)()
+    return {
+        name: getattr(group, name)
+        for name in group.__struct_fields__
+        if getattr(group, name) != getattr(usual, name)
+    }
+
+
+def _key(text: str) -> str:
+    return text if text.replace("-", "").replace("_", "").isalnum() and text.isascii() else json.dumps(text)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    # A JSON string without surrogate pairs is a TOML basic string.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,198 @@
+"""The whole product on one machine, put together: servers, databases, then our own processes side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import cast
+
+import asyncpg
+
+from openkcm.cli._files import REGION, Doors, Files, write_settings
+from openkcm.embedded.databases import Databases, prepare_databases
+from openkcm.embedded.files import make_directory
+from openkcm.embedded.ports import Port, is_free, pick_port
+from openkcm.embedded.postgres import RunningPostgres
+from openkcm.embedded.roles import DatabasePlan
+from openkcm.embedded.services import ChildSpec, PostgresService, ValkeyService, answers_http
+from openkcm.embedded.state import run_directory
+from openkcm.embedded.supervise import Supervisor
+from openkcm.embedded.valkey import RunningValkey
+from openkcm.kernel.db import Transaction
+from openkcm.kernel.migrate import check_schema
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+from openkcm.settings import Settings
+
+_LOCAL = "127.0.0.1"
+_DATA, _CONTROL = 8081, 8082
+
+
+class Stack:
+    """What runs below one supervisor. ``start`` once, inside the supervisor's block."""
+
+    def __init__(self, supervisor: Supervisor, settings: Settings, *, report: Callable[[str], None]) -> None:
+        self.files = Files(supervisor.state.path)
+        self._supervisor = supervisor
+        self._settings = settings
+        self._report = report
+
+    async def start(self) -> Doors:
+        """Every process is ready; returns where the doors are.
+
+        Raises:
+            Refused: whatever kept a process from its start, in that process's words.
+        """
+        state = self._supervisor.state.path
+        self.files.make()
+        control, region = await asyncio.to_thread(self.files.identities)
+        run = run_directory(state)
+        postgres, valkey = await asyncio.gather(
+            self._supervisor.start(PostgresService(state=state, run=run)),
+            self._supervisor.start(ValkeyService(state=state, run=run)),
+        )
+        plan = DatabasePlan(regions=(REGION,))
+        databases = await self._supervisor.unless_stopped(
+            prepare_databases(
+                cast("RunningPostgres", postgres).server,
+                plan,
+                secrets_file=self._supervisor.state.database_secrets,
+            )
+        )
+        doors = self._doors()
+        write_settings(
+            self.files,
+            self._settings,
+            databases,
+            doors,
+            (control.pin, region.pin),
+            redis=cast("RunningValkey", valkey).url,
+        )
+        await self._supervisor.unless_stopped(self._migrated(databases))
+        await asyncio.gather(
+            *(
+                self._supervisor.start(child)
+                for child in (
+                    self._child("crypto", ("crypto", "--region", REGION), _answers(doors.data)),
+                    self._child("web", ("serve",), _answers(doors.web)),
+                    self._child("worker", ("work",), _runs),
+                )
+            )
+        )
+        return doors
+
+    def _doors(self) -> Doors:
+        """Free ports; the usual ones where they are free. A port that was asked for is not exchanged for another."""
+        web = _bind(self._settings.web.bind)
+        asked = any(line.name == "web.bind" and line.source != "default" for line in self._settings.shown)
+        if asked and not is_free(web):
+            raise Permanent(
+                Refusal.PORT_TAKEN,
+                f"Something else listens on port {web}, which web.bind asks for.",
+                remedy=Remedy("End it, or set another port.", "operator", "reference/settings"),
+            )
+        pages = pick_port("the web interface", web)
+        data = pick_port("the data door", _DATA, taken={pages.number})
+        control = pick_port("the control door", _CONTROL, taken={pages.number, data.number})
+        for port in (pages, data, control):
+            self._say(port)
+        return Doors(web=pages.number, data=data.number, control=control.number)
+
+    def _say(self, port: Port) -> None:
+        if port.note:
+            self._report(port.note)
+
+    async def _migrated(self, databases: Databases) -> None:
+        """Both databases have this version's schema; Alembic is loaded, in a child, only where something is to do."""
+        for name, dsn, arguments in (
+            ("control", databases.control_owner, ()),
+            ("crypto", databases.crypto_owner(REGION), ("--region", REGION)),
+        ):
+            if await _current(dsn, name):
+                continue
+            config = self.files.settings("crypto" if arguments else "operator")
+            process = await asyncio.create_subprocess_exec(
+                *_openkcm("migrate", *arguments),
+                env={
+                    "OPENKCM_CONFIG": str(config),
+                    **({"OPENKCM_CRYPTO__OWNER_DATABASE": dsn} if arguments else {}),
+                },
+                cwd="/",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, said = await process.communicate()
+            if process.returncode:
+                raise Permanent(
+                    Refusal.START_FAILED,
+                    f"The {name} database could not be migrated. {said.decode('utf-8', 'replace')[:600]}",
+                    remedy=Remedy(
+                        "Do what these words say, then start again.", "operator", "operate/migrate"
+                    ),
+                )
+
+    def _child(
+        self, name: str, arguments: tuple[str, ...], ready: Callable[[], Awaitable[bool]]
+    ) -> ChildSpec:
+        return ChildSpec(
+            name=name,
+            argv=tuple(_openkcm(*arguments)),
+            log=self._supervisor.state.logs / f"{name}.log",
+            ready_check=ready,
+            env={"OPENKCM_CONFIG": str(self.files.settings(name))},
+            grace_s=15.0,
+        )
+
+
+async def _current(dsn: str, name: str) -> bool:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        await check_schema(cast("Transaction", connection), name=name)
+    except Refused as refused:
+        if refused.refusal is Refusal.SCHEMA_OLD:
+            return False
+        raise
+    else:
+        return True
+    finally:
+        await connection.close()
+
+
+def _answers(port: int) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return await answers_http(_LOCAL, port)
+
+    return check
+
+
+async def _runs() -> bool:
+    return True
+
+
+def _openkcm(*arguments: str) -> list[str]:
+    # -I: nothing of the caller's directory or environment decides what is imported.
+    return [sys.executable, "-I", "-m", "openkcm", *arguments]
+
+
+def _bind(text: str) -> int:
+    host, _, port = text.rpartition(":")
+    if host not in (_LOCAL, "localhost") or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Permanent(
+            Refusal.SETTING_INVALID,
+            f"web.bind is {text}; 'openkcm up' serves on 127.0.0.1 alone.",
+            remedy=Remedy(
+                "Set 127.0.0.1 and a port, or run 'openkcm serve' with TLS.", "operator", "reference/settings"
+            ),
+        )
+    return int(port)
+
+
+def watched(settings: Settings, given: Path | None, files: Files) -> Path:
+    """The folder of manifests: the named one, else that of the settings, else one below the state directory."""
+    named = settings.plugins.get("tenants-directory", {}).get("path")
+    folder = given.absolute() if given else Path(named) if named else files.manifests
+    if not folder.is_dir():
+        make_directory(folder, 0o700)
+    return folder

@@ -1,0 +1,111 @@
+"""The doors of coming in and going out."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath
+
+from openkcm.audit.record import record
+from openkcm.audit.verbs import AuditVerb
+from openkcm.identity import links
+from openkcm.identity.guards import CLOCK, tenant_in
+from openkcm.identity.rate import Rate
+from openkcm.identity.session import COOKIE, end_session, session_cookie
+from openkcm.identity.view import LinkState, SignInPage
+from openkcm.kernel.clock import Clock
+from openkcm.kernel.db import Role, transaction
+from openkcm.web import paths
+from openkcm.web.page import page, redirect
+from openkcm.web.shell import Account, AnyRequest
+
+_TEMPLATE: Final = "identity/sign_in.html"
+RATE: Final = "sign_in_rate"
+"""Under this name the application's state holds the limit of tries."""
+
+
+@get(paths.WAY_IN, include_in_schema=False)
+async def how_to_come_in(request: AnyRequest) -> Response[str]:
+    """How somebody gets a link, where it is not known for which account."""
+    return page(request, _TEMPLATE, SignInPage(state=LinkState.NONE))
+
+
+@get("/t/{tenant:str}/sign-in", include_in_schema=False)
+async def how_to_come_in_here(request: AnyRequest) -> Response[str]:
+    """How somebody gets a link for this account; tells nobody whether there is such an account."""
+    state = LinkState.SIGNED_OUT if "signed-out" in request.query_params else LinkState.NONE
+    return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant_in(request))))
+
+
+@get("/t/{tenant:str}/sign-in/{token:str}", include_in_schema=False)
+async def offer(request: AnyRequest, token: FromPath[str]) -> Response[str]:
+    """The page with the button. Opening it uses nothing up: mail scanners open links."""
+    tenant = tenant_in(request)
+    _rate(request).count(_from(request))
+    clock = _clock(request)
+    found = await links.look(tenant, token, clock=clock)
+    good = found.state is LinkState.OFFERED and found.principal and found.expires_at
+    shown = SignInPage(
+        state=found.state,
+        account=_bare(tenant),
+        owner=found.principal.username if found.principal else None,
+        token=token if good else None,
+        expires_in_s=(found.expires_at - clock.now()).total_seconds() if found.expires_at else None,
+    )
+    return page(request, _TEMPLATE, shown, status_code=200 if good else 410)
+
+
+@post("/t/{tenant:str}/sign-in/{token:str}", include_in_schema=False)
+async def come_in(request: AnyRequest, token: FromPath[str]) -> Response[str]:
+    """The link is used up; the browser has a session and goes to the account's pages."""
+    tenant = tenant_in(request)
+    _rate(request).count(_from(request))
+    clock = _clock(request)
+    session = await links.use(tenant, token, clock=clock)
+    if session is None:
+        found = await links.look(tenant, token, clock=clock)
+        state = LinkState.USED if found.state is LinkState.OFFERED else found.state
+        return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant)), status_code=410)
+    answer = redirect(request, paths.home(tenant))
+    answer.set_cookie(session_cookie(tenant, session, tls=_by_tls(request)))
+    return answer
+
+
+@post("/t/{tenant:str}/sign-out", include_in_schema=False)
+async def go_out(request: AnyRequest) -> Response[str]:
+    """The session is no more, here and in the browser. Safe to repeat."""
+    tenant = tenant_in(request)
+    async with transaction(Role.APP, tenant) as tx:
+        whose = await end_session(tx, tenant, request.cookies.get(COOKIE, ""))
+        if whose is not None:
+            await record(tx, tenant, actor=whose.actor, verb=AuditVerb.SIGNED_OUT, object=whose.actor)
+    answer = redirect(request, f"{paths.sign_in(tenant)}?signed-out")
+    answer.set_cookie(session_cookie(tenant, "", tls=_by_tls(request)))
+    return answer
+
+
+def identity_router() -> Router:
+    """All doors of this room; none of them needs a session."""
+    return Router(path="/", route_handlers=[how_to_come_in, how_to_come_in_here, offer, come_in, go_out])
+
+
+def _bare(tenant: str) -> Account:
+    # Before somebody is signed in, the page repeats the address and tells nothing of the account.
+    return Account(id=tenant, name=tenant)
+
+
+def _clock(request: AnyRequest) -> Clock:
+    return cast("Clock", cast("Any", request.app.state)[CLOCK])
+
+
+def _rate(request: AnyRequest) -> Rate:
+    return cast("Rate", cast("Any", request.app.state)[RATE])
+
+
+def _from(request: AnyRequest) -> str:
+    return request.client.host if request.client else ""
+
+
+def _by_tls(request: AnyRequest) -> bool:
+    return request.scope["scheme"] == "https"
