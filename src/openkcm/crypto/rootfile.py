@@ -14,7 +14,7 @@ from openkcm.parties.private_file import create_private, read_private
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 _FORMAT: Final = 1
-PAGE: Final = "how-it-works/keys#the-root-file"
+PAGE: Final = "reference/crypto-service#the-root-file"
 
 
 class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

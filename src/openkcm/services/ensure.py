@@ -16,7 +16,7 @@ def checked_name(name: str, *, what: str) -> str:
         raise Permanent(
             Refusal.BAD_REQUEST,
             str(bad),
-            remedy=Remedy("Choose another name.", "you", "reference/tenants#services"),
+            remedy=Remedy("Choose another name.", "you", "operate/tenants#services"),
         ) from None
 
 

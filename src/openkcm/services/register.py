@@ -50,7 +50,7 @@ async def register_caller(
         raise Permanent(
             Refusal.BAD_REQUEST,
             f"The caller {name} is registered already, with other rights.",
-            remedy=Remedy("Register it under another name.", "you", "reference/tenants#callers"),
+            remedy=Remedy("Register it under another name.", "you", "operate/tenants#callers"),
         )
     return False
 

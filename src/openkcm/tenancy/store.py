@@ -34,7 +34,7 @@ def unknown(tenant: str) -> Permanent:
     return Permanent(
         Refusal.TENANT_UNKNOWN,
         f"There is no tenant {ascii(tenant)[1:81]} here.",
-        remedy=Remedy("Compare the id with `openkcm tenants list`.", "operator", "reference/tenants"),
+        remedy=Remedy("Compare the id with `openkcm tenants list`.", "operator", "operate/tenants"),
     )
 
 
