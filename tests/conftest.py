@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+# No deadline: a shared machine is slow at any moment. Under CI the same examples at every run.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=os.environ.get("CI") == "true")
+hypothesis.settings.load_profile("house")
 
 pytest_plugins = ["tests.databases"]  # real PostgreSQL and Valkey, started when asked for
 
