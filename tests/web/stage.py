@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from litestar import Litestar, Response, get, post
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from openkcm.provisioning.view import Outcome, ProvisioningPage, SetupState, StepLine
@@ -15,13 +16,15 @@ from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 from openkcm.web import events, security
 from openkcm.web.failures import failed
 from openkcm.web.page import fragment, page, redirect
-from openkcm.web.shell import AnyRequest, Place, put_place
+from openkcm.web.shell import Account, AnyRequest, Place, put_place
 from openkcm.web.web import web_router
 from tests.web.content import ACCOUNT, NOW, TOKEN, home, setup, waiting
 from tests.web.scenes import SCENES, Scene
 
 AXE: Final = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 CLOSING = asyncio.Event()
+MOVING: Final = Account(id="moving", name="Payments")
+"""The one account whose set-up goes on; the others stand still to be looked at."""
 
 
 def enter(request: AnyRequest, scene: Scene) -> None:
@@ -29,10 +32,10 @@ def enter(request: AnyRequest, scene: Scene) -> None:
 
 
 @get("/scene/{name:str}")
-async def scene(request: AnyRequest, name: str, block: str | None = None) -> Response[str]:
+async def scene(request: AnyRequest, name: FromPath[str]) -> Response[str]:
     shown = SCENES[name]
     enter(request, shown)
-    return page(request, shown.template, shown.context, block=block)
+    return page(request, shown.template, shown.context, block=request.query_params.get("block"))
 
 
 @get("/axe.js")
@@ -41,13 +44,13 @@ async def axe() -> Response[bytes]:
 
 
 @get("/t/{tenant:str}")
-async def overview(request: AnyRequest, tenant: str) -> Response[str]:
+async def overview(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     enter(request, SCENES["home"])
     return page(request, "dashboard/home.html", home())
 
 
 @post("/t/{tenant:str}/token", status_code=200)
-async def token(request: AnyRequest, tenant: str) -> Response[str]:
+async def token(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     enter(request, SCENES["home"])
     if tenant != ACCOUNT.id:
         raise Permanent(
@@ -63,26 +66,30 @@ def at_second(second: int) -> ProvisioningPage:
     names = ("admit", "assign", "mint", "activate", "grant", "publish", "announce", "notify")
     if second >= 3:
         done = tuple(StepLine(name=name, outcome=Outcome.DONE, took_s=0.4) for name in names)
-        return setup(state=SetupState.READY, steps=done, elapsed_s=3)
+        return setup(account=MOVING, state=SetupState.READY, steps=done, elapsed_s=3)
     passed = tuple(StepLine(name=name, outcome=Outcome.DONE, took_s=0.4) for name in names[: 3 * second])
     running = StepLine(name=names[3 * second], outcome=Outcome.RUNNING, took_s=0.2)
     rest = waiting(*names[3 * second + 1 :])
-    return setup(steps=(*passed, running, *rest), elapsed_s=second, protected_at=NOW if second > 1 else None)
+    protected_at = NOW if second > 1 else None
+    return setup(account=MOVING, steps=(*passed, running, *rest), elapsed_s=second, protected_at=protected_at)
 
 
 @get("/t/{tenant:str}/setup")
-async def set_up(request: AnyRequest, tenant: str) -> Response[str]:
+async def set_up(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     enter(request, SCENES["setup-running"])
     return page(request, "provisioning/page.html", at_second(0))
 
 
 @get("/t/{tenant:str}/setup/events")
-async def set_up_events(request: AnyRequest, tenant: str) -> Stream:
+async def set_up_events(request: AnyRequest, tenant: FromPath[str]) -> Stream:
     enter(request, SCENES["setup-running"])
 
     async def told() -> AsyncGenerator[events.Event, None]:
+        if tenant != MOVING.id:
+            await CLOSING.wait()
+            return
         for second in range(1, 4):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
             for block in ("clock", "steps", "said"):
                 text = fragment(request, "provisioning/page.html", at_second(second), block)
                 yield events.Event(block, text)
@@ -92,7 +99,7 @@ async def set_up_events(request: AnyRequest, tenant: str) -> Stream:
 
 
 @get("/t/{tenant:str}/setup/done")
-async def set_up_done(request: AnyRequest, tenant: str) -> Response[str]:
+async def set_up_done(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     return redirect(request, f"/t/{tenant}")
 
 

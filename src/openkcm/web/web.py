@@ -6,6 +6,7 @@ from typing import Final
 
 from litestar import Response, Router, get, post
 from litestar.datastructures import Cookie
+from litestar.params import FromPath
 
 from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.web import assets, paths
@@ -18,7 +19,7 @@ _FOR_EVER: Final = f"public, max-age={_YEAR_S}, immutable"
 
 
 @get(f"{paths.STATIC}/{{version:str}}/{{name:str}}", include_in_schema=False)
-async def static_file(request: AnyRequest, version: str, name: str) -> Response[bytes]:
+async def static_file(request: AnyRequest, version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """The file, kept for ever if ``version`` is that of its content.
 
     During a roll-out a page of the new release may ask a process of the old one, or the other way round: it gets what

@@ -51,7 +51,6 @@
 
   // What a person asked for gets the focus, so that keyboard and screen reader are where the answer is.
   document.addEventListener("htmx:afterSettle", (event) => {
-    const wanted = event.detail.target.querySelector("[data-focus]");
-    if (wanted) wanted.focus();
+    event.target.querySelector?.("[data-focus]")?.focus();
   });
 })();

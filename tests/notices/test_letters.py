@@ -1,0 +1,126 @@
+"""Mails say it in plain words, in text and HTML alike, with the plain address and the dates."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from openkcm.notices.letters import (
+    DelayedLetter,
+    DeletingLetter,
+    FailedLetter,
+    Letter,
+    ReadyLetter,
+    UninstalledLetter,
+    write,
+)
+from openkcm.sdk.refusals import Remedy
+from openkcm.web.templates import folder
+
+AT = datetime(2026, 10, 12, 14, 2, 29, tzinfo=UTC)
+ABOUT: dict[str, Any] = {
+    "tenant": "2k7f9q1xw4m8zt3c",
+    "account_name": "Payments",
+    "address": "https://keys.example/t/2k7f9q1xw4m8zt3c",
+}
+DELAYED: dict[str, Any] = {
+    "waits_for": "Making the platform-managed key",
+    "detail": "The region Stockholm does not answer.",
+    "attempt": 9,
+}
+LETTERS: dict[str, Letter] = {
+    "ready": ReadyLetter(**ABOUT, protected_at=AT, took_s=1.24, regions=("Frankfurt", "Dublin")),
+    "delayed": DelayedLetter(**ABOUT, **DELAYED, waiting_s=61, over=False, protected=True),
+    "over": DelayedLetter(**ABOUT, **DELAYED, waiting_s=300, over=True, protected=False),
+    "failed": FailedLetter(
+        **ABOUT, at=AT, why="No region oslo.", remedy=Remedy("Add the region.", "The operator")
+    ),
+    "uninstalled": UninstalledLetter(**ABOUT, at=AT, read_only_until=AT + timedelta(days=30)),
+    "deleting": DeletingLetter(**ABOUT, at=AT, destroyed_after=AT + timedelta(days=30)),
+}
+LETTERS |= {
+    f"{name}-operator": dataclasses.replace(letter, to_operator=True) for name, letter in LETTERS.items()
+}
+
+
+def words(markup: str) -> str:
+    """The text that a reader of the HTML sees."""
+    body = re.sub(r"<title>.*?</title>", "", markup, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_text_and_html_carry_the_same_plain_address(name: str) -> None:
+    written = write(LETTERS[name])
+    assert written.text.count(ABOUT["address"]) == 1
+    assert f'href="{ABOUT["address"]}"' in written.html
+    assert f">{ABOUT['address']}</a>" in written.html
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
+    written = write(LETTERS[name])
+    assert len(written.subject) < 78
+    assert written.subject.startswith("Payments: ")
+    assert max(len(line) for line in written.text.splitlines()) <= 100
+    assert "\n\n\n" not in written.text
+    assert "{{" not in written.text + written.html
+    assert "sign-in/" not in written.text + written.html, "a mail never holds a way in"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ready", ["12 Oct 2026, 14:02:29", "1.2 s", "Frankfurt and Dublin"]),
+        ("delayed", ["1 min 1 s", "attempt 9", "Stockholm does not answer", "Encryption is on already"]),
+        ("over", ["5 min", "Encryption is not on yet"]),
+        ("failed", ["No region oslo.", "Add the region.", "The operator"]),
+        ("uninstalled", ["12 Oct 2026, 14:02", "11 Nov 2026, 14:02", "kept"]),
+        ("deleting", ["11 Nov 2026, 14:02", "destroyed", "can never be read again"]),
+    ],
+)
+def test_a_letter_says_what_happened_in_both_forms(name: str, said: list[str]) -> None:
+    written = write(LETTERS[name])
+    for form in (" ".join(written.text.split()), words(written.html)):
+        for sentence in said:
+            assert sentence in form.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("delayed", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
+        ("delayed", "openkcm tenants cancel 2k7f9q1xw4m8zt3c"),
+        ("failed", "openkcm tenants retry 2k7f9q1xw4m8zt3c"),
+        ("deleting", "openkcm tenants cancel 2k7f9q1xw4m8zt3c"),
+        ("uninstalled", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
+    ],
+)
+def test_only_the_operator_gets_commands(name: str, command: str) -> None:
+    for form in ("text", "html"):
+        assert command in getattr(write(LETTERS[f"{name}-operator"]), form)
+        assert command not in getattr(write(LETTERS[name]), form)
+
+
+def test_markup_in_a_name_is_text_and_a_line_break_no_header() -> None:
+    letter = dataclasses.replace(LETTERS["ready"], account_name="<b>x</b>\r\nBcc: all@example.org")
+    written = write(letter)
+    assert "<b>x" not in written.html
+    assert "&lt;b&gt;x" in written.html
+    assert "<b>x</b>" in written.text
+    mail = EmailMessage()
+    mail["Subject"] = written.subject
+    assert mail.keys() == ["Subject"]
+    assert mail["Bcc"] is None
+
+
+def test_every_mail_template_has_a_letter_in_both_forms() -> None:
+    found = {path.stem for path in (folder() / "mail").iterdir()} - {"frame"}
+    assert found == {letter.template.removeprefix("mail/") for letter in LETTERS.values()}
+    assert {path.suffix for path in (folder() / "mail").iterdir()} == {".txt", ".html"}

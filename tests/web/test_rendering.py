@@ -1,0 +1,231 @@
+"""Every page in every state is made of words that exist, says the state, and lets no markup through."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from html.parser import HTMLParser
+from typing import Any, ClassVar
+
+import pytest
+from jinja2 import UndefinedError
+
+from openkcm.dashboard import view as dashboard
+from openkcm.identity import view as identity
+from openkcm.provisioning import view as provisioning
+from openkcm.provisioning.view import SetupState
+from openkcm.web import failures, help, shell  # noqa: A004 - the page is called help
+from openkcm.web.shell import Link, Shell, Theme
+from openkcm.web.templates import environment, folder, render
+from tests.web.content import setup
+from tests.web.scenes import SCENES, Scene
+
+BLOCKS = {
+    "provisioning/page.html": ("clock", "steps", "said", "end"),
+    "dashboard/home.html": ("protection", "first_record", "regions"),
+    "error.html": ("failure",),
+}
+VOID = {"meta", "link", "input", "br", "img"}
+
+
+def frame(scene: Scene) -> Shell:
+    return Shell(
+        account=scene.account,
+        user=scene.user,
+        theme=Theme.AUTO,
+        release="1.0.0",
+        request_id="7QK2-9F4D",
+        csrf="c" * 43,
+        back="/t/x",
+        links=(Link(label="Overview", href="/t/x", current=True),) if scene.account and scene.ready else (),
+    )
+
+
+def drawn(name: str, block: str | None = None) -> str:
+    scene = SCENES[name]
+    return render(scene.template, {"page": scene.context, "shell": frame(scene)}, block=block)
+
+
+class Outline(HTMLParser):
+    """Checks nesting, and keeps ids, headings, buttons and inline code."""
+
+    implied: ClassVar[set[str]] = VOID
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.headings: list[int] = []
+        self.primary = 0
+        self.inline: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        self.primary += "primary" in (given.get("class") or "").split()
+        self.inline += [key for key in given if key == "style" or (key.startswith("on") and key != "on")]
+        self.inline += [tag] if tag == "style" or (tag == "script" and "src" not in given) else []
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A closed SVG shape opens nothing."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+
+def outline(text: str) -> Outline:
+    seen = Outline()
+    seen.feed(text)
+    seen.close()
+    assert seen.open == []
+    return seen
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_page_is_well_formed_with_one_h1_and_at_most_one_primary_button(name: str) -> None:
+    seen = outline(drawn(name))
+    assert seen.headings.count(1) == 1
+    assert seen.headings[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in zip(seen.headings, seen.headings[1:], strict=False))
+    assert len(seen.ids) == len(set(seen.ids))
+    assert seen.primary <= 1
+    assert seen.inline == [], "the policy forbids what stands inline"
+
+
+@pytest.mark.parametrize(
+    ("name", "block"), [(n, b) for n, s in SCENES.items() for b in BLOCKS.get(s.template, ())]
+)
+def test_a_block_alone_is_a_part_of_its_page(name: str, block: str) -> None:
+    part = drawn(name, block)
+    outline(part)
+    assert "<html" not in part
+    if block not in ("end", "failure"):  # the first comes later, the second has a heading of its own level
+        assert part in drawn(name)
+
+
+@pytest.mark.parametrize("name", [name for name in SCENES if "hostile" in name or name == "error-401"])
+def test_markup_in_names_is_shown_and_not_obeyed(name: str) -> None:
+    page = drawn(name)
+    for planted in (
+        "<script>alert",
+        "<img src=x",
+        "<b>x@",
+        "<h1>x",
+        '"><script>',
+        "<s>",
+        "<k>",
+        "<i>",
+        "<u>",
+        "<a>",
+    ):
+        assert planted not in page
+    assert "&lt;" in page
+
+
+def test_a_name_that_a_context_has_not_is_an_error() -> None:
+    scene = SCENES["home"]
+    with pytest.raises(UndefinedError):
+        render("help.html", {"page": object(), "shell": frame(scene)})
+    assert environment().undefined.__name__ == "StrictUndefined"
+
+
+CONTEXTS = [
+    found
+    for module in (dashboard, identity, provisioning, failures, help, shell)
+    for found in vars(module).values()
+    if isinstance(found, type)
+    and dataclasses.is_dataclass(found)
+    and found.__module__ == module.__name__
+    and found is not shell.Place
+]
+
+
+def test_every_field_of_every_context_is_shown_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: dict[type, set[str]] = defaultdict(set)
+    for context in CONTEXTS:
+
+        def note(self: object, name: str, context: type = context) -> Any:  # noqa: ANN401 - as Python has it
+            read[context].add(name)
+            return object.__getattribute__(self, name)
+
+        monkeypatch.setattr(context, "__getattribute__", note)
+    for name in SCENES:
+        drawn(name)
+    unread = {
+        f"{context.__name__}.{field.name}"
+        for context in CONTEXTS
+        for field in dataclasses.fields(context)
+        if field.name not in read[context]
+    }
+    assert unread == set()
+    assert len(CONTEXTS) > 12
+
+
+def test_every_state_of_every_page_has_a_scene() -> None:
+    contexts = [scene.context for scene in SCENES.values()]
+    setups = {c.state for c in contexts if isinstance(c, provisioning.ProvisioningPage)}
+    outcomes = {s.outcome for c in contexts if isinstance(c, provisioning.ProvisioningPage) for s in c.steps}
+    homes = [c for c in contexts if isinstance(c, dashboard.HomePage)]
+    assert setups == set(SetupState)
+    assert outcomes == set(provisioning.Outcome)
+    assert {c.state for c in homes} == set(dashboard.HomeState)
+    assert {s.state for c in homes for s in c.services} == set(dashboard.KeyState)
+    assert {r.state for c in homes for r in c.regions} == set(dashboard.RegionState)
+    assert {c.state for c in contexts if isinstance(c, identity.SignInPage)} == set(identity.LinkState)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("setup-running", "From here on your keys can be used"),
+        ("setup-running", "Attempt 3<br>next in 8\u00a0s"),
+        ("setup-late", "Longer than usual. You and the operator have been told."),
+        ("setup-over", "Over the limit"),
+        ("setup-ready", '1.2\u00a0s <span class="muted">from found to ready'),
+        ("setup-ready-mail-waits", "nothing waits for it"),
+        ("setup-undone", "The operator cancelled the set-up at 14:03:40."),
+        ("home", "(42\u00a0days)"),
+        ("home", '<time datetime="2026-10-12T14:02:29Z">12\u00a0Oct\u00a02026, 14:02</time>'),
+        ("home-behind", "Stockholm keeps to decision 41 until it confirms 42"),
+        ("home-mail-waits", "Mail not delivered yet."),
+        ("home-owner-unknown", "openkcm tenants grant 2k7f9q1xw4m8zt3c"),
+        ("home-uninstalled", "24\u00a0Dec\u00a02026, 13:12</time> decrypting stops too"),
+        ("home-deleting", "The keys are destroyed after"),
+        ("sign-in-used", "openkcm tenants sign-in 2k7f9q1xw4m8zt3c"),
+        ("sign-in", "openkcm tenants sign-in TENANT-ID"),
+    ],
+)
+def test_a_page_says_its_state_in_words(name: str, words: str) -> None:
+    assert words in drawn(name)
+
+
+def test_a_page_that_has_nothing_to_wait_for_opens_no_stream() -> None:
+    assert "sse-connect" in drawn("setup-running")
+    for name in ("setup-ready", "setup-failed", "setup-undone"):
+        assert "sse-connect" not in drawn(name)
+        assert "http-equiv" not in drawn(name)
+
+
+def test_without_a_script_the_live_page_asks_again_by_itself() -> None:
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in drawn("setup-running")
+
+
+def test_ticking_seconds_are_not_in_a_live_region() -> None:
+    assert drawn("setup-running", "said") == render(
+        "provisioning/page.html",
+        {"page": setup(elapsed_s=39), "shell": frame(SCENES["setup-running"])},
+        block="said",
+    )
+    assert 'role="status"' not in drawn("setup-running", "clock")
+
+
+def test_every_template_is_used_by_a_scene_or_a_mail() -> None:
+    pages = {scene.template for scene in SCENES.values()} | {"frame.html", "parts.html"}
+    found = {path.relative_to(folder()).as_posix() for path in folder().rglob("*.html")}
+    assert {name for name in found if not name.startswith("mail/")} == pages
