@@ -1,4 +1,4 @@
-"""The receiver's second half of a hand-over: opened, compared with the statement, wrapped under its own root, proven."""
+"""The receiver's second half of a hand-over: opened, compared with the statement, wrapped anew, proven."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ class AppliedState:
             raise Temporary(
                 Refusal.UNAVAILABLE,
                 "This region has not been able to confirm its state with its database, so it serves no key.",
-                remedy=Remedy("Look at the region's database.", "operator", "reference/crypto-service#unconfirmed"),
+                remedy=Remedy(
+                    "Look at the region's database.", "operator", "reference/crypto-service#unconfirmed"
+                ),
                 retry_after_s=1.0,
             )
         if (trouble := self.troubled.get(tenant)) is not None:
@@ -83,7 +85,9 @@ class AppliedState:
             raise Permanent(
                 Refusal.TENANT_UNKNOWN,
                 f"This region holds nothing of a tenant '{tenant}'.",
-                remedy=Remedy("Check the tenant's id and its region set.", "caller", "reference/crypto-service#refusals"),
+                remedy=Remedy(
+                    "Check the tenant's id and its region set.", "caller", "reference/crypto-service#refusals"
+                ),
             )
         return view
 
@@ -104,9 +108,17 @@ class AppliedState:
             await self.catch_up(tx)
         self.confirmed_at = asked_at
 
+    async def load_all(self, tx: Transaction) -> None:
+        """Every stored document is in memory and the state confirmed; who is missing or old is not served."""
+        self.epoch = int(str(await tx.fetchval("select epoch from region")))
+        await self.catch_up(tx)
+        for tenant in self.marks.marks.keys() - self.views.keys() - self.troubled.keys():
+            self._trouble(tenant, _behind(tenant))
+        await self.refresh(tx)
+
     async def catch_up(self, tx: Transaction) -> None:
         """Every row that changed since is in memory."""
-        rows = await tx.fetch(f"select {_COLUMNS} from applied where change > $1 order by change", self.change)  # noqa: S608 - our own names
+        rows = await tx.fetch(_SINCE, self.change)
         self.load(AppliedRow(**dict(row)) for row in rows)
 
     def load(self, rows: Iterable[AppliedRow]) -> None:
@@ -125,11 +137,6 @@ class AppliedState:
                 self._trouble(row.tenant, _behind(row.tenant))
             else:
                 self.put(view, change=row.change)
-
-    def missing(self) -> None:
-        """Tenants of the high-water mark whose rows are gone wait for control too. Called when all rows are loaded."""
-        for tenant in self.marks.marks.keys() - self.views.keys() - self.troubled.keys():
-            self._trouble(tenant, _behind(tenant))
 
     def _checked(self, row: AppliedRow) -> View:
         if not hmac.compare_digest(row.mac, _mac(self.root, row)):
@@ -160,6 +167,9 @@ class AppliedState:
 
 
 _COLUMNS = ", ".join(item.name for item in fields(AppliedRow))
+
+
+_SINCE = f"select {_COLUMNS} from applied where change > $1 order by change"  # noqa: S608 - our own names
 
 
 def row_of(view: View, signed: SignedDesired, root: Root, *, change: int) -> AppliedRow:
@@ -201,7 +211,14 @@ on conflict (tenant) do update set serial = excluded.serial, epoch = excluded.ep
 
 def _mac(root: Root, row: AppliedRow) -> bytes:
     return root.sealing(row.root_version).authenticate(
-        labels.APPLIED, row.tenant, row.serial, row.epoch, row.generation, row.hash, row.document, row.signature
+        labels.APPLIED,
+        row.tenant,
+        row.serial,
+        row.epoch,
+        row.generation,
+        row.hash,
+        row.document,
+        row.signature,
     )
 
 
@@ -211,7 +228,9 @@ def _behind(tenant: str) -> Temporary:
         f"The database shows an older state of tenant '{tenant}' than this region has acknowledged; it is served "
         "again as soon as control has sent the newest.",
         remedy=Remedy(
-            "Find out who set the region's database back.", "operator", "reference/crypto-service#high-water-mark"
+            "Find out who set the region's database back.",
+            "operator",
+            "reference/crypto-service#high-water-mark",
         ),
         retry_after_s=2.0,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.crypto.applied import AppliedRow, row_of, write_rows
-from openkcm.crypto.contract import FORMAT, Applied, SignedDesired, covered_desired
+from openkcm.crypto.contract import Applied, SignedDesired, covered_desired
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.mark import Mark
@@ -39,7 +39,9 @@ class _Conflict(Permanent):
         super().__init__(
             Refusal.GENERATION_CONFLICT,
             f"Generation {view.mark.generation} of tenant '{view.tenant}' contradicts what this region has applied.",
-            remedy=Remedy("Compare control's database with this region's before anything else.", "operator", _PAGE),
+            remedy=Remedy(
+                "Compare control's database with this region's before anything else.", "operator", _PAGE
+            ),
         )
         self.view = view
         self.known = known
@@ -90,7 +92,9 @@ def _latest(given: list[_Given | Refused]) -> list[_Given | Refused]:
         if one.view.tenant not in newest or newest[one.view.tenant].view.mark < one.view.mark:
             newest[one.view.tenant] = one
     return [
-        one if isinstance(one, Refused) or newest[one.view.tenant] is one else _old(one.view, newest[one.view.tenant].view.mark)
+        one
+        if isinstance(one, Refused) or newest[one.view.tenant] is one
+        else _old(one.view, newest[one.view.tenant].view.mark)
         for one in given
     ]
 
@@ -123,7 +127,7 @@ def _compare(view: View, known: Mark, *, epoch: int) -> None:
     new = view.mark
     if (new.epoch, new.generation) == (known.epoch, known.generation) and new.hash != known.hash:
         raise _Conflict(view, known)
-    if new < known or new.epoch < epoch and new != known:
+    if new < known or (new.epoch < epoch and new != known):
         raise _old(view, known)
     follows = (new.serial, new.epoch, new.generation) == (known.serial, known.epoch, known.generation + 1)
     if follows and view.desired.replaces != known.hash:

@@ -315,7 +315,8 @@ def covered_offer(offer: Offer) -> tuple[Item, ...]:
 
 def covered_hand_over(hand_over: HandOver) -> tuple[Item, ...]:
     """What the sender's signature covers (record ``hand-over``, version ``FORMAT``), and with all but the last item
-    what the sealing is bound to."""
+    what the sealing is bound to.
+    """
     return (
         hand_over.offer_id,
         hand_over.tenant,

@@ -16,8 +16,8 @@ from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
 async def issue(here: Here, tokens: TokenMaker, items: Sequence[TokenItem]) -> list[Token | Refused]:
     """Each caller has a token of this region for at most 900 s.
 
-    Refused alone: a caller, service or verb that the applied state does not name (CALLER_UNKNOWN), a blocked tenant, this
-    region not in its set, a lifetime that is not between 1 and 900 s (BAD_REQUEST).
+    Refused alone: a caller, service or verb that the applied state does not name (CALLER_UNKNOWN), a blocked
+    tenant, this region not in its set, a lifetime that is not between 1 and 900 s (BAD_REQUEST).
     """
     return await attempt(items, lambda item: _issue(here, tokens, item))
 
@@ -35,6 +35,10 @@ def _issue(here: Here, tokens: TokenMaker, item: TokenItem) -> Token:
     view.check_caller(item.caller, item.service, item.verbs)
     expires_at_s = math.floor(here.clock.now().timestamp()) + item.lifetime_s
     token = tokens.make(
-        tenant=item.tenant, caller=item.caller, service=item.service, verbs=item.verbs, expires_at_s=expires_at_s
+        tenant=item.tenant,
+        caller=item.caller,
+        service=item.service,
+        verbs=item.verbs,
+        expires_at_s=expires_at_s,
     )
     return Token(token=token, expires_at=datetime.fromtimestamp(expires_at_s, UTC), address=here.data_address)

@@ -54,7 +54,9 @@ class Kept:
             Permanent: RECORD_MISMATCH.
         """
         good = compare_digest(self.mac, _statement_mac(root.sealing(self.root_version), self))
-        if not good or not compare_digest(self.wrap_mac, _wrap_mac(root.sealing(self.wrap_root_version), self)):
+        if not good or not compare_digest(
+            self.wrap_mac, _wrap_mac(root.sealing(self.wrap_root_version), self)
+        ):
             raise mismatch(f"Key {self.key_id.hex()}")
 
     def open_l2(self, root: Root) -> bytes:

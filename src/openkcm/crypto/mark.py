@@ -80,7 +80,9 @@ def open_high_water(directory: Path) -> HighWater:
         raise Permanent(
             Refusal.ALREADY_RUNNING,
             f"Another crypto process uses the state directory {directory}.",
-            remedy=Remedy("Give each process a state directory of its own, or stop the other.", "operator", _PAGE),
+            remedy=Remedy(
+                "Give each process a state directory of its own, or stop the other.", "operator", _PAGE
+            ),
         ) from None
     found = HighWater(path, {}, descriptor)
     try:
@@ -112,7 +114,9 @@ def _load(found: HighWater) -> None:
                 Refusal.START_FAILED,
                 f"The high-water mark {found.path} is damaged in line {lines + 1}.",
                 remedy=Remedy(
-                    "Move the file away if you know that the database was not set back since.", "operator", _PAGE
+                    "Move the file away if you know that the database was not set back since.",
+                    "operator",
+                    _PAGE,
                 ),
             ) from None
         lines += 1

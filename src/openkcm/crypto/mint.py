@@ -95,7 +95,9 @@ def _check(item: MintItem) -> None:
     except BadName as wrong:
         raise Permanent(Refusal.BAD_REQUEST, str(wrong)) from wrong
     if not 1 <= len(item.services) <= _MAX_SERVICES or len(set(item.services)) != len(item.services):
-        raise Permanent(Refusal.BAD_REQUEST, f"A mint names 1 to {_MAX_SERVICES} services, each of them once.")
+        raise Permanent(
+            Refusal.BAD_REQUEST, f"A mint names 1 to {_MAX_SERVICES} services, each of them once."
+        )
     if not _TOKEN.fullmatch(item.token):
         raise Permanent(Refusal.BAD_REQUEST, "A mint's token has 1 to 200 printable ASCII characters.")
 
@@ -129,7 +131,9 @@ def _l3(here: Here, tenant: str, service: str, l2: bytes, l2_id: bytes) -> KeyRe
     return KeyRecord(statement=statement, wrap=_signed_wrap(here, wrap))
 
 
-def _statement(here: Here, key: bytes, key_id: bytes, *, level: Level, tenant: str, service: str) -> Statement:
+def _statement(
+    here: Here, key: bytes, key_id: bytes, *, level: Level, tenant: str, service: str
+) -> Statement:
     committed = hierarchy.commitment(key, level=level, tenant=tenant, service=service, key_id=key_id)
     bare = Statement(
         tenant=tenant,

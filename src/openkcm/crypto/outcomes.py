@@ -16,7 +16,9 @@ R = TypeVar("R")
 
 #: So many items are worked on before other requests get their turn: about a millisecond and a half.
 _TURN = 4
-_ASK = Remedy("Compare the versions of control and this region.", "operator", "reference/crypto-service#refusals")
+_ASK = Remedy(
+    "Compare the versions of control and this region.", "operator", "reference/crypto-service#refusals"
+)
 
 
 async def attempt(items: Sequence[T | Refused], verb: Callable[[T], R]) -> list[R | Refused]:

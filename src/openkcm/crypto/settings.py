@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 
@@ -16,17 +14,17 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Address of the region's own PostgreSQL database, with the region's own login."""
     owner_database: str = ""
     """The same database with its owner's login; ``openkcm migrate --region`` alone uses it."""
-    root_file: Path
+    root_file: str
     """The region's software root; written at the first start, mode 0600. Copy it off the host."""
-    state_directory: Path
+    state_directory: str
     """Folder of this process alone; holds the high-water mark. Never shared by two processes, never backed up."""
     data_bind: str = "127.0.0.1:8081"
     """``HOST:PORT`` of the data door. Any host but a loopback address wants ``data_certificate`` and ``data_key``."""
     data_address: str = ""
     """The data door's address as applications reach it; empty: made of ``data_bind``."""
-    data_certificate: Path | None = None
+    data_certificate: str = ""
     """PEM file of the data door's certificate with its chain."""
-    data_key: Path | None = None
+    data_key: str = ""
     """PEM file of that certificate's private key; mode 0600."""
     control_bind: str = "127.0.0.1:8082"
     """``HOST:PORT`` of the control door: always mTLS between pinned parties."""

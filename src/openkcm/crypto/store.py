@@ -107,7 +107,9 @@ async def add_offers(tx: Transaction, offers: Sequence[KeptOffer]) -> None:
     )
 
 
-async def take_offers(tx: Transaction, offer_ids: Sequence[bytes], *, now: datetime) -> dict[bytes, KeptOffer]:
+async def take_offers(
+    tx: Transaction, offer_ids: Sequence[bytes], *, now: datetime
+) -> dict[bytes, KeptOffer]:
     """The offers of these ids that had not expired; they are gone from the database now, whatever becomes of them.
 
     Both clocks have to agree that an offer is still good: this process's ``now`` and the database's.

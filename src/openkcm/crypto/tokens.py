@@ -85,7 +85,9 @@ def invalid() -> Permanent:
     return Permanent(
         Refusal.TOKEN_INVALID,
         "The token is missing, malformed, expired, or not of this region.",
-        remedy=Remedy("Ask for a new token; it lives 15 minutes at most.", "caller", "reference/crypto-service#tokens"),
+        remedy=Remedy(
+            "Ask for a new token; it lives 15 minutes at most.", "caller", "reference/crypto-service#tokens"
+        ),
     )
 
 

@@ -57,7 +57,9 @@ class View:
             raise Permanent(
                 Refusal.KEY_BLOCKED,
                 f"Tenant '{self.tenant}' is blocked: its keys neither encrypt nor decrypt.",
-                remedy=Remedy("Ask the tenant's owner or the operator why, and whether it ends.", "owner", _PAGE),
+                remedy=Remedy(
+                    "Ask the tenant's owner or the operator why, and whether it ends.", "owner", _PAGE
+                ),
             )
 
     def encrypting_key(self, service: str) -> bytes:
@@ -77,7 +79,9 @@ class View:
             raise Permanent(
                 Refusal.KEY_NOT_ACTIVE,
                 f"Tenant '{self.tenant}' has no active key for service '{service}' in this region.",
-                remedy=Remedy("Wait until provisioning is done, or check the service's name.", "caller", _PAGE),
+                remedy=Remedy(
+                    "Wait until provisioning is done, or check the service's name.", "caller", _PAGE
+                ),
             )
         return key_id
 
@@ -137,7 +141,9 @@ def read(signed: SignedDesired) -> View:
             check_name(caller.name, what="caller")
             check_name(caller.service, what="service")
     except (msgspec.MsgspecError, ValueError, BadName) as wrong:
-        raise Permanent(Refusal.BAD_REQUEST, f"The document of desired state is malformed: {wrong}.") from wrong
+        raise Permanent(
+            Refusal.BAD_REQUEST, f"The document of desired state is malformed: {wrong}."
+        ) from wrong
     digest = sha256(signed.document).hexdigest()
     mark = Mark(signed.signature.serial, desired.epoch, desired.generation, digest)
     return View(tenant=desired.tenant, mark=mark, desired=desired, keys=keys, active=active)

@@ -1,0 +1,84 @@
+"""The composition of a region's process: ``openkcm crypto --region NAME``."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from openkcm.crypto.control_door import control_door
+from openkcm.crypto.data_door import data_door
+from openkcm.crypto.harden import harden
+from openkcm.crypto.mark import open_high_water
+from openkcm.crypto.region import keep_confirmed, open_region, read_parties
+from openkcm.crypto.settings import CryptoSettings
+from openkcm.crypto.tokens import TokenMaker
+from openkcm.kernel.clock import SystemClock
+from openkcm.kernel.db import close_database, open_database
+from openkcm.parties.identity import load_identity
+from openkcm.parties.settings import PartiesSettings
+from openkcm.parties.tls import Door
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.serving.address import Bind, listen, read_bind
+from openkcm.serving.server import Served, serve, tls_context
+
+
+async def serve_crypto(
+    settings: CryptoSettings,
+    parties: PartiesSettings,
+    *,
+    closing: asyncio.Event | None = None,
+    started: Callable[[], None] | None = None,
+) -> None:
+    """The region serves both doors until SIGINT or SIGTERM (or ``closing``); then nothing of it is left.
+
+    ``started`` is called when both doors are open.
+
+    Raises:
+        Refused: whatever keeps it from starting: settings, files, root, database, ports.
+    """
+    harden()
+    clock = SystemClock()
+    identity = load_identity(Path(parties.identity))
+    pins = read_parties(identity, parties, region=settings.region)
+    data_bind = read_bind(settings.data_bind, setting="crypto.data_bind")
+    control_bind = read_bind(settings.control_bind, setting="crypto.control_bind")
+    tls = _data_tls(settings, data_bind)
+    with ExitStack() as opened:
+        marks = open_high_water(Path(settings.state_directory))
+        opened.callback(marks.close)
+        data = opened.enter_context(listen(data_bind, setting="crypto.data_bind"))
+        control = opened.enter_context(listen(control_bind, setting="crypto.control_bind"))
+        try:
+            await open_database(
+                settings.database, application=f"openkcm-crypto-{settings.region}", max_size=4
+            )
+            here = await open_region(settings, identity, pins, clock=clock, marks=marks)
+            tokens = TokenMaker(here.root)
+            door = Door(identity, pins, admits="control", clock=clock)
+            await serve(
+                [
+                    Served(app=data_door(here, tokens), socket=data, tls=tls),
+                    Served(app=control_door(here, tokens), socket=control, door=door),
+                ],
+                closing=closing,
+                beside=[keep_confirmed(here, every_s=settings.poll_s)],
+                started=started,
+            )
+        finally:
+            await close_database()
+
+
+def _data_tls(settings: CryptoSettings, bind: Bind) -> ssl.SSLContext | None:
+    if settings.data_certificate and settings.data_key:
+        return tls_context(Path(settings.data_certificate), Path(settings.data_key))
+    if bind.loopback and not settings.data_certificate and not settings.data_key:
+        return None
+    raise Permanent(
+        Refusal.SETTING_MISSING,
+        f"crypto.data_bind is {bind}, which others than this machine may reach, so the data door needs TLS: set both "
+        "crypto.data_certificate and crypto.data_key.",
+        remedy=Remedy("Set both, or bind to 127.0.0.1.", "operator", "reference/crypto-service#tls"),
+    )

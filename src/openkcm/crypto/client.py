@@ -1,0 +1,316 @@
+"""The contract over mTLS, as control uses it: calls made at the same time travel together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Final, Generic, Protocol, TypeVar
+
+import httpx2
+import msgspec
+
+from openkcm.crypto.contract import (
+    MAX_ITEMS,
+    PATHS,
+    Accepted,
+    AcceptItem,
+    Answer,
+    Applied,
+    Call,
+    Fault,
+    HandOver,
+    HandOverItem,
+    Minted,
+    MintItem,
+    Offer,
+    OfferItem,
+    Outcome,
+    Proof,
+    ProveItem,
+    Region,
+    SignedDesired,
+    Token,
+    TokenItem,
+)
+from openkcm.crypto.settings import RegionSettings
+from openkcm.kernel.log import get_logger
+from openkcm.parties.dial import pinned_client
+from openkcm.parties.identity import Identity
+from openkcm.parties.pins import Pins
+from openkcm.parties.tls import is_wrong_peer
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+
+log = get_logger(__name__)
+
+#: How long a first item waits for others to travel with.
+GATHER_S: Final = 0.002
+TIMEOUT_S: Final = 10.0
+_PAGE: Final = "reference/crypto-service#control-door"
+
+I = TypeVar("I")  # noqa: E741 - an item
+O = TypeVar("O")  # noqa: E741 - an outcome
+
+
+class _Closing(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class _Verb(Generic[I, O]):
+    """One verb's queue to one region: one call under way, the next is filled meanwhile."""
+
+    def __init__(
+        self,
+        region: PinnedRegion,
+        path: str,
+        answer: type[Answer[O]],
+        belongs: Callable[[I, O], bool],
+    ) -> None:
+        self._region = region
+        self._path = path
+        self._decoder = msgspec.json.Decoder(answer)
+        self._belongs = belongs
+        self._waiting: list[tuple[I, asyncio.Future[O]]] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def ask(self, item: I) -> O:
+        """What became of this item."""
+        future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_all())
+        return await future
+
+    async def aclose(self) -> None:
+        """Nothing is under way; who still waits is told that the region is not available."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+        for _, future in self._waiting:
+            _refuse(future, self._region.unavailable("this process is closing"))
+        self._waiting.clear()
+
+    async def _send_all(self) -> None:
+        await asyncio.sleep(GATHER_S)
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MAX_ITEMS], self._waiting[MAX_ITEMS:]
+            batch = [(item, future) for item, future in batch if not future.done()]  # some gave up
+            try:
+                if batch:
+                    await self._send(batch)
+            except Refused as refused:
+                for _, future in batch:
+                    _refuse(future, refused)
+            except BaseException:
+                for _, future in batch:
+                    _refuse(future, self._region.unavailable("the call was cut short"))
+                raise
+
+    async def _send(self, batch: Sequence[tuple[I, asyncio.Future[O]]]) -> None:
+        body = msgspec.json.encode(Call(items=tuple(item for item, _ in batch)))
+        content = await self._region.post(self._path, body)
+        try:
+            answer = self._decoder.decode(content)
+        except msgspec.MsgspecError as wrong:
+            raise self._region.unavailable("its answer is not of the contract's form") from wrong
+        if answer.region != self._region.name or len(answer.outcomes) != len(batch):
+            raise self._region.unavailable("its answer is not to what was asked")
+        for (item, future), outcome in zip(batch, answer.outcomes, strict=True):
+            self._settle(item, future, outcome)
+
+    def _settle(self, item: I, future: asyncio.Future[O], outcome: Outcome[O]) -> None:
+        if future.done():
+            return
+        if outcome.done is not None and outcome.fault is None and self._belongs(item, outcome.done):
+            future.set_result(outcome.done)
+        elif outcome.fault is not None and outcome.done is None:
+            future.set_exception(_refused(outcome.fault))
+        else:
+            future.set_exception(self._region.unavailable("its answer is not to what was asked"))
+
+
+class PinnedRegion:
+    """``contract.Region`` over mTLS with the region's pin."""
+
+    def __init__(self, name: str, client: httpx2.AsyncClient) -> None:
+        self.name = name
+        self._client = client
+        self._verbs: list[_Closing] = []
+        self._apply = self._verb("apply", Answer[Applied], _applied_belongs)
+        self._mint = self._verb("mint", Answer[Minted], _minted_belongs)
+        self._offer = self._verb("offer", Answer[Offer], _offer_belongs)
+        self._hand_over = self._verb("hand_over", Answer[HandOver], _hand_over_belongs)
+        self._accept = self._verb("accept", Answer[Accepted], _accepted_belongs)
+        self._prove = self._verb("prove", Answer[Proof], _proof_belongs)
+        self._token = self._verb("token", Answer[Token], _token_belongs)
+
+    async def apply(self, item: SignedDesired) -> Applied:
+        return await self._apply.ask(item)
+
+    async def mint(self, item: MintItem) -> Minted:
+        return await self._mint.ask(item)
+
+    async def offer(self, item: OfferItem) -> Offer:
+        return await self._offer.ask(item)
+
+    async def hand_over(self, item: HandOverItem) -> HandOver:
+        return await self._hand_over.ask(item)
+
+    async def accept(self, item: AcceptItem) -> Accepted:
+        return await self._accept.ask(item)
+
+    async def prove(self, item: ProveItem) -> Proof:
+        return await self._prove.ask(item)
+
+    async def token(self, item: TokenItem) -> Token:
+        return await self._token.ask(item)
+
+    async def aclose(self) -> None:
+        """No call is under way and no connection is left."""
+        for verb in self._verbs:
+            await verb.aclose()
+        await self._client.aclose()
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        """The body of a 200 answer.
+
+        Raises:
+            Temporary: REGION_UNAVAILABLE, whatever else happened.
+        """
+        try:
+            answer = await self._client.post(path, content=body, headers={"Content-Type": "application/json"})
+        except httpx2.TimeoutException as late:
+            raise self.unavailable(f"it did not answer within {TIMEOUT_S:.0f} s") from late
+        except (httpx2.HTTPError, OSError) as failed:
+            if is_wrong_peer(failed):
+                log.error("crypto.wrong_peer", region=self.name, alarm=True)
+                raise self.unavailable(
+                    "who answers at its address is not the region that is pinned"
+                ) from failed
+            raise self.unavailable("it cannot be reached, or does not take our certificate") from failed
+        if answer.status_code != 200:
+            raise self.unavailable(f"it answered with status {answer.status_code}")
+        return answer.content
+
+    def unavailable(self, why: str) -> Temporary:
+        """The refusal of everything that this region does not answer."""
+        return Temporary(
+            Refusal.REGION_UNAVAILABLE,
+            f"Region '{self.name}' is not available: {why}. It is asked again by itself.",
+            remedy=Remedy(
+                f"Look at the crypto process of region '{self.name}', and compare the pins.",
+                "operator",
+                _PAGE,
+            ),
+        )
+
+    def _verb(self, name: str, answer: type[Answer[O]], belongs: Callable[[I, O], bool]) -> _Verb[I, O]:
+        verb = _Verb(self, PATHS[name], answer, belongs)
+        self._verbs.append(verb)
+        return verb
+
+
+class PinnedRegions:
+    """``contract.Regions``: every region that the settings give an address and a pin. Dialled when first asked for."""
+
+    def __init__(self, identity: Identity, pins: Pins, regions: Sequence[RegionSettings]) -> None:
+        self._identity = identity
+        self._pins = pins
+        self._addresses = {region.name: region.address for region in regions}
+        self._open: dict[str, PinnedRegion] = {}
+
+    def names(self) -> Sequence[str]:
+        """The names of all regions that may be dialled, in order."""
+        pinned = set(self._pins.names("region"))
+        return sorted(name for name in self._addresses if name in pinned)
+
+    def get(self, name: str) -> Region:
+        """The region of this name.
+
+        Raises:
+            Permanent: REGION_UNKNOWN; the settings give it no address, or no pin that signs now.
+        """
+        if (region := self._open.get(name)) is not None:
+            return region
+        if name not in self.names():
+            raise Permanent(
+                Refusal.REGION_UNKNOWN,
+                f"Control's settings have no address and pin of a region '{name}'.",
+                remedy=Remedy(f"Add region '{name}' to the settings, with its pin.", "operator", _PAGE),
+            )
+        client = pinned_client(
+            self._identity,
+            self._pins.current("region", name),
+            f"https://{self._addresses[name].removeprefix('https://')}",
+            timeout_s=TIMEOUT_S,
+        )
+        return self._open.setdefault(name, PinnedRegion(name, client))
+
+    async def aclose(self) -> None:
+        """No region is dialled any more."""
+        for region in self._open.values():
+            await region.aclose()
+        self._open.clear()
+
+
+def _refuse(future: asyncio.Future[O], refused: Refused) -> None:
+    if not future.done():
+        # Each waiter raises an exception of its own: one shared by many would gather their tracebacks.
+        future.set_exception(
+            type(refused)(
+                refused.refusal, refused.message, remedy=refused.remedy, retry_after_s=refused.retry_after_s
+            )
+        )
+
+
+def _refused(fault: Fault) -> Refused:
+    try:
+        refusal = Refusal(fault.refusal)
+    except ValueError:  # a newer region's code
+        refusal = Refusal.INTERNAL
+    kind = Temporary if fault.temporary else Permanent
+    return kind(refusal, fault.message, retry_after_s=fault.retry_after_s)
+
+
+def _applied_belongs(item: SignedDesired, applied: Applied) -> bool:
+    return applied.hash == sha256(item.document).hexdigest()
+
+
+def _minted_belongs(item: MintItem, minted: Minted) -> bool:
+    statements = [record.statement for record in minted.records]
+    return (
+        minted.tenant == item.tenant
+        and all(statement.tenant == item.tenant for statement in statements)
+        and [(statement.level, statement.service) for statement in statements]
+        == [("L2", ""), *(("L3", service) for service in item.services)]
+        and all(record.wrap.key_id == record.statement.key_id for record in minted.records)
+    )
+
+
+def _offer_belongs(item: OfferItem, offer: Offer) -> bool:
+    return (offer.tenant, offer.key_id, offer.generation, offer.sender) == (
+        item.tenant,
+        item.key_id,
+        item.generation,
+        item.sender,
+    )
+
+
+def _hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
+    return (given.offer_id, given.tenant, given.key_id) == (
+        item.offer.offer_id,
+        item.offer.tenant,
+        item.offer.key_id,
+    )
+
+
+def _accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
+    return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
+
+
+def _token_belongs(item: TokenItem, token: Token) -> bool:
+    return bool(item.tenant and token.token)  # a token is opaque here: its region alone reads it
+
+
+def _proof_belongs(item: ProveItem, proof: Proof) -> bool:
+    return proof.tenant == item.tenant and item.message in (None, proof.message)

@@ -1,0 +1,110 @@
+"""The control door: control's calls, over mTLS between pinned parties, each with 1 to 100 items."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+from litestar import Litestar, Request, Response, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from openkcm.crypto.accept import accept
+from openkcm.crypto.apply import apply
+from openkcm.crypto.contract import (
+    MAX_ITEMS,
+    PATHS,
+    AcceptItem,
+    Call,
+    HandOverItem,
+    MintItem,
+    OfferItem,
+    ProveItem,
+    SignedDesired,
+    TokenItem,
+)
+from openkcm.crypto.hand_over import hand_over
+from openkcm.crypto.here import Here
+from openkcm.crypto.issue import issue
+from openkcm.crypto.metrics import CONTROL_ITEMS
+from openkcm.crypto.mint import mint
+from openkcm.crypto.offer import offer
+from openkcm.crypto.outcomes import answer
+from openkcm.crypto.prove import prove
+from openkcm.crypto.tokens import TokenMaker
+from openkcm.parties.pins import Pin
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+from openkcm.serving.peer import PEER
+from openkcm.serving.problem import handlers
+
+MAX_BODY_BYTES: Final = 16 * 2**20
+_PAGE: Final = "reference/crypto-service#control-door"
+
+_Request = Request[object, object, State]
+I = TypeVar("I")  # noqa: E741 - an item
+O = TypeVar("O")  # noqa: E741 - an outcome
+
+
+def control_door(here: Here, tokens: TokenMaker) -> Litestar:
+    """The application behind the control door: one route a verb of the contract."""
+
+    async def tokens_for(here: Here, items: Sequence[TokenItem]) -> list[object]:
+        return list(await issue(here, tokens, items))
+
+    return Litestar(
+        [
+            _route(here, "apply", Call[SignedDesired], apply),
+            _route(here, "mint", Call[MintItem], mint),
+            _route(here, "offer", Call[OfferItem], offer),
+            _route(here, "hand_over", Call[HandOverItem], hand_over),
+            _route(here, "accept", Call[AcceptItem], accept),
+            _route(here, "prove", Call[ProveItem], prove),
+            _route(here, "token", Call[TokenItem], tokens_for),
+        ],
+        exception_handlers=handlers(),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+        openapi_config=None,
+    )
+
+
+def _route(
+    here: Here,
+    verb: str,
+    kind: type[Call[I]],
+    handle: Callable[[Here, Sequence[I]], Awaitable[Sequence[O | Refused]]],
+) -> HTTPRouteHandler:
+    decoder = msgspec.json.Decoder(kind)
+
+    @post(PATHS[verb], status_code=200, name=verb)
+    async def call(request: _Request) -> Response[bytes]:
+        _check_peer(request)
+        try:
+            items = decoder.decode(await request.body()).items
+        except msgspec.MsgspecError as wrong:
+            raise _bad("The call is not of the contract's form.") from wrong
+        if not 1 <= len(items) <= MAX_ITEMS:
+            raise _bad(f"A call carries 1 to {MAX_ITEMS} items.")
+        done = await handle(here, items)
+        for one in done:
+            CONTROL_ITEMS.labels(verb, one.refusal.value if isinstance(one, Refused) else "done").inc()
+        return Response(msgspec.json.encode(answer(here, done)), media_type="application/json")
+
+    return call
+
+
+def _check_peer(request: _Request) -> None:
+    extensions = request.scope.get("extensions") or {}
+    peer: object = extensions.get(PEER)
+    if not isinstance(peer, Pin) or peer.kind != "control":
+        raise Permanent(
+            Refusal.NOT_PERMITTED,
+            "Only control calls here.",
+            remedy=Remedy("Check the pins of both sides.", "operator", _PAGE),
+        )
+
+
+def _bad(words: str) -> Permanent:
+    remedy = Remedy("Compare the versions of control and this region.", "operator", _PAGE)
+    return Permanent(Refusal.BAD_REQUEST, words, remedy=remedy)

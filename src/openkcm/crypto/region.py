@@ -1,0 +1,100 @@
+"""Opening a region: root, high-water mark and applied state, each checked against the others; and keeping it fresh."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from openkcm.crypto.applied import AppliedState
+from openkcm.crypto.cache import KeyCache
+from openkcm.crypto.here import Here
+from openkcm.crypto.mark import HighWater
+from openkcm.crypto.settings import CryptoSettings
+from openkcm.crypto.start import establish
+from openkcm.crypto.store import drop_expired_offers
+from openkcm.kernel.clock import Clock
+from openkcm.kernel.db import Role, transaction
+from openkcm.kernel.log import get_logger
+from openkcm.parties.identity import Identity
+from openkcm.parties.pins import Pins
+from openkcm.parties.settings import PartiesSettings, read_pins
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+
+log = get_logger(__name__)
+
+_OFFERS_EVERY_S = 10.0
+
+
+async def open_region(
+    settings: CryptoSettings, identity: Identity, pins: Pins, *, clock: Clock, marks: HighWater
+) -> Here:
+    """The region as it serves: its root is its database's, every stored document is verified, the state confirmed.
+
+    Raises:
+        Refused: as ``establish``.
+    """
+    root = await establish(
+        region=settings.region,
+        root_file=Path(settings.root_file),
+        identity_fingerprint=identity.pin.fingerprint,
+    )
+    state = AppliedState(root=root, pins=pins, marks=marks, clock=clock, confirm_s=settings.confirm_s)
+    async with transaction(Role.OWN) as tx:
+        await state.load_all(tx)
+    return Here(
+        region=settings.region,
+        root=root,
+        identity=identity,
+        pins=pins,
+        clock=clock,
+        state=state,
+        keys=KeyCache(root, clock),
+        data_address=settings.data_address or _address(settings),
+    )
+
+
+def read_parties(identity: Identity, parties: PartiesSettings, *, region: str) -> Pins:
+    """The pins of the settings, with this region's own; control is among them.
+
+    Raises:
+        Permanent: PIN_INVALID, or SETTING_INVALID for an identity that is not this region's.
+    """
+    if (identity.kind, identity.name) != ("region", region):
+        raise Permanent(
+            Refusal.SETTING_INVALID,
+            f"The identity file is that of {identity.kind} '{identity.name}', not of region '{region}'.",
+            remedy=Remedy(
+                f"Name the identity file of region '{region}'.", "operator", "reference/crypto-service#start"
+            ),
+        )
+    given = read_pins(parties.pins)
+    own = given.by_version("region", region, identity.serial)
+    if own is not None and own.fingerprint != identity.pin.fingerprint:
+        raise Permanent(
+            Refusal.PIN_INVALID,
+            f"The settings pin another key {identity.serial} of region '{region}' than its identity file holds.",
+            remedy=Remedy(
+                "Compare fingerprints, then correct the pin.", "operator", "reference/trust-domains#pins"
+            ),
+        )
+    return given if own is not None else Pins([*given, identity.pin])
+
+
+async def keep_confirmed(here: Here, *, every_s: float) -> None:
+    """Each ``every_s`` the state is compared with the database, until cancelled; ``confirm_s`` runs while it fails."""
+    offers_at = 0.0
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            async with transaction(Role.OWN) as tx:
+                await here.state.refresh(tx)
+                if here.clock.monotonic() >= offers_at:
+                    await drop_expired_offers(tx)
+                    offers_at = here.clock.monotonic() + _OFFERS_EVERY_S
+        except Refused as refused:
+            log.warning("crypto.not_confirmed", refusal=refused.refusal, served=here.state.confirmed)
+
+
+def _address(settings: CryptoSettings) -> str:
+    scheme = "https" if settings.data_certificate else "http"
+    return f"{scheme}://{settings.data_bind}"

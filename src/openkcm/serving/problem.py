@@ -1,0 +1,122 @@
+"""Refusals as problem+json (RFC 9457): a stable code, what happened, and who can do what about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from openkcm.kernel.log import get_logger
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+
+log = get_logger(__name__)
+
+STATUS: Final = {
+    Refusal.BAD_REQUEST: 400,
+    Refusal.CIPHERTEXT_INVALID: 400,
+    Refusal.TOKEN_INVALID: 401,
+    Refusal.CALLER_UNKNOWN: 403,
+    Refusal.NOT_PERMITTED: 403,
+    Refusal.KEY_BLOCKED: 403,
+    Refusal.REGION_NOT_IN_SET: 403,
+    Refusal.NOT_FOUND: 404,
+    Refusal.TENANT_UNKNOWN: 404,
+    Refusal.KEY_NOT_ACTIVE: 409,
+    Refusal.KEY_READ_ONLY: 409,
+    Refusal.TOO_LARGE: 413,
+    Refusal.TOO_MANY: 429,
+    Refusal.INTERNAL: 500,
+    Refusal.RECORD_MISMATCH: 503,
+    Refusal.UNAVAILABLE: 503,
+    Refusal.DATABASE_UNAVAILABLE: 503,
+}
+"""What HTTP says of a refusal; 500 for one that no door is meant to give."""
+
+_BY_STATUS: Final = {
+    401: Refusal.TOKEN_INVALID,
+    403: Refusal.NOT_PERMITTED,
+    404: Refusal.NOT_FOUND,
+    413: Refusal.TOO_LARGE,
+    429: Refusal.TOO_MANY,
+}
+_BODY: Final = "The request's body is not what this address takes."
+_WORDS: Final = {
+    400: _BODY,
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    413: "The request's body is larger than this address takes.",
+    415: "This address takes JSON.",
+}
+_PAGE: Final = "reference/crypto-service#refusals"
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of every answer that is a refusal. ``code`` is stable; ``detail`` is for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    action: str = ""
+    who: str = ""
+    reference: str = ""
+    retry_after_s: float | None = None
+
+
+def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers that tell of this refusal."""
+    status = status or STATUS.get(refused.refusal, 500)
+    remedy = refused.remedy or Remedy("", "")
+    body = Problem(
+        type=f"urn:openkcm:problem:{refused.refusal}",
+        title=refused.refusal.value.replace("-", " "),
+        status=status,
+        code=refused.refusal.value,
+        detail=refused.message,
+        action=remedy.action,
+        who=remedy.who,
+        reference=remedy.reference,
+        retry_after_s=refused.retry_after_s,
+    )
+    headers = {"Cache-Control": "no-store"}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
+    return status, msgspec.json.encode(body), headers
+
+
+def handlers() -> ExceptionHandlersMap:
+    """Litestar's exception handlers: every error of an app is a problem, and none shows how it came about."""
+    return {Refused: _refused, HTTPException: _http, Exception: _unexpected}
+
+
+def _refused(_request: Request[object, object, State], refused: Refused) -> Response[bytes]:
+    return _response(refused)
+
+
+def _http(_request: Request[object, object, State], error: HTTPException) -> Response[bytes]:
+    if error.status_code >= 500:
+        return _unexpected(_request, error)
+    code = _BY_STATUS.get(error.status_code, Refusal.BAD_REQUEST)
+    # Litestar's own words may quote the body, and that is plaintext.
+    words = _WORDS.get(error.status_code, _BODY)
+    remedy = Remedy("Compare the request with /openapi.json.", "caller", _PAGE)
+    return _response(Permanent(code, words, remedy=remedy), status=error.status_code)
+
+
+def _unexpected(request: Request[object, object, State], error: Exception) -> Response[bytes]:
+    log.error("serving.failed", path=request.url.path, exc_info=error)
+    words = "This request met an error of ours; it is in the log."
+    remedy = Remedy("Tell the operator the time and the address.", "caller", _PAGE)
+    return _response(Permanent(Refusal.INTERNAL, words, remedy=remedy))
+
+
+def _response(refused: Refused, *, status: int | None = None) -> Response[bytes]:
+    code, body, headers = problem(refused, status=status)
+    return Response(body, status_code=code, headers=headers, media_type="application/problem+json")

@@ -1,0 +1,125 @@
+"""Control and two regions as their operators enrolled them, and the documents that control decides."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from openkcm.crypto.contract import (
+    FORMAT,
+    Access,
+    Desired,
+    DesiredCaller,
+    DesiredKey,
+    KeyState,
+    Minted,
+    SignedDesired,
+    covered_desired,
+)
+from openkcm.parties.identity import Identity, enrol
+from openkcm.parties.labels import Record
+from openkcm.parties.pins import Pins
+from openkcm.parties.settings import PartiesSettings, PinSetting
+from openkcm.parties.signed import sign
+
+AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+CALLER = DesiredCaller(name="shop", service="default", verbs=("encrypt", "decrypt"))
+
+
+def pin_setting(identity: Identity) -> PinSetting:
+    """The identity's public part as a settings file has it."""
+    pin = identity.pin
+    return PinSetting(
+        kind=pin.kind,
+        name=pin.name,
+        serial=pin.serial,
+        signing=base64.b64encode(pin.signing).decode(),
+        sealing=base64.b64encode(pin.sealing).decode(),
+        tls_certificate=ssl.DER_cert_to_PEM_cert(pin.tls_certificate),
+        tls_sha256=pin.tls_sha256.hex(),
+    )
+
+
+@dataclass
+class World:
+    """Everybody's identity. ``decided`` counts generations by tenant, as control's database would."""
+
+    directory: Path
+    control: Identity = field(init=False)
+    local: Identity = field(init=False)
+    eu: Identity = field(init=False)
+    last: dict[str, SignedDesired] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.control = enrol(self.directory / "control.json", "control", "control")
+        self.local = enrol(self.directory / "local.json", "local", "region")
+        self.eu = enrol(self.directory / "eu-1.json", "eu-1", "region")
+
+    @property
+    def pins(self) -> Pins:
+        return Pins([self.control.pin, self.local.pin, self.eu.pin])
+
+    def parties(self, name: str) -> PartiesSettings:
+        return PartiesSettings(
+            identity=str(self.directory / f"{name}.json"),
+            pins=tuple(pin_setting(one) for one in (self.control, self.local, self.eu)),
+        )
+
+    def decide(
+        self,
+        tenant: str,
+        *,
+        keys: Sequence[DesiredKey] = (),
+        regions: Sequence[str] = ("local", "eu-1"),
+        access: Access = "active",
+        callers: Sequence[DesiredCaller] = (CALLER,),
+        epoch: int = 1,
+        generation: int | None = None,
+        replaces: str | None = None,
+        by: Identity | None = None,
+    ) -> SignedDesired:
+        """The next document of a tenant, signed by control (or whom the test names); the last one is remembered."""
+        before = self.last.get(tenant)
+        old = msgspec.json.decode(before.document, type=Desired) if before else None
+        document = msgspec.json.encode(
+            Desired(
+                tenant=tenant,
+                epoch=epoch,
+                generation=generation or (old.generation + 1 if old else 1),
+                replaces=replaces
+                if replaces is not None
+                else (sha256(before.document).hexdigest() if before else ""),
+                regions=tuple(regions),
+                access=access,
+                keys=tuple(keys),
+                callers=tuple(callers),
+                decided_at=AT,
+            )
+        )
+        signer = by or self.control
+        signed = SignedDesired(
+            document=document, signature=sign(signer, Record.DESIRED, FORMAT, *covered_desired(document))
+        )
+        self.last[tenant] = signed
+        return signed
+
+
+def keys_of(minted: Minted, *, state: KeyState = "active") -> list[DesiredKey]:
+    """What was minted, as a document names it."""
+    return [
+        DesiredKey(
+            key_id=one.statement.key_id,
+            level=one.statement.level,
+            service=one.statement.service,
+            version=1,
+            state=state,
+        )
+        for one in minted.records
+    ]
