@@ -43,9 +43,12 @@ create table tenants (
     ready_at timestamptz,
     uninstalled_at timestamptz,
     deleting_at timestamptz,
-    grace_ends_at timestamptz
+    grace_ends_at timestamptz,
+    -- Looked at when a transaction ends: within one batch a name may pass from one tenant to another.
+    constraint tenants_by_name exclude (source with =, kind with =, parent with =, name with =)
+        where (presence = 'present') deferrable initially deferred
 );
-create unique index tenants_by_name on tenants (source, kind, parent, name) where presence = 'present';
+create index tenants_named on tenants (parent, name) where presence = 'present';
 
 create table tenant_names (
     source text not null,
@@ -220,6 +223,7 @@ create table deliveries (
     state text not null default 'pending' check (state in ('pending', 'accepted', 'rejected')),
     notifier text,
     attempts integer not null default 0,
+    lease_until timestamptz,
     refusal text,
     reason text,
     tried_at timestamptz,

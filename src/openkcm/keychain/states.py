@@ -17,17 +17,14 @@ class KeyState(StrEnum):
     ABANDONED = "abandoned"
 
 
-#: Legal moves. What encrypted once is never abandoned, what was abandoned never encrypts.
+#: Legal moves. What was abandoned never encrypts. An active key is abandoned only while its tenant is set up: before
+#: the pivot nothing depends on it, after the pivot never.
 MOVES: Final = frozenset(
     {
         (KeyState.READY, KeyState.ACTIVE),
         (KeyState.READY, KeyState.ABANDONED),
+        (KeyState.ACTIVE, KeyState.ABANDONED),
         (KeyState.ACTIVE, KeyState.DECRYPT_ONLY),
         (KeyState.DECRYPT_ONLY, KeyState.ACTIVE),
     }
 )
-
-
-def before(state: KeyState) -> list[str]:
-    """The states from which a key may come to ``state``."""
-    return sorted(start.value for start, end in MOVES if end is state)

@@ -9,7 +9,7 @@ import msgspec
 from openkcm.crypto.contract import KeyRecord, Statement, Wrap
 from openkcm.kernel.db import Transaction
 from openkcm.keychain.model import Key
-from openkcm.keychain.states import KeyState, before
+from openkcm.keychain.states import KeyState
 from openkcm.sdk.refusals import Permanent, Refusal
 
 _ADD = """insert into keys (key_id, tenant, level, service, version, state, statement)
@@ -26,9 +26,11 @@ from unnest($2::text[], $3::text[], $4::text[]) as fresh (key_id, holder, wrap)
 join keys on keys.key_id = fresh.key_id and keys.tenant = $1
 on conflict (key_id, holder) do update set wrap = excluded.wrap where wraps.wrap = excluded.wrap
 returning 1"""
-_MOVE = """update keys set state = $2, activated_at = case when $2 = 'active' then coalesce(activated_at, now())
-    else activated_at end
-where tenant = $1 and state = any($3::text[]) and ($4::text[] is null or key_id = any($4::text[]))"""
+_ACTIVATE = """update keys set state = 'active', activated_at = coalesce(activated_at, now())
+where tenant = $1 and state = 'ready'"""
+_ABANDON = """update keys set state = 'abandoned' from tenants
+where keys.tenant = $1 and key_id = any($2::text[]) and tenants.id = keys.tenant
+    and (state = 'ready' or state = 'active' and stage in ('provisioning', 'undone'))"""
 _KEYS = """select key_id, tenant, level, service, version, state, statement::text as statement, created_at, activated_at
 from keys where tenant = $1 order by level, service, version"""
 _WRAPS = """select wrap::text as wrap from wraps where tenant = $1 order by key_id, holder"""
@@ -86,12 +88,12 @@ async def add_wraps(tx: Transaction, tenant: str, wraps: Sequence[Wrap]) -> None
 
 async def activate(tx: Transaction, tenant: str) -> None:
     """Every ready key of the tenant is active: the next desired state carries it as one that encrypts."""
-    await tx.execute(_MOVE, tenant, KeyState.ACTIVE.value, [KeyState.READY.value], None)
+    await tx.execute(_ACTIVATE, tenant)
 
 
 async def abandon(tx: Transaction, tenant: str, key_ids: Sequence[str]) -> None:
-    """These keys, if they were never in use, never will be. No key is destroyed here; one in use is left alone."""
-    await tx.execute(_MOVE, tenant, KeyState.ABANDONED.value, before(KeyState.ABANDONED), list(key_ids))
+    """These keys never will be in use. No key is destroyed here, and one of a tenant past the pivot is left alone."""
+    await tx.execute(_ABANDON, tenant, list(key_ids))
 
 
 async def keys_of(tx: Transaction, tenant: str) -> list[Key]:

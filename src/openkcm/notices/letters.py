@@ -116,6 +116,20 @@ class DeletingLetter(Letter):
         return f"{self.account_name}: the account was deleted, its keys are stopped"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnedLetter(Letter):
+    """The account is back within its grace: everything works as before, with the same keys."""
+
+    template: ClassVar[str] = "mail/returned"
+
+    at: datetime
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: OpenKCM is back, with the same keys"
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A letter in its final words."""

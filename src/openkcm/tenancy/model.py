@@ -67,8 +67,10 @@ STANDING_MOVES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One tenant. ``origin`` is for people, ``reference`` is the source's own; ``epoch, generation`` are those of the
-    newest desired state, 0 before the first.
+    """One tenant, first seen (or back, where it had not been protected) at ``observed_at``.
+
+    ``origin`` is for people, ``reference`` is the source's own; ``epoch`` and ``generation`` are those of the newest
+    desired state, 0 before the first.
     """
 
     id: str
@@ -96,6 +98,11 @@ class Tenant:
     def label(self) -> str:
         """What people call it; the name where nobody gave it another."""
         return self.display_name or self.name
+
+    @property
+    def ready_after_s(self) -> float:
+        """How long it took from its appearance until it was ready; 0 before that."""
+        return max(0.0, (self.ready_at - self.observed_at).total_seconds()) if self.ready_at else 0.0
 
     @property
     def past_pivot(self) -> bool:

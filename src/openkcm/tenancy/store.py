@@ -13,7 +13,7 @@ from openkcm.tenancy.tables import TenantRow
 _ADVANCE = """update tenants set stage = $2,
     protected_at = case when $2 = 'protected' then coalesce(protected_at, now()) else protected_at end,
     ready_at = case when $2 = 'ready' then coalesce(ready_at, now()) else ready_at end
-where id = $1 and stage = any($3::text[])"""
+where id = $1 and stage = any($3::text[]) returning *"""
 _KNOWN = """select t.id, t.kind, t.parent, t.name, t.presence, t.reference, t.made_id
 from tenants t where t.source = $1 and t.presence <> 'gone' order by t.id"""
 
@@ -72,17 +72,19 @@ async def known(tx: Transaction, source: str) -> Sequence[Known]:
     ]
 
 
-async def advance(tx: Transaction, tenant: str, stage: Stage) -> None:
-    """The tenant is at ``stage``, and since when is noted; being there already changes nothing.
+async def advance(tx: Transaction, tenant: str, stage: Stage) -> Tenant:
+    """The tenant, which is at ``stage``; since when is noted. Being there already changes nothing.
 
     Raises:
         Permanent: TENANT_STATE, no way leads there from where it is; TENANT_UNKNOWN.
     """
     before = [start.value for start, end in STAGE_MOVES if end is stage]
-    if await tx.execute(_ADVANCE, tenant, stage.value, before) == "UPDATE 1":
-        return
+    row = await tx.fetchrow(_ADVANCE, tenant, stage.value, before)
+    if row is not None:
+        return tenant_of(row)
     found = await get(tx, tenant)
     if found.stage is not stage:
         raise Permanent(
             Refusal.TENANT_STATE, f"Tenant {tenant} is {found.stage}; it cannot become {stage} from there."
         )
+    return found

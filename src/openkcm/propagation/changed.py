@@ -1,0 +1,137 @@
+"""A tenant was uninstalled, is being deleted, or came back: decided, told to its people, brought to its regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from openkcm.audit.record import record
+from openkcm.audit.verbs import AuditVerb
+from openkcm.crypto.contract import Regions
+from openkcm.kernel.clock import Clock
+from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.kernel.notify import publish
+from openkcm.notices.letters import DeletingLetter, Letter, ReturnedLetter, UninstalledLetter
+from openkcm.notices.put import OPERATOR, put
+from openkcm.parties.identity import Identity
+from openkcm.propagation.decide import decide
+from openkcm.propagation.deliver import deliver
+from openkcm.propagation.store import newest
+from openkcm.sdk.refusals import Refusal, Temporary
+from openkcm.sdk.tenant_source import TenantSource
+from openkcm.tenancy.model import Stage, Standing, Tenant, access
+from openkcm.tenancy.observe import CHANGED
+from openkcm.tenancy.report import report, status_of
+from openkcm.tenancy.store import get
+
+TOPIC: Final = CHANGED
+ACTOR: Final = "propagation"
+_PROGRESS: Final = "tenant_progress"
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """The payload of ``tenancy.changed``."""
+
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """The handler of ``tenancy.changed``. ``public_url`` is the pages' address; ``operator`` an address, or empty."""
+
+    regions: Regions
+    identity: Identity
+    clock: Clock
+    public_url: str
+    operator: str = ""
+    sources: Mapping[str, TenantSource] = field(default_factory=dict)
+
+    async def __call__(self, payload: dict[str, object]) -> None:
+        """What the tenant's presence allows is in force in every region, and its people know it.
+
+        Before the pivot this is left to provisioning, which decides by the same rows. Safe to repeat: it compares with
+        the newest decision, whatever the event was about.
+
+        Raises:
+            Temporary: REGION_UNAVAILABLE; TENANT_NOT_READY while a decision of its set-up is under way;
+                STATUS_NOT_WRITTEN.
+            Permanent: what a region refused for good; TENANT_UNKNOWN.
+        """
+        tenant = msgspec.convert(payload, Payload).tenant
+        async with transaction(Role.SYSTEM) as tx:
+            found = await get(tx, tenant)
+            if found.past_pivot:
+                await self._decide(tx, found)
+        if found.past_pivot:
+            await deliver(self.regions, tenant, clock=self.clock)
+        elif found.stage is Stage.PROVISIONING and found.generation:
+            raise Temporary(
+                Refusal.TENANT_NOT_READY,
+                f"Tenant {tenant} is just being set up; what changed is applied right after.",
+                retry_after_s=1.0,
+            )
+        if found.source in self.sources:
+            status = status_of(found, address=self._address(found), at=self.clock.now())
+            await report(self.sources, found.source, status)
+
+    async def _decide(self, tx: Transaction, tenant: Tenant) -> None:
+        now = self.clock.now()
+        before = await newest(tx, tenant.id)
+        wanted = access(tenant, now=now)
+        if before is not None and before.desired.access == wanted:
+            return
+        await decide(tx, tenant.id, identity=self.identity, clock=self.clock)
+        await self._tell(tx, tenant, now)
+        await publish(tx, _PROGRESS, tenant.id)
+        await record(
+            tx,
+            tenant.id,
+            actor=ACTOR,
+            verb=AuditVerb.DESIRED_DECIDED,
+            object=tenant.id,
+            detail={"access": wanted, "before": before.desired.access if before else None},
+        )
+
+    async def _tell(self, tx: Transaction, tenant: Tenant, now: datetime) -> None:
+        owner = tenant.creator.username if tenant.creator else ""
+        generation = tenant.generation + 1
+        for to_operator in (False, True):
+            letter = self._letter(tenant, now, to_operator=to_operator)
+            event = f"{tenant.presence}-{generation}"
+            if to_operator:
+                people = (self.operator,) if self.operator else ()
+                await put(tx, OPERATOR, f"{event}:{tenant.id}", letter, recipients=people)
+            else:
+                await put(tx, tenant.id, event, letter, recipients=(owner,) if "@" in owner else ())
+
+    def _letter(self, tenant: Tenant, now: datetime, *, to_operator: bool) -> Letter:
+        ends_at = tenant.grace_ends_at or now
+        address = self._address(tenant)
+        if tenant.presence is Standing.PRESENT:
+            return ReturnedLetter(
+                tenant=tenant.id, account_name=tenant.label, address=address, to_operator=to_operator, at=now
+            )
+        if tenant.presence is Standing.UNINSTALLED:
+            return UninstalledLetter(
+                tenant=tenant.id,
+                account_name=tenant.label,
+                address=address,
+                to_operator=to_operator,
+                at=tenant.uninstalled_at or now,
+                read_only_until=ends_at,
+            )
+        return DeletingLetter(
+            tenant=tenant.id,
+            account_name=tenant.label,
+            address=address,
+            to_operator=to_operator,
+            at=tenant.deleting_at or now,
+            destroyed_after=ends_at,
+        )
+
+    def _address(self, tenant: Tenant) -> str:
+        return f"{self.public_url.rstrip('/')}/t/{tenant.id}"
