@@ -1,0 +1,35 @@
+"""``openkcm work``: control's worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import click
+import uvloop
+
+from openkcm.kernel.log import configure_logging
+from openkcm.settings import Settings, load_settings
+from openkcm.worker import run_worker
+
+
+@click.command("work")
+def command() -> None:
+    """Provision, propagate and notify until SIGTERM. Several may run side by side."""
+    settings = load_settings()
+    configure_logging(level=settings.control.log_level, process="worker")
+    uvloop.run(_until_asked(settings))
+
+
+async def _until_asked(settings: Settings) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for which in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(which, stop.set)
+    working, asked = asyncio.create_task(run_worker(settings)), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    working.cancel()
+    ended = await asyncio.gather(working, asked, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
+            raise error

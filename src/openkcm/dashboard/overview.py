@@ -1,0 +1,177 @@
+"""One read of all that a tenant's overview shows, with the tenant's own rights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from openkcm.dashboard.view import (
+    ChainLink,
+    Holding,
+    HomePage,
+    HomeState,
+    KeyState,
+    MessageLine,
+    MessagesPage,
+    RegionLine,
+    RegionState,
+    ServiceLine,
+    ShownToken,
+)
+from openkcm.identity.guards import account_of
+from openkcm.identity.principal import Visit
+from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.sdk.refusals import Permanent, Refusal
+
+MOST_MESSAGES = 200
+
+_TENANT = """select presence, generation, protected_at, ready_at, observed_at, uninstalled_at, deleting_at,
+    grace_ends_at, creator_username,
+    exists (select from grants where grants.tenant = tenants.id) as granted,
+    not exists (select from deliveries where deliveries.tenant = tenants.id and state = 'pending') as delivered
+from tenants where id = $1"""
+_REGIONS = """select tenant_regions.region, observed.generation, observed.acknowledged_at
+from tenant_regions left join observed using (tenant, region) where tenant = $1 order by position"""
+_KEYS = """select key_id, level, service, version, state from keys
+where tenant = $1 and state in ('ready', 'active') order by version"""
+_SERVICES = "select name from services where tenant = $1 order by created_at, name"
+_MESSAGES = """select subject, text, tone, created_at from messages
+where tenant = $1 order by created_at desc, id desc limit $2"""
+
+Row = Mapping[str, object]
+
+
+async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = None) -> HomePage:
+    """The page of this tenant as the database has it now.
+
+    Raises:
+        Permanent: TENANT_NOT_READY; nothing protects the tenant yet.
+        Temporary: DATABASE_UNAVAILABLE.
+    """
+    async with transaction(Role.APP, visit.tenant) as tx:
+        tenant = await tx.fetchrow(_TENANT, visit.tenant)
+        regions = await tx.fetch(_REGIONS, visit.tenant)
+        keys = await tx.fetch(_KEYS, visit.tenant)
+        services = await tx.fetch(_SERVICES, visit.tenant)
+        messages = await _messages(tx, visit.tenant, 3)
+    if tenant is None or tenant["protected_at"] is None:
+        raise Permanent(Refusal.TENANT_NOT_READY, "Nothing protects this account yet.")
+    state = home_state(tenant["presence"], tenant["grace_ends_at"], now=now)
+    lines = tuple(_region(row, tenant["generation"], now) for row in regions)
+    return HomePage(
+        account=account_of(visit),
+        state=state,
+        holding=Holding.PLATFORM,
+        since=tenant["protected_at"],
+        now=now,
+        chain=_chain(keys, services, state),
+        regions=lines,
+        services=tuple(_service(row["name"], keys, state) for row in services),
+        messages=messages,
+        token=token,
+        owner=tenant["creator_username"],
+        owner_known=tenant["granted"],
+        mail_delivered=tenant["delivered"],
+        single_region_copy=len(lines) == 1,
+        began_at=tenant["deleting_at"] if state is HomeState.DELETING else tenant["uninstalled_at"],
+        ends_at=tenant["grace_ends_at"],
+    )
+
+
+async def all_messages(visit: Visit) -> MessagesPage:
+    """The latest 200 messages to this tenant's people, newest first."""
+    async with transaction(Role.APP, visit.tenant) as tx:
+        return MessagesPage(
+            account=account_of(visit), messages=await _messages(tx, visit.tenant, MOST_MESSAGES)
+        )
+
+
+def home_state(presence: str, grace_ends_at: datetime | None, *, now: datetime) -> HomeState:
+    """What works for a tenant: everything; reading, for the grace after an uninstall; nothing."""
+    if presence == "present":
+        return HomeState.ACTIVE
+    if presence == "uninstalled":
+        over = grace_ends_at is not None and grace_ends_at <= now
+        return HomeState.UNINSTALLED_OVER if over else HomeState.UNINSTALLED
+    return HomeState.DELETING
+
+
+def region_state(desired: int, observed: int | None) -> RegionState:
+    """Whether a region follows the last decision; one that never acknowledged any is silent."""
+    if observed is None:
+        return RegionState.SILENT
+    return RegionState.IN_STEP if observed >= desired else RegionState.BEHIND
+
+
+async def _messages(tx: Transaction, tenant: str, most: int) -> tuple[MessageLine, ...]:
+    return tuple(
+        MessageLine(
+            at=row["created_at"],
+            title=row["subject"],
+            text=_second_paragraph(row["text"]),
+            urgent=row["tone"] in ("warn", "bad"),
+        )
+        for row in await tx.fetch(_MESSAGES, tenant, most)
+    )
+
+
+def _second_paragraph(text: str) -> str:
+    # A mail's first paragraph says what its subject says; the page shows the subject as the title.
+    paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    return paragraphs[1] if len(paragraphs) > 1 else "".join(paragraphs)
+
+
+def _region(row: Row, desired: int, now: datetime) -> RegionLine:
+    observed, at = row["generation"], row["acknowledged_at"]
+    known = observed if isinstance(observed, int) and at is not None else None
+    return RegionLine(
+        name=str(row["region"]),
+        desired=desired,
+        observed=known,
+        state=region_state(desired, known),
+        confirmed_ago_s=max(0.0, (now - at).total_seconds()) if isinstance(at, datetime) else None,
+    )
+
+
+def _chain(keys: Sequence[Row], services: Sequence[Row], state: HomeState) -> tuple[ChainLink, ...]:
+    tenant_key = _newest(keys, "L2", "")
+    return (
+        ChainLink(level="L1", name="Root key", detail="Held by the platform", holder=Holding.PLATFORM),
+        ChainLink(
+            level="L2",
+            name="Tenant key",
+            detail="One for your account",
+            key_id=str(tenant_key["key_id"]) if tenant_key else None,
+            state=_key_state(tenant_key, state),
+        ),
+        ChainLink(level="L3", name="Service keys", detail="One for each service", aside=str(len(services))),
+        ChainLink(
+            level="L4", name="Data keys", detail="One for each piece of data, kept by your applications"
+        ),
+    )
+
+
+def _service(name: str, keys: Sequence[Row], state: HomeState) -> ServiceLine:
+    key = _newest(keys, "L3", name)
+    version = key["version"] if key else None
+    return ServiceLine(
+        name=name,
+        key_id=str(key["key_id"]) if key else None,
+        key_version=version if isinstance(version, int) else None,
+        state=_key_state(key, state),
+    )
+
+
+def _newest(keys: Sequence[Row], level: str, service: str) -> Row | None:
+    """The active key of that place; before there is one, the newest that waits."""
+    found = [key for key in keys if key["level"] == level and key["service"] == service]
+    active = [key for key in found if key["state"] == "active"]
+    return (active or found or [None])[-1]
+
+
+def _key_state(key: Row | None, state: HomeState) -> KeyState:
+    if key is None or key["state"] != "active":
+        return KeyState.PRE_ACTIVE
+    return {HomeState.ACTIVE: KeyState.ACTIVE, HomeState.UNINSTALLED: KeyState.READ_ONLY}.get(
+        state, KeyState.BLOCKED
+    )

@@ -1,0 +1,53 @@
+"""The doors of a tenant that is ready: overview, messages, the token for a first record."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from litestar import Response, Router, get, post
+
+from openkcm.crypto.contract import Regions
+from openkcm.dashboard.overview import all_messages, overview
+from openkcm.dashboard.token import first_record_token
+from openkcm.identity.guards import CLOCK, signed_in_and_ready, visit_of
+from openkcm.kernel.clock import Clock
+from openkcm.web.page import page
+from openkcm.web.shell import AnyRequest
+
+REGIONS: Final = "regions"
+"""Under this name the application's state holds the regions that control may dial."""
+_HOME: Final = "dashboard/home.html"
+
+
+@get("/t/{tenant:str}", guards=[signed_in_and_ready], include_in_schema=False)
+async def home(request: AnyRequest) -> Response[str]:
+    """What protects this account's data, since when, where, and what can be done next."""
+    clock = _clock(request)
+    block = request.query_params.get("block")
+    shown = await overview(visit_of(request), now=clock.now())
+    return page(request, _HOME, shown, block=block if block in ("protection", "regions") else None)
+
+
+@get("/t/{tenant:str}/messages", guards=[signed_in_and_ready], include_in_schema=False)
+async def messages(request: AnyRequest) -> Response[str]:
+    """All messages that are kept."""
+    return page(request, "dashboard/messages.html", await all_messages(visit_of(request)))
+
+
+@post("/t/{tenant:str}/token", guards=[signed_in_and_ready], status_code=200, include_in_schema=False)
+async def token(request: AnyRequest) -> Response[str]:
+    """Commands to paste, with a token that is in this answer and nowhere else."""
+    clock, visit = _clock(request), visit_of(request)
+    regions = cast("Regions", cast("Any", request.app.state)[REGIONS])
+    made = await first_record_token(visit, regions, clock=clock)
+    shown = await overview(visit, now=clock.now(), token=made)
+    return page(request, _HOME, shown, block="first_record")
+
+
+def dashboard_router() -> Router:
+    """All doors of this room."""
+    return Router(path="/", route_handlers=[home, messages, token])
+
+
+def _clock(request: AnyRequest) -> Clock:
+    return cast("Clock", cast("Any", request.app.state)[CLOCK])
