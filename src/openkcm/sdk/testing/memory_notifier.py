@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from openkcm.sdk.notifier import Message
-from openkcm.sdk.refusals import Refusal, Refused, Temporary
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
 
 
 class MemoryNotifier:
@@ -37,6 +37,11 @@ class MemoryNotifier:
         """The next ``times`` sends are accepted, but the sender sees a temporary failure."""
         self._lost_answers += times
 
+    def heal(self) -> None:
+        """No failure and no lost answer is left."""
+        self._failures.clear()
+        self._lost_answers = 0
+
     def hold(self) -> None:
         """Sends wait until ``let_go``."""
         self._open.clear()
@@ -54,6 +59,8 @@ class MemoryNotifier:
 
     async def send(self, message: Message) -> None:
         self.attempts.append(message)
+        if not self.takes(message.recipient):
+            raise Permanent(Refusal.RECIPIENT_INVALID, "The recipient has no @.")
         await self._open.wait()
         if self._failures:
             raise self._failures.pop(0)

@@ -1,0 +1,5 @@
+from openkcm.sdk.conformance.notifier import NotifierContract
+
+
+class TestSmtp(NotifierContract):
+    pass
