@@ -17,6 +17,7 @@ from openkcm.notices.letters import (
     FailedLetter,
     Letter,
     ReadyLetter,
+    ReturnedLetter,
     UninstalledLetter,
     write,
 )
@@ -42,6 +43,7 @@ LETTERS: dict[str, Letter] = {
         **ABOUT, at=AT, why="No region oslo.", remedy=Remedy("Add the region.", "The operator")
     ),
     "uninstalled": UninstalledLetter(**ABOUT, at=AT, read_only_until=AT + timedelta(days=30)),
+    "returned": ReturnedLetter(**ABOUT, at=AT),
     "deleting": DeletingLetter(**ABOUT, at=AT, destroyed_after=AT + timedelta(days=30)),
 }
 LETTERS |= {
@@ -82,6 +84,7 @@ def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
         ("over", ["5 min", "Encryption is not on yet"]),
         ("failed", ["No region oslo.", "Add the region.", "The operator"]),
         ("uninstalled", ["12 Oct 2026, 14:02", "11 Nov 2026, 14:02", "kept"]),
+        ("returned", ["12 Oct 2026, 14:02", "with the same keys"]),
         ("deleting", ["11 Nov 2026, 14:02", "destroyed", "can never be read again"]),
     ],
 )

@@ -29,6 +29,8 @@ HOSTILE = Account(
     name='<script>alert("1")</script>& "quoted" ' + "Averylongnamewithoutanyspaces" * 4,
     organisation="<img src=x onerror=alert(1)>",
 )
+L2_ID = "7d3109be5a5f4b0e9c1f2a63d8e47b10"
+L3_ID = "17579b8ae2c04d7fb36a90815cfe2d44"
 OWNER = "mara.lindqvist@fjordline.example"
 PERMISSION = Remedy(
     "Accept the permission claim of OpenKCM on logicalclusters in this account's API binding.",
@@ -115,7 +117,7 @@ def home(**changes: object) -> HomePage:
                 level="L2",
                 name="Tenant key",
                 detail="One for your account",
-                key_id="tk-7d31-09be",
+                key_id=L2_ID,
                 state=KeyState.ACTIVE,
             ),
             ChainLink(level="L3", name="Service keys", detail="One for each service", aside="2"),
@@ -136,8 +138,18 @@ def home(**changes: object) -> HomePage:
             ),
         ),
         services=(
-            ServiceLine(name="default", key_id="sk-1757-9b8a", key_version=7, state=KeyState.ACTIVE),
-            ServiceLine(name="archive-2024", key_id="sk-a49f-0b40", key_version=1, state=KeyState.READ_ONLY),
+            ServiceLine(
+                name="default",
+                key_id=L3_ID,
+                key_version=7,
+                state=KeyState.ACTIVE,
+            ),
+            ServiceLine(
+                name="archive-2024",
+                key_id=L3_ID[::-1],
+                key_version=1,
+                state=KeyState.READ_ONLY,
+            ),
         ),
         messages=(
             MessageLine(

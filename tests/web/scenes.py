@@ -256,7 +256,15 @@ SCENES: dict[str, Scene] = {
     "error-form": _outside("error.html", error(403, Refusal.FORM_EXPIRED, "The form is no longer valid")),
     "error-500": Scene("error.html", error(500, Refusal.INTERNAL, "Something broke on our side")),
     "error-503": _outside(
-        "error.html", error(503, Refusal.UNAVAILABLE, "OpenKCM cannot answer right now", retry_after_s=5)
+        "error.html",
+        error(
+            503,
+            Refusal.UNAVAILABLE,
+            "OpenKCM cannot answer right now",
+            retry_after_s=5,
+            why="The region Stockholm does not answer. Applications in other regions go on.",
+            remedy=Remedy("Wait a moment, then try again. Nothing else is needed.", "You"),
+        ),
     ),
     "error-401": _outside(
         "error.html",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 
 import pytest
+import uvicorn
+from litestar import Litestar, get
+from litestar.response import Stream
 
-from openkcm.web.events import Event, until_closing
+from openkcm.web.events import Event, stream, until_closing
 
 
 class Told:
@@ -93,3 +97,32 @@ async def test_an_error_in_the_events_is_not_swallowed() -> None:
 
     with pytest.raises(RuntimeError, match="broken"):
         [part async for part in until_closing(broken(), closing=asyncio.Event())]
+
+
+async def test_a_server_stops_at_once_though_a_stream_is_open() -> None:
+    closing, told = asyncio.Event(), Told(Event("clock", "1"), then_wait=True)
+
+    @get("/events")
+    async def open_stream() -> Stream:
+        return stream(told(), closing=closing)
+
+    app = Litestar([open_stream], openapi_config=None, logging_config=None)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        serving = asyncio.create_task(server._serve(sockets=[listening]))
+        async with asyncio.timeout(10):
+            while not server.started:
+                await asyncio.sleep(0.01)
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"content-type: text/event-stream" in head.lower()
+            await reader.readuntil(b"data: 1\n\n")
+            closing.set()
+            server.should_exit = True
+            await serving
+            assert (await reader.read()).endswith(b"0\r\n\r\n"), "the stream ended, it was not cut off"
+            writer.close()
+            await writer.wait_closed()
+    assert told.closed

@@ -184,7 +184,7 @@ def test_every_state_of_every_page_has_a_scene() -> None:
     ("name", "words"),
     [
         ("setup-running", "From here on your keys can be used"),
-        ("setup-running", "Attempt 3<br>next in 8\u00a0s"),
+        ("setup-running", 'Attempt 3<span class="narrow-only">, </span><br>next in 8\u00a0s'),
         ("setup-late", "Longer than usual. You and the operator have been told."),
         ("setup-over", "Over the limit"),
         ("setup-ready", '1.2\u00a0s <span class="muted">from found to ready'),

@@ -12,31 +12,20 @@ from litestar.exceptions import HTTPException
 
 from openkcm.kernel.log import get_logger
 from openkcm.sdk.refusals import Refusal, Refused, Remedy
+from openkcm.serving.problem import STATUS, Problem
 from openkcm.web.page import page, wants_block
 from openkcm.web.security import request_id_of
 from openkcm.web.shell import AnyRequest
 
 _log = get_logger(__name__)
 
-_STATUS: Final = {
-    Refusal.BAD_REQUEST: 400,
+_STATUS: Final = STATUS | {
     Refusal.NOT_SIGNED_IN: 401,
-    Refusal.NOT_PERMITTED: 403,
     Refusal.FORM_EXPIRED: 403,
-    Refusal.NOT_FOUND: 404,
-    Refusal.TENANT_UNKNOWN: 404,
     Refusal.TENANT_NOT_READY: 409,
     Refusal.TENANT_STATE: 409,
-    Refusal.KEY_READ_ONLY: 409,
-    Refusal.KEY_BLOCKED: 409,
-    Refusal.KEY_NOT_ACTIVE: 409,
     Refusal.LINK_USED: 410,
-    Refusal.TOO_LARGE: 413,
-    Refusal.TOO_MANY: 429,
-    Refusal.INTERNAL: 500,
-    Refusal.UNAVAILABLE: 503,
     Refusal.REGION_UNAVAILABLE: 503,
-    Refusal.DATABASE_UNAVAILABLE: 503,
     Refusal.QUEUE_UNAVAILABLE: 503,
 }
 _TITLES: Final = {
@@ -107,20 +96,6 @@ class ErrorPage:
         return self.status in (429, 503)
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """RFC 9457 with what ends it: the same words as on the page."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    action: str
-    who: str
-    reference: str
-    retry_after_s: float | None = None
-
-
 def error_page(request: AnyRequest, error: Exception) -> ErrorPage:
     """What the error means to the person who sees it; an unknown one means no more than that it was ours."""
     if isinstance(error, Refused):
@@ -184,6 +159,6 @@ def _problem(shown: ErrorPage) -> Problem:
         code=shown.code,
         action=shown.remedy.action,
         who=shown.remedy.who,
-        reference=shown.reference,
+        reference=shown.remedy.reference,
         retry_after_s=shown.retry_after_s,
     )

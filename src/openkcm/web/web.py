@@ -40,12 +40,6 @@ async def static_file(request: AnyRequest, version: FromPath[str], name: FromPat
     )
 
 
-@get(paths.HELP, include_in_schema=False)
-async def show_help(request: AnyRequest) -> Response[str]:
-    """The page "Help and words"."""
-    return page(request, "help.html", HelpPage())
-
-
 @post(paths.THEME, include_in_schema=False)
 async def choose_theme(request: AnyRequest) -> Response[str]:
     """The theme is kept in a cookie for a year, and the browser goes back to where it was."""
@@ -81,6 +75,11 @@ def own_path(given: object) -> str:
     return "/"
 
 
-def web_router() -> Router:
-    """All doors of this room."""
+def web_router(*, operator: str | None = None) -> Router:
+    """All doors of this room. ``operator`` is whom the help page names: an address, a desk; None: nobody by name."""
+
+    @get(paths.HELP, include_in_schema=False)
+    async def show_help(request: AnyRequest) -> Response[str]:
+        return page(request, "help.html", HelpPage(operator=operator))
+
     return Router(path="/", route_handlers=[static_file, show_help, choose_theme])
