@@ -41,7 +41,7 @@ class Admit:
             raise Permanent(
                 Refusal.TENANT_STATE,
                 "The account is being deleted, so no keys are made for it.",
-                remedy=Remedy("Create the account again.", "account owner", "tenants#deletion"),
+                remedy=Remedy("Create the account again.", "account owner", "operate/tenants#deletion"),
             )
         made.update(
             source=tenant.source,

@@ -1,0 +1,125 @@
+"""The worker process, put together: tenant sources, sagas, outbox, notices. Control's other half beside the web."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from arq.connections import RedisSettings
+
+from openkcm.catalog.load import load
+from openkcm.catalog.registry import Registry
+from openkcm.crypto.client import PinnedRegions
+from openkcm.kernel import outbox, queue
+from openkcm.kernel.clock import SystemClock
+from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.kernel.log import get_logger
+from openkcm.kernel.migrate import check_schema
+from openkcm.notices import put as notices_put
+from openkcm.notices.deliver import deliverer
+from openkcm.parties.identity import load_identity
+from openkcm.parties.settings import read_pins
+from openkcm.propagation import changed
+from openkcm.provisioning import begin
+from openkcm.provisioning.means import Means
+from openkcm.provisioning.plan import NEW_TENANT, new_tenant
+from openkcm.provisioning.probe import probing
+from openkcm.provisioning.told import Told
+from openkcm.saga import runner
+from openkcm.settings import Settings, needed
+from openkcm.tenancy.leader import lead
+from openkcm.tenancy.sources import follow
+
+log = get_logger(__name__)
+
+
+async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
+    """Works until cancelled; what was under way is taken up again by whoever works next.
+
+    ``ready`` is called once, when everything is open.
+
+    Raises:
+        Refused: a setting, an identity, a pin, a schema or a database that this process cannot start with.
+    """
+    database = needed(settings.control.worker_database, "control.worker_database")
+    redis = RedisSettings.from_dsn(settings.control.redis)
+    connections = settings.worker.database_connections
+    await open_database(database, application="openkcm-worker", max_size=connections)
+    try:
+        async with transaction(Role.SYSTEM) as tx:
+            await check_schema(tx, name="control")
+        registry = load(settings.plugins)
+        for broken in registry.broken:
+            log.error("worker.plugin_left_out", plugin=broken.name, reason=broken.reason)
+        async with _means(settings, registry) as means, queue.waking(redis):
+            await _work(settings, means, redis, ready)
+    finally:
+        await close_database()
+
+
+@contextlib.asynccontextmanager
+async def _means(settings: Settings, registry: Registry) -> AsyncIterator[Means]:
+    identity = load_identity(Path(needed(settings.parties.identity, "parties.identity")))
+    regions = PinnedRegions(identity, read_pins(settings.parties.pins), settings.control.regions)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(regions.aclose)
+        for source in registry.tenant_sources.values():
+            stack.push_async_callback(source.aclose)
+        for notifier in registry.notifiers.values():
+            stack.push_async_callback(notifier.aclose)
+        yield Means(
+            regions=regions,
+            region_set=settings.tenants.regions or tuple(regions.names()),
+            identity=identity,
+            clock=SystemClock(),
+            sources={source.name: source for source in registry.tenant_sources.values()},
+            notifiers=tuple(registry.notifiers.values()),
+            public_url=settings.public_url,
+            operator=settings.notices.operator,
+            probe=await stack.enter_async_context(probing()),
+        )
+
+
+async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: Callable[[], None]) -> None:
+    worker = settings.worker
+    sagas = runner.Runner(
+        {NEW_TENANT: new_tenant(means)}, Told(means), clock=means.clock, lease_s=worker.lease_s
+    )
+    sources: dict[str, queue.Source] = {
+        outbox.KIND: outbox.Outbox(_handlers(means), lease_s=worker.lease_s),
+        runner.KIND: sagas,
+    }
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.work(sources, redis, max_jobs=worker.jobs, poll_s=worker.poll_s))
+        group.create_task(queue.sweep(sources, every_s=worker.sweep_s))
+        group.create_task(sagas.leases.run())
+        group.create_task(sagas.background.run())
+        for source in means.sources.values():
+            group.create_task(_lead(settings, means, source.name))
+        log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
+        ready()
+
+
+def _handlers(means: Means) -> dict[str, outbox.Handler]:
+    return {
+        begin.TOPIC: begin.begin,
+        changed.TOPIC: changed.Changed(
+            regions=means.regions,
+            identity=means.identity,
+            clock=means.clock,
+            public_url=means.public_url,
+            operator=means.operator,
+            sources=means.sources,
+        ),
+        notices_put.TOPIC: deliverer(means.notifiers),
+    }
+
+
+async def _lead(settings: Settings, means: Means, name: str) -> None:
+    database = needed(settings.control.worker_database, "control.worker_database")
+    source = means.sources[name]
+    await lead(
+        database, f"source:{name}", lambda: follow(source, clock=means.clock, grace_s=settings.tenants.grace_s)
+    )
