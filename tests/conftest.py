@@ -15,7 +15,7 @@ import pytest
 hypothesis.settings.register_profile("house", deadline=None, derandomize=os.environ.get("CI") == "true")
 hypothesis.settings.load_profile("house")
 
-pytest_plugins = ["tests.databases"]  # real PostgreSQL and Valkey, started when asked for
+pytest_plugins = ["tests.databases", "tests.control"]  # real PostgreSQL and Valkey, started when asked for
 
 
 @pytest.fixture(autouse=True, scope="session")
