@@ -49,7 +49,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit status of the command; why it was refused stands on stderr in plain words, never a stack trace."""
     try:
-        left = commands.main(arguments, prog_name="openkcm", standalone_mode=False)
+        status = commands.main(arguments, prog_name="openkcm", standalone_mode=False)
     except click.ClickException as wrong:
         wrong.show()
         return wrong.exit_code
@@ -68,7 +68,9 @@ def run(arguments: list[str]) -> int:
         )
         click.echo("What to do: report the line above with the command that you gave.", err=True)
         return _FAILED
-    return left if isinstance(left, int) else 0
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else _FAILED
+    return status if isinstance(status, int) else 0
 
 
 def say_refused(refused: Refused) -> None:

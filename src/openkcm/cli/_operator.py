@@ -1,0 +1,109 @@
+"""What the operator's commands share: control's settings, its database, and who is asking."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from openkcm.cli._files import Files
+from openkcm.embedded.state import default_state_directory
+from openkcm.kernel.db import close_database, open_database
+from openkcm.kernel.log import configure_logging
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.settings import FILE_VARIABLE, Settings, load_settings, needed
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def state_option(command: F) -> F:
+    """The option ``--state``: whose installation is meant, where it is one that 'openkcm up' started."""
+    return click.option(
+        "--state",
+        type=click.Path(path_type=Path),
+        help="State directory of 'openkcm up'. Without it: the settings, else the usual state directory.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """The option ``--json``: one JSON document on stdout, for a script."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def operator_settings(state: Path | None) -> Settings:
+    """Control's settings: of the named state directory, else the process's own, else of the usual state directory.
+
+    Raises:
+        Permanent: SETTING_MISSING; there is no installation below the state directory.
+    """
+    if state is None and (FILE_VARIABLE in os.environ or _some_of_control()):
+        return load_settings()
+    file = Files((state or default_state_directory()).absolute()).settings("operator")
+    if not file.exists():
+        raise Permanent(
+            Refusal.SETTING_MISSING,
+            f"There is no installation of 'openkcm up' below {file.parents[1]}.",
+            remedy=Remedy(
+                f"Name its folder with --state, or control's settings file in {FILE_VARIABLE}.",
+                "operator",
+                "reference/settings",
+            ),
+        )
+    return load_settings(file=file)
+
+
+def _some_of_control() -> bool:
+    return any(name.startswith("OPENKCM_CONTROL__") for name in os.environ)
+
+
+def run_on_control(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
+    """The work's result, done with control's database open, with the worker's login."""
+    configure_logging(level="ERROR", process="cli")
+
+    async def within() -> T:
+        async with _database(settings):
+            return await work
+
+    try:
+        return asyncio.run(within())
+    finally:
+        work.close()
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> Any:  # noqa: ANN401  # contextlib's own type would name the generator
+    dsn = needed(settings.control.worker_database, "control.worker_database")
+    await open_database(dsn, application="openkcm-cli", max_size=2)
+    try:
+        yield
+    finally:
+        await close_database()
+
+
+def actor() -> str:
+    """How the audit names who runs this command."""
+    try:
+        return f"operator:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"operator:uid-{os.getuid()}"
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns as wide as their widest cell; the last one is not filled."""
+    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+    for row in [head, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]))

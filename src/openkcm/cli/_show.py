@@ -1,0 +1,160 @@
+"""Tenants as the operator's commands show them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+import msgspec
+
+from openkcm.cli._operator import print_table
+from openkcm.kernel.db import Role, transaction
+from openkcm.provisioning.progress import progress
+from openkcm.provisioning.view import ProvisioningPage
+from openkcm.sdk.refusals import Remedy
+from openkcm.tenancy.model import Tenant, state
+from openkcm.tenancy.store import every, get
+
+
+class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of ``tenants list``. ``since`` is when the source was first seen to have it."""
+
+    id: str
+    name: str
+    state: str
+    since: datetime
+    source: str
+    owner: str | None
+    protected_at: datetime | None
+    ready_at: datetime | None
+    grace_ends_at: datetime | None
+
+
+class ShownStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the set-up; ``action`` and ``who`` say what ends a failure."""
+
+    name: str
+    outcome: str
+    attempt: int
+    took_s: float | None
+    next_in_s: float | None
+    detail: str
+    action: str = ""
+    who: str = ""
+
+
+class ShownWhole(msgspec.Struct, frozen=True, kw_only=True):
+    """All that ``tenants show`` tells."""
+
+    tenant: ShownTenant
+    origin: str
+    path: str
+    regions: tuple[str, ...]
+    setup: str
+    elapsed_s: float
+    why: str
+    action: str
+    steps: tuple[ShownStep, ...]
+
+
+async def shown_tenants() -> list[ShownTenant]:
+    """Every tenant, oldest first."""
+    async with transaction(Role.SYSTEM) as tx:
+        return [_line(tenant) for tenant in await every(tx)]
+
+
+async def shown_tenant(tenant: str) -> ShownWhole:
+    """One tenant with its set-up. Raises ``Permanent`` (TENANT_UNKNOWN)."""
+    async with transaction(Role.SYSTEM) as tx:
+        found = await get(tx, tenant)
+    page = await progress(tenant)
+    return ShownWhole(
+        tenant=_line(found),
+        origin=found.origin,
+        path=found.path,
+        regions=page.regions,
+        setup=page.state.value,
+        elapsed_s=page.elapsed_s,
+        why=page.why,
+        action=page.remedy.action if page.remedy else "",
+        steps=_steps(page),
+    )
+
+
+def _line(tenant: Tenant) -> ShownTenant:
+    return ShownTenant(
+        id=tenant.id,
+        name=tenant.label,
+        state=state(tenant).value,
+        since=tenant.observed_at,
+        source=tenant.source,
+        owner=tenant.creator.username if tenant.creator else None,
+        protected_at=tenant.protected_at,
+        ready_at=tenant.ready_at,
+        grace_ends_at=tenant.grace_ends_at,
+    )
+
+
+def _steps(page: ProvisioningPage) -> tuple[ShownStep, ...]:
+    return tuple(
+        ShownStep(
+            name=step.name,
+            outcome=step.outcome.value,
+            attempt=step.attempt,
+            took_s=step.took_s,
+            next_in_s=step.next_in_s,
+            detail=step.detail,
+            action=(step.remedy or Remedy("", "")).action,
+            who=(step.remedy or Remedy("", "")).who,
+        )
+        for step in page.steps
+    )
+
+
+def print_tenant(shown: ShownWhole) -> None:
+    """The tenant as lines for a person."""
+    tenant = shown.tenant
+    facts = {
+        "Name": tenant.name,
+        "State": tenant.state,
+        "Source": f"{tenant.source}: {shown.origin}",
+        "Path": shown.path,
+        "Owner": tenant.owner or "not known (openkcm tenants grant)",
+        "Regions": ", ".join(shown.regions),
+        "First seen": _at(tenant.since),
+        "Protected": _at(tenant.protected_at),
+        "Ready": _at(tenant.ready_at),
+        "Grace ends": _at(tenant.grace_ends_at),
+        "Set-up": f"{shown.setup}, {shown.elapsed_s:.1f} s",
+        "Why": shown.why,
+        "What to do": shown.action,
+    }
+    click.echo(f"Tenant {tenant.id}")
+    for name, value in facts.items():
+        if value:
+            click.echo(f"  {name + ':':<12} {value}")
+    click.echo("")
+    rows = [
+        (
+            step.name,
+            step.outcome,
+            str(step.attempt),
+            "" if step.took_s is None else f"{step.took_s:.2f} s",
+            _told(step),
+        )
+        for step in shown.steps
+    ]
+    print_table(("STEP", "OUTCOME", "TRIES", "TOOK", "DETAIL"), rows)
+
+
+def _told(step: ShownStep) -> str:
+    parts = [step.detail]
+    if step.next_in_s is not None:
+        parts.append(f"Next try in {step.next_in_s:.0f} s.")
+    if step.action:
+        parts.append(f"What to do: {step.action} ({step.who})")
+    return " ".join(filter(None, parts))
+
+
+def _at(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
