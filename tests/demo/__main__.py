@@ -73,8 +73,9 @@ class Demo:
             place.state.chmod(0o711)  # PostgreSQL runs as `nobody` then, and passes through here
         self._show.say(f"OpenKCM demo. Its data: {place.state}")
         if reused:
-            before = place.accounts()
-            self._show.say(f"An earlier run's data is used again, with {len(before)} accounts.")
+            count = len(place.accounts())
+            accounts = "1 account" if count == 1 else f"{count} accounts"
+            self._show.say(f"The data of an earlier run is used again: {accounts}.")
         post = Post(place.authority)
         await post.open()
         product = Product(place, post.settings(), hear=self._show.heard)
@@ -116,7 +117,7 @@ class Demo:
                 f"\nThe link to sign in as {account.creator} (works once, for 10 min) is in {file}"
             )
         self._show.say(
-            f"Another link: OPENKCM_CONFIG={product.addresses['settings']} openkcm tenants sign-in {account.uid}"
+            f"Another link: openkcm tenants sign-in {account.uid} --state {self._wish.place.state}"
         )
         self._show.say("Everything stays up until Ctrl-C.")
 

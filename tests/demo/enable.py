@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from tests.demo.account import Account, new_account
@@ -76,32 +76,37 @@ class Enable:
         self.outcome.ok = True
 
     async def _play(self, account: Account) -> None:
-        file = account.drop(self._place.manifests)
-        self._board.began = time.monotonic()
-        self._note(_MANIFEST, file.name)
-        async with asyncio.TaskGroup() as group:
-            mail = group.create_task(self._mail(account))
-            followed = group.create_task(self._follow(account))
-        self.outcome.seconds = max(mail.result(), followed.result())
+        async with self._product.following(account.uid) as told:
+            file = account.drop(self._place.manifests)
+            self._board.began = time.monotonic()
+            self._note(_MANIFEST, file.name, at_s=0.0)
+            arrived = asyncio.ensure_future(self._mail(account))
+            try:
+                ready_s = await self._followed(told, account)
+                self.outcome.seconds = max(ready_s, await arrived)
+            finally:
+                arrived.cancel()
         async with Person(self._product.web) as person:
             await person.sign_in(await self._product.sign_in_link(account.uid))
             await self._round_trip(account, person)
             await person.home(account.uid)
             self._note(_PAGES, f"{self._product.web}/t/{account.uid} answers 200 to {account.creator}")
 
-    async def _follow(self, account: Account) -> float:
+    async def _followed(self, told: AsyncIterator[Mapping[str, object]], account: Account) -> float:
         """Every step is done; returns when the account was ready, in seconds since the manifest."""
         ready_s: float | None = None
-        async for told in self._product.follow("tenants", "show", account.uid, "--json", "--follow"):
+        async for each in told:
             if self._board.lines[_FOUND].at_s is None:
                 self._note(_FOUND, f"tenant {account.uid}")
-            self._steps(told)
-            if ready_s is None and told.get("state") == "ready":
+            self._steps(each)
+            tenant = each["tenant"]
+            assert isinstance(tenant, dict)
+            if ready_s is None and tenant["state"] == "ready":
                 ready_s = self._board.elapsed_s
-                self._note(_READY, "")
+                self._note(_READY, "encrypted, owned, and its pages are open")
             if ready_s is not None and len(self.outcome.steps) == len(STEPS):
                 return ready_s
-        raise DemoFailed("openkcm tenants show --follow ended before the account was ready.")
+        raise DemoFailed("The set-up ended before the account was ready; openkcm tenants show tells why.")
 
     def _steps(self, told: Mapping[str, object]) -> None:
         steps = told["steps"]
@@ -112,10 +117,10 @@ class Enable:
             if outcome == "done" and name not in done:
                 took_s = float(step["took_s"] or 0.0)
                 self.outcome.steps.append((name, took_s))
-                self._note(name, str(step.get("title", "")), took_s=took_s)
+                self._note(name, str(step["detail"]), took_s=took_s)
             elif outcome == "failed":
-                self._note(name, str(step.get("detail", "")), failed=True)
-                raise DemoFailed(f"The step '{name}' was refused: {step.get('detail', '')}")
+                self._note(name, str(step["detail"]), failed=True)
+                raise DemoFailed(f"The step '{name}' was refused: {step['detail']}")
 
     async def _mail(self, account: Account) -> float:
         """The owner's mail was accepted, and says where to go; returns when, in seconds since the manifest."""

@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from tests.demo.authority import HOST, mail_server_context
 
 USER = "openkcm"
+logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd warns of its own old names at every sign-in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,34 +102,43 @@ class Product:
         Raises:
             DemoFailed: it was refused; its own words say why.
         """
-        process = await self._command(arguments)
-        out, err = await process.communicate()
-        if process.returncode:
-            said = err.decode("utf-8", "replace").strip()
-            raise DemoFailed(f"openkcm {arguments[0]} {arguments[1]} failed: {said[:600]}")
-        return out.decode("utf-8")
+        return await self._checked(await self._command(arguments))
 
-    async def follow(self, *arguments: str) -> AsyncIterator[Mapping[str, object]]:
-        """The JSON lines of a command that goes on until nobody listens any more."""
-        process = await self._command(arguments)
-        assert process.stdout is not None
+    @contextlib.asynccontextmanager
+    async def following(self, tenant: str) -> AsyncIterator[AsyncIterator[Mapping[str, object]]]:
+        """``openkcm tenants show ID --json --follow``: listens when the block begins, is gone when it is left."""
+        process = await self._command(("tenants", "show", tenant, "--json", "--follow"))
         assert process.stderr is not None
         try:
-            async for line in process.stdout:
-                yield json.loads(line)
-            said = (await process.stderr.read()).decode("utf-8", "replace").strip()
-            if await process.wait():
-                raise DemoFailed(f"openkcm {' '.join(arguments[:2])} failed: {said[:600]}")
+            if not (await process.stderr.readline()).startswith(b"Waiting"):
+                await self._checked(process)
+            yield self._lines(process)
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.terminate()
-                await process.wait()
+            await process.communicate()
+
+    async def _lines(self, process: asyncio.subprocess.Process) -> AsyncIterator[Mapping[str, object]]:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            yield json.loads(line)
+        await self._checked(process)
+
+    async def _checked(self, process: asyncio.subprocess.Process) -> str:
+        """What the process wrote, now that it has ended well."""
+        out, err = await process.communicate()
+        if process.returncode:
+            raise DemoFailed(f"An openkcm command failed: {err.decode('utf-8', 'replace').strip()[:600]}")
+        return out.decode("utf-8")
 
     async def sign_in_link(self, tenant: str) -> str:
-        """A fresh one-time link, whole."""
-        answer = json.loads(await self.openkcm("tenants", "sign-in", tenant, "--json"))
-        return str(answer["url"])
+        """A fresh one-time link. The command hands it over in a file that only we can read."""
+        file = self._place.link
+        await self.openkcm("tenants", "sign-in", tenant, "--file", str(file))
+        link = file.read_text(encoding="utf-8").strip()
+        file.unlink()
+        return link
 
     async def stop(self) -> list[str]:
         """Stopped. Returns what was left behind, in words; nothing of that should ever be."""

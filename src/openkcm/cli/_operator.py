@@ -101,6 +101,11 @@ def print_json(document: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
+def print_json_line(document: object) -> None:
+    """One line of JSON on stdout, at once."""
+    click.echo(msgspec.json.encode(document))  # echo flushes
+
+
 def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Columns as wide as their widest cell; the last one is not filled."""
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]

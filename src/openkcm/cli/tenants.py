@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from openkcm.cli._follow import follow
 from openkcm.cli._operator import (
     actor,
     json_option,
     operator_settings,
     print_json,
+    print_json_line,
     print_table,
     run_on_control,
     state_option,
@@ -24,6 +26,7 @@ from openkcm.identity.links import Issued, issue
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning import ask
+from openkcm.settings import Settings, needed
 
 
 @click.group("tenants")
@@ -52,15 +55,33 @@ def list_(state: Path | None, *, as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("tenant")
+@click.option("--follow", "following", is_flag=True, help="Show each change until its set-up is over.")
 @json_option
 @state_option
-def show(tenant: str, state: Path | None, *, as_json: bool) -> None:
-    """One tenant: its state, its steps, what is wrong and what ends it."""
-    found = run_on_control(operator_settings(state), shown_tenant(tenant))
+def show(tenant: str, state: Path | None, *, following: bool, as_json: bool) -> None:
+    """One tenant: its state, its steps, what is wrong and what ends it.
+
+    With --follow it need not be there yet, and --json prints one line for each change.
+    """
+    settings = operator_settings(state)
+    if following:
+        run_on_control(settings, _follow(tenant, settings, as_json=as_json))
+        return
+    found = run_on_control(settings, shown_tenant(tenant))
     if as_json:
         print_json(found)
     else:
         print_tenant(found)
+
+
+async def _follow(tenant: str, settings: Settings, *, as_json: bool) -> None:
+    dsn = needed(settings.control.worker_database, "control.worker_database")
+    async for found in follow(tenant, dsn, waiting=lambda: click.echo(f"Waiting for {tenant}.", err=True)):
+        if as_json:
+            print_json_line(found)
+        else:
+            print_tenant(found)
+            click.echo("")
 
 
 @command.command("retry")
