@@ -99,9 +99,9 @@ def test_a_letter_says_what_happened_in_both_forms(name: str, said: list[str]) -
     ("name", "command"),
     [
         ("delayed", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
-        ("delayed", "openkcm tenants cancel 2k7f9q1xw4m8zt3c"),
+        ("over", "openkcm tenants cancel 2k7f9q1xw4m8zt3c"),
         ("failed", "openkcm tenants retry 2k7f9q1xw4m8zt3c"),
-        ("deleting", "openkcm tenants cancel 2k7f9q1xw4m8zt3c"),
+        ("deleting", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
         ("uninstalled", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
     ],
 )
@@ -109,6 +109,10 @@ def test_only_the_operator_gets_commands(name: str, command: str) -> None:
     for form in ("text", "html"):
         assert command in getattr(write(LETTERS[f"{name}-operator"]), form)
         assert command not in getattr(write(LETTERS[name]), form)
+
+
+def test_what_is_past_the_pivot_is_not_offered_to_be_taken_back() -> None:
+    assert "tenants cancel" not in write(LETTERS["delayed-operator"]).text
 
 
 def test_markup_in_a_name_is_text_and_a_line_break_no_header() -> None:

@@ -103,7 +103,7 @@ class UninstalledLetter(Letter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletingLetter(Letter):
-    """The account was deleted: nothing works now, keys are destroyed after ``destroyed_after`` unless stopped."""
+    """The account was deleted: nothing works now, keys are destroyed after ``destroyed_after`` unless it comes back."""
 
     template: ClassVar[str] = "mail/deleting"
 
