@@ -20,8 +20,14 @@ class Contract:
 
     def __init_subclass__(cls, **more: object) -> None:
         super().__init_subclass__(**more)
-        inherited = {name for above in cls.__mro__[1:] for name in vars(above) if name.startswith("test_")}
-        changed = sorted(name for name in vars(cls) if name in inherited or name in _NOT_TO_BE_SET)
+        kits = [above for above in cls.__mro__[1:] if Contract in above.__mro__ and above is not Contract]
+        promised = {
+            name: promise for kit in kits for name, promise in vars(kit).items() if name.startswith("test_")
+        }
+        changed = sorted(
+            name for name, promise in promised.items() if getattr(cls, name, None) is not promise
+        )
+        changed += sorted(_NOT_TO_BE_SET & vars(cls).keys())
         if changed:
             raise TypeError(f"{cls.__name__} changes the contract it inherits: {', '.join(changed)}")
         unknown = sorted(cls.lacks - cls.abilities)
