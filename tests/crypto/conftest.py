@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.crypto.plane import Plane, plane_of
 from tests.crypto.world import World
+from tests.databases import ModuleDatabases
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+@pytest.fixture
+async def plane(world: World, databases: ModuleDatabases, tmp_path: Path) -> AsyncIterator[Plane]:
+    async with plane_of(world, databases, tmp_path) as made:
+        yield made

@@ -92,13 +92,15 @@ class AppliedState:
         return view
 
     def put(self, view: View, *, change: int) -> None:
-        """The view counts from now on."""
+        """The view counts from now on, unless a newer one came first."""
+        self.change = max(self.change, change)
         old = self.views.get(view.tenant)
+        if old is not None and old.mark > view.mark:
+            return
         self.digest ^= view.digest ^ (old.digest if old else 0)
         self.views[view.tenant] = view
         self.troubled.pop(view.tenant, None)
         self.epoch = max(self.epoch, view.mark.epoch)
-        self.change = max(self.change, change)
 
     async def refresh(self, tx: Transaction) -> None:
         """What other processes of this region applied is in memory too, and the state is confirmed."""

@@ -55,7 +55,7 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
     not hold as it is described (KEY_UNKNOWN, RECORD_MISMATCH), or a first one of a tenant that may not be here
     (REGION_NOT_IN_SET).
     """
-    given = _latest(await attempt(items, lambda item: _verified(here, item)))
+    given = await attempt(items, lambda item: _verified(here, item))
     async with transaction(Role.OWN) as tx:
         region = await tx.fetchrow("select epoch, changes from region for update")  # one apply at a time
         if region is None:
@@ -64,17 +64,20 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
             await here.state.catch_up(tx)
         named = {key_id for one in good(given) for key_id in one.view.keys}
         kept = await read_keys(tx, named) if named else {}
-        decided = await attempt(given, lambda one: _decided(here, one, kept, epoch=int(region["epoch"])))
+        newest: dict[str, _Given] = {}  # of this call: a tenant may be in it more than once
+        decided = await attempt(
+            given, lambda one: _decided(here, one, kept, newest=newest, epoch=int(region["epoch"]))
+        )
         rows = [
             row_of(one.view, one.signed, here.root, change=int(region["changes"]) + number)
-            for number, one in enumerate(good(decided), 1)
+            for number, one in enumerate(newest.values(), 1)
         ]
         if rows:
             await write_rows(tx, rows)
         conflicts = [one for one in decided if isinstance(one, _Conflict)]
         for conflict in conflicts:
             await _record(tx, conflict)
-    _in_force(here, good(decided), rows)
+    _in_force(here, list(newest.values()), rows)
     _alarm(conflicts)
     return await attempt(decided, _applied)
 
@@ -85,23 +88,12 @@ def _verified(here: Here, signed: SignedDesired) -> _Given:
     return _Given(signed, read(signed))
 
 
-def _latest(given: list[_Given | Refused]) -> list[_Given | Refused]:
-    """One document a tenant: of several in a call, those that another follows are refused as old."""
-    newest: dict[str, _Given] = {}
-    for one in good(given):
-        if one.view.tenant not in newest or newest[one.view.tenant].view.mark < one.view.mark:
-            newest[one.view.tenant] = one
-    return [
-        one
-        if isinstance(one, Refused) or newest[one.view.tenant] is one
-        else _old(one.view, newest[one.view.tenant].view.mark)
-        for one in given
-    ]
-
-
-def _decided(here: Here, one: _Given, kept: dict[bytes, Kept], *, epoch: int) -> _Given:
+def _decided(
+    here: Here, one: _Given, kept: dict[bytes, Kept], *, newest: dict[str, _Given], epoch: int
+) -> _Given:
     view = one.view
-    known = _known(here, view.tenant)
+    before = newest.get(view.tenant)
+    known = before.view.mark if before is not None else _known(here, view.tenant)
     if known is None:
         if here.region not in view.desired.regions:
             raise not_in_set(view.tenant, here.region)
@@ -113,6 +105,7 @@ def _decided(here: Here, one: _Given, kept: dict[bytes, Kept], *, epoch: int) ->
         for key_id, key in view.keys.items():
             if key.state == "active":
                 _held(here, view, kept.get(key_id), key_id)
+    newest[view.tenant] = one
     return one
 
 

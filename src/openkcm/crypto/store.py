@@ -68,6 +68,8 @@ async def claim_tokens(tx: Transaction, tokens: Sequence[MintToken]) -> dict[str
 
     Waits for another transaction that is claiming the same token.
     """
+    if not tokens:
+        return {}
     ordered = sorted(tokens, key=lambda token: token.token)  # the same order everywhere: no deadlock
     columns = zip(*(astuple(token) for token in ordered), strict=True)
     await tx.execute(
