@@ -105,5 +105,3 @@ def key_record(
         signature=signature,
     )
     return KeyRecord(statement=statement, wrap=wrap)
-
-

@@ -54,7 +54,9 @@ def test_the_sealed_bytes_are_each_item_with_its_length() -> None:
     number, us = (7).to_bytes(8), (1_795_521_600_000_001).to_bytes(8)
     texts = [item(text) for text in (b"me", b"a:b:c", b"it", b"done", b"{}")]
     covered = b"".join((item(b"before"), item(b"acme"), item(number), item(us), *texts))
-    assert seal(b"before", "acme", 7, AT, "me", "a:b:c", "it", "done", b"{}") == hashlib.sha256(covered).digest()
+    assert (
+        seal(b"before", "acme", 7, AT, "me", "a:b:c", "it", "done", b"{}") == hashlib.sha256(covered).digest()
+    )
 
 
 def test_microseconds_are_exact_and_the_same_in_every_zone() -> None:
@@ -152,7 +154,9 @@ async def test_many_entries_of_many_chains_are_recorded_at_once(control: ModuleD
 
 
 @pytest.mark.integration
-async def test_who_writes_one_chain_at_the_same_time_waits_and_no_entry_is_lost(control: ModuleDatabases) -> None:
+async def test_who_writes_one_chain_at_the_same_time_waits_and_no_entry_is_lost(
+    control: ModuleDatabases,
+) -> None:
     async def write(number: int) -> None:
         async with transaction(Role.SYSTEM) as tx:
             await record(tx, "acme", actor="me", verb=AuditVerb.STEP_DONE, object=str(number))
@@ -177,7 +181,9 @@ async def test_an_entry_stands_or_falls_with_its_transaction(control: ModuleData
 
 
 @pytest.mark.integration
-async def test_a_tenant_reads_and_writes_its_own_chain_alone_and_changes_no_entry(control: ModuleDatabases) -> None:
+async def test_a_tenant_reads_and_writes_its_own_chain_alone_and_changes_no_entry(
+    control: ModuleDatabases,
+) -> None:
     for name in ("one", "two"):
         async with transaction(Role.APP, name) as tx:
             await record(tx, name, actor="me", verb=AuditVerb.STEP_DONE, object=name)

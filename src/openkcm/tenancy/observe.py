@@ -26,9 +26,9 @@ DEFAULT_GRACE_S: Final = 30 * 24 * 3600.0
 APPEARED, CHANGED = "tenancy.appeared", "tenancy.changed"
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('tenancy.observe'))"
-_MADE = """select source, kind, parent, name, tenant from tenant_names
+_MADE = """select kept.source, kept.kind, kept.parent, kept.name, kept.tenant from tenant_names as kept
 join unnest($1::text[], $2::text[], $3::text[], $4::text[]) as told (source, kind, parent, name)
-using (source, kind, parent, name) join tenants on tenants.id = tenant and tenants.presence <> 'gone'"""
+using (source, kind, parent, name) join tenants on tenants.id = kept.tenant and tenants.presence <> 'gone'"""
 _KNOWN = """select id, source, kind, parent, name, display_name, path, origin, reference, made_id, creator_issuer,
     creator_username, presence, stage from tenants
 where id = any($1::text[])
@@ -80,9 +80,9 @@ async def _apply(tx: Transaction, said: Sequence[Said], now: datetime, grace_s: 
         await move(
             tx, list(found.moved.values()), now=now, grace=timedelta(seconds=grace_s), deleted_at=deleted_at
         )
-        entries += await objections.keep_objections(tx, found.objections)
         if found.settled:
             await objections.settle(tx, found.settled)
+        entries += await objections.keep_objections(tx, found.objections)
         entries += _entries(found)
         appeared += found.fresh
         for tenant, (before, after) in found.moved.items():

@@ -1,0 +1,361 @@
+"""REQ-001, REQ-029: what a source says becomes tenants, once; none is lost, doubled or mixed up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from openkcm.audit.store import entries_of, verify_stored
+from openkcm.kernel import db
+from openkcm.kernel.clock import SetClock
+from openkcm.kernel.db import Role, transaction
+from openkcm.sdk.refusals import Permanent, Refusal, Temporary
+from openkcm.sdk.tenant_source import Creator, Observation, Presence
+from openkcm.sdk.testing.memory_source import observed
+from openkcm.tenancy.model import Stage, Standing, Tenant
+from openkcm.tenancy.observe import observe
+from openkcm.tenancy.store import advance, every, get, known
+from tests.control import NOON, batch, outbox, rows
+from tests.databases import ModuleDatabases
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("control")]
+
+DAY_S = 24 * 3600.0
+
+
+async def tenants() -> list[Tenant]:
+    async with transaction(Role.SYSTEM) as tx:
+        return sorted(await every(tx), key=lambda tenant: tenant.id)
+
+
+async def one(tenant: str = "acme") -> Tenant:
+    async with transaction(Role.SYSTEM) as tx:
+        return await get(tx, tenant)
+
+
+async def verbs(chain: str) -> list[str]:
+    async with transaction(Role.SYSTEM) as tx:
+        assert not (await verify_stored(tx, chain)).wrong
+        return [entry.verb for entry in await entries_of(tx, chain)]
+
+
+async def test_a_new_tenant_is_stored_told_and_audited_with_the_cursor(clock: SetClock) -> None:
+    creator = Creator("https://idp.example", "ada@example.org")
+    await observe("memory", batch(observed("acme", creator=creator, path="root:o:a"), cursor="7"), clock)
+    found = await one()
+    assert (found.presence, found.stage, found.creator) == (Standing.PRESENT, Stage.PROVISIONING, creator)
+    assert (found.observed_at, found.path, found.generation) == (NOON, "root:o:a", 0)
+    assert await outbox() == [("tenancy.appeared", '{"tenants": ["acme"]}')]
+    assert await verbs("acme") == ["tenancy:tenant:appear"]
+    assert await rows("select source, cursor from source_cursors") == [{"source": "memory", "cursor": "7"}]
+
+
+async def test_the_same_batch_again_changes_nothing(clock: SetClock) -> None:
+    said = batch(observed("acme"), observed(None, name="no-id"))
+    await observe("memory", said, clock)
+    before = (await tenants(), await outbox(), await verbs("acme"))
+    clock.advance(60)
+    await observe("memory", said, clock)
+    assert (await tenants(), await outbox(), await verbs("acme")) == before
+    assert len(before[0]) == 2
+
+
+async def test_a_missing_creator_is_no_obstacle_and_is_learnt_later_once(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme")), clock)
+    assert (await one()).creator is None
+    ada, eve = Creator("", "ada"), Creator("", "eve")
+    await observe("memory", batch(observed("acme", creator=ada)), clock)
+    await observe("memory", batch(observed("acme", creator=eve)), clock)
+    assert (await one()).creator == ada
+    assert [topic for topic, _ in await outbox()] == ["tenancy.appeared", "tenancy.changed"]
+    assert await verbs("acme") == ["tenancy:tenant:appear", "tenancy:creator:learn"]
+
+
+async def test_markup_in_names_is_text(clock: SetClock) -> None:
+    name, display = "<script>alert('x')</script>", "</b>'; drop table tenants; -- \u202edlrow"
+    await observe("memory", batch(replace(observed("acme", name=name), display_name=display)), clock)
+    assert (await one()).name == name
+    assert (await one()).display_name == "</b>'; drop table tenants; -- dlrow"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(observed("acme"), name="a\x00b"),
+        replace(observed("acme"), reference="a\nb"),
+        replace(observed("acme"), path="x" * 1025),
+        replace(observed("acme"), name=""),
+        replace(observed("acme"), creator=Creator("", "\ud800")),
+        replace(observed(None), name="\ud800"),
+        observed("Acme"),
+        observed("a" * 64),
+        observed("../../etc"),
+    ],
+    ids=lambda bad: ascii(bad.tenant_id or bad.name),
+)
+async def test_what_cannot_be_stored_is_a_problem_and_the_others_go_on(
+    clock: SetClock, bad: Observation
+) -> None:
+    for _ in range(2):
+        await observe("memory", batch(bad, observed("good", name="good")), clock)
+    assert [tenant.id for tenant in await tenants()] == ["good"]
+    (problem,) = await rows("select refusal, message from source_problems")
+    assert problem["refusal"] in ("manifest-invalid", "tenant-id-invalid")
+    assert await verbs("installation") == ["tenancy:document:refuse"]
+    await observe("memory", batch(replace(observed("mended", name="mended"), reference=bad.reference)), clock)
+    if bad.reference.isprintable():
+        assert await rows("select 1 from source_problems") == []
+
+
+async def test_of_two_documents_with_one_id_the_second_is_refused_naming_both(clock: SetClock) -> None:
+    first = observed("acme", name="first")
+    second = replace(observed("acme", name="second"), origin="two.yaml, line 3")
+    await observe("memory", batch(first, second), clock)
+    assert (await one()).name == "first"
+    (problem,) = await rows("select origin, refusal, message from source_problems")
+    assert (problem["origin"], problem["refusal"]) == ("two.yaml, line 3", "tenant-claimed")
+    assert "two.yaml, line 3" in str(problem["message"])
+    assert first.origin in str(problem["message"])
+
+
+async def test_another_source_cannot_take_or_end_a_tenant(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme")), clock)
+    stranger = replace(observed("acme", name="other"), reference="theirs")
+    for presence in (Presence.UNINSTALLED, Presence.DELETING, Presence.PRESENT):
+        await observe("kcp", batch(replace(stranger, presence=presence)), clock)
+    found = await one()
+    assert (found.source, found.presence, found.name) == ("memory", Standing.PRESENT, "payments")
+    (problem,) = await rows("select source, message from source_problems")
+    assert problem["source"] == "kcp"
+    assert "source memory" in str(problem["message"])
+    await observe("kcp", batch(replace(stranger, presence=Presence.UNINSTALLED)), clock)
+    assert await rows("select 1 from source_problems") == []
+
+
+async def test_the_same_name_twice_waits_until_the_first_is_gone_and_is_not_lost(clock: SetClock) -> None:
+    old, new = observed("old"), replace(observed("new"), reference="again")
+    await observe("memory", batch(old), clock)
+    await observe("memory", batch(new), clock)
+    assert [tenant.id for tenant in await tenants()] == ["old"]
+    (problem,) = await rows("select refusal, message from source_problems")
+    assert problem["refusal"] == Refusal.TENANT_CLAIMED
+    assert "tenant new" in str(problem["message"])
+    assert "tenant old" in str(problem["message"])
+    await observe("memory", batch(replace(old, presence=Presence.UNINSTALLED)), clock)
+    assert [(tenant.id, tenant.presence) for tenant in await tenants()] == [
+        ("new", Standing.PRESENT),
+        ("old", Standing.UNINSTALLED),
+    ]
+    assert await rows("select 1 from source_problems") == []
+    assert ("tenancy.appeared", '{"tenants": ["new"]}') in await outbox()
+
+
+async def test_an_account_and_its_account_info_are_one_name(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme"), observed("other", kind="AccountInfo")), clock)
+    assert [tenant.id for tenant in await tenants()] == ["acme"]
+
+
+async def test_two_accounts_of_one_organisation_are_two_tenants(clock: SetClock) -> None:
+    await observe("memory", batch(observed("a", name="a"), observed("b", name="b")), clock)
+    assert [tenant.id for tenant in await tenants()] == ["a", "b"]
+
+
+async def test_a_name_may_pass_from_one_tenant_to_another_within_a_batch(clock: SetClock) -> None:
+    old, new = observed("old"), observed("new")
+    await observe("memory", batch(old), clock)
+    await observe("memory", batch(replace(old, presence=Presence.UNINSTALLED), new), clock)
+    assert [tenant.presence for tenant in await tenants()] == [Standing.PRESENT, Standing.UNINSTALLED]
+
+
+async def test_an_id_is_made_once_for_a_name_and_kept_when_it_reappears(clock: SetClock) -> None:
+    nameless = observed(None)
+    await observe("memory", batch(nameless), clock)
+    (found,) = await tenants()
+    assert len(found.id) == 32
+    async with transaction(Role.SYSTEM) as tx:
+        assert [told.tenant_id for told in await known(tx, "memory")] == [None]
+    await observe("memory", batch(replace(nameless, presence=Presence.UNINSTALLED)), clock)
+    clock.advance(29 * DAY_S)
+    await observe("memory", batch(replace(nameless, reference="another-file.yaml")), clock)
+    (again,) = await tenants()
+    assert (again.id, again.presence, again.reference) == (found.id, Standing.PRESENT, "another-file.yaml")
+    assert (again.uninstalled_at, again.grace_ends_at) == (None, None)
+
+
+async def test_an_uninstall_has_its_dates_keeps_the_rest_and_is_told(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme", path="root:a")), clock)
+    clock.advance(60)
+    said = replace(observed("acme"), presence=Presence.UNINSTALLED, display_name="", path="")
+    await observe("memory", batch(said), clock)
+    found = await one()
+    assert (found.presence, found.uninstalled_at) == (Standing.UNINSTALLED, clock.now())
+    assert found.grace_ends_at == clock.now() + timedelta(days=30)
+    assert (found.display_name, found.path) == ("Payments", "root:a")
+    assert (await outbox())[-1] == ("tenancy.changed", '{"tenant": "acme"}')
+    assert await verbs("acme") == ["tenancy:tenant:appear", "tenancy:tenant:uninstall"]
+
+
+async def test_a_deletion_long_past_does_not_shorten_the_grace_and_one_in_the_future_is_now(
+    clock: SetClock,
+) -> None:
+    past, future = NOON - timedelta(days=400), NOON + timedelta(days=400)
+    seen = [observed(name, name=name) for name in ("past", "future")]
+    await observe("memory", batch(*seen), clock)
+    deleted = [
+        replace(told, presence=Presence.DELETING, deleted_at=at)
+        for told, at in zip(seen, (past, future), strict=True)
+    ]
+    await observe("memory", batch(*deleted), clock, grace_s=7 * DAY_S)
+    assert [(await one(name)).deleting_at for name in ("past", "future")] == [past, NOON]
+    assert {(await one(name)).grace_ends_at for name in ("past", "future")} == {NOON + timedelta(days=7)}
+
+
+async def test_a_clock_set_back_does_no_harm(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme")), clock)
+    clock.jump(-DAY_S)
+    await observe("memory", batch(replace(observed("acme"), presence=Presence.UNINSTALLED)), clock)
+    clock.jump(3 * DAY_S)
+    await observe("memory", batch(observed("acme")), clock)
+    assert (await one()).presence is Standing.PRESENT
+    assert len(await tenants()) == 1
+
+
+async def test_that_a_deleting_tenants_document_is_removed_ends_no_deletion(clock: SetClock) -> None:
+    told = replace(observed("acme"), presence=Presence.DELETING, deleted_at=NOON)
+    await observe("memory", batch(observed("acme")), clock)
+    await observe("memory", batch(told, replace(told, presence=Presence.UNINSTALLED)), clock)
+    assert (await one()).presence is Standing.DELETING
+    await observe("memory", batch(observed("acme")), clock)
+    assert (await one()).presence is Standing.PRESENT
+
+
+async def test_what_was_never_seen_present_becomes_no_tenant(clock: SetClock) -> None:
+    for presence in (Presence.UNINSTALLED, Presence.DELETING):
+        await observe("memory", batch(replace(observed("acme"), presence=presence)), clock)
+    assert await tenants() == []
+    assert await outbox() == []
+
+
+async def test_a_tenant_that_comes_and_goes_in_one_batch_is_uninstalled_with_its_date(
+    clock: SetClock,
+) -> None:
+    told = observed("acme")
+    await observe("memory", batch(told, replace(told, presence=Presence.UNINSTALLED)), clock)
+    assert ((await one()).presence, (await one()).uninstalled_at) == (Standing.UNINSTALLED, NOON)
+
+
+async def test_an_id_that_is_gone_is_never_used_again_but_its_name_is(clock: SetClock) -> None:
+    nameless = observed(None, name="nameless")
+    await observe("memory", batch(observed("acme"), nameless), clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update tenants set presence = 'gone'")
+    gone = {tenant.id for tenant in await tenants()}
+    await observe("memory", batch(observed("acme"), nameless, observed("next", name="payments")), clock)
+    there = {tenant.id for tenant in await tenants() if tenant.presence is Standing.PRESENT}
+    assert len(there) == 2
+    assert there & gone == set()
+    (problem,) = await rows("select refusal, message from source_problems")
+    assert "never used again" in str(problem["message"])
+
+
+async def test_an_uninstalled_tenant_may_move_to_another_source_with_its_keys(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme")), clock)
+    await observe("memory", batch(replace(observed("acme"), presence=Presence.UNINSTALLED)), clock)
+    await observe("kcp", batch(observed("acme", kind="LogicalCluster")), clock)
+    found = await one()
+    assert (found.source, found.kind, found.presence) == ("kcp", "LogicalCluster", Standing.PRESENT)
+    assert (await verbs("acme"))[2:] == ["tenancy:tenant:return", "tenancy:tenant:describe"]
+
+
+async def test_a_tenant_that_never_got_ready_starts_anew_when_it_is_back(clock: SetClock) -> None:
+    told = observed("acme")
+    await observe("memory", batch(told, replace(told, presence=Presence.UNINSTALLED)), clock)
+    clock.advance(3600)
+    await observe("memory", batch(told), clock)
+    assert (await outbox())[-1] == ("tenancy.appeared", '{"tenants": ["acme"]}')
+    assert (await one()).observed_at == clock.now()
+
+
+async def test_two_tenants_cannot_see_each_other(clock: SetClock) -> None:
+    await observe("memory", batch(observed("one", name="one"), observed("two", name="two")), clock)
+    async with transaction(Role.APP, "one") as tx:
+        assert [tenant.id for tenant in await every(tx)] == ["one"]
+        with pytest.raises(Permanent) as refused:
+            await get(tx, "two")
+        assert refused.value.refusal is Refusal.TENANT_UNKNOWN
+        with pytest.raises(Permanent):
+            await advance(tx, "two", Stage.PROTECTED)
+    assert (await one("two")).stage is Stage.PROVISIONING
+
+
+async def test_a_stage_is_reached_in_order_once_and_with_its_date(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme")), clock)
+    async with transaction(Role.SYSTEM) as tx:
+        with pytest.raises(Permanent) as refused:
+            await advance(tx, "acme", Stage.READY)
+        assert refused.value.refusal is Refusal.TENANT_STATE
+        first = await advance(tx, "acme", Stage.PROTECTED)
+        assert await advance(tx, "acme", Stage.PROTECTED) == first
+        assert first.protected_at is not None
+        assert (await advance(tx, "acme", Stage.READY)).ready_at is not None
+        with pytest.raises(Permanent):
+            await advance(tx, "acme", Stage.UNDONE)
+
+
+async def test_a_connection_killed_midway_loses_nothing_and_the_same_flow_goes_on(
+    control: ModuleDatabases, clock: SetClock
+) -> None:
+    said = batch(*(observed(f"t{number}", name=f"n{number}") for number in range(100)), cursor="next")
+    blocker = await asyncpg.connect(control.superuser())
+    held = blocker.transaction()
+    await held.start()
+    # The head of a tenant's audit chain is what a batch writes last: it waits here, everything else is done.
+    await blocker.execute("insert into audit_heads values ('t50', 0, '')")
+    observing = asyncio.create_task(observe("memory", said, clock))
+    killed = 0
+    while not killed:
+        await asyncio.sleep(0.02)
+        killed = await blocker.fetchval(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+            "where datname = current_database() and wait_event_type = 'Lock'"
+        )
+    with pytest.raises(Temporary) as refused:
+        await observing
+    await held.rollback()
+    await blocker.close()
+    assert refused.value.refusal is Refusal.DATABASE_UNAVAILABLE
+    assert (await tenants(), await outbox(), await rows("select 1 from source_cursors")) == ([], [], [])
+    await observe("memory", said, clock)
+    assert len(await tenants()) == 100
+    assert len(await outbox()) == 1
+
+
+async def test_a_thousand_new_tenants_cost_ten_transactions(
+    clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+    really = db.transaction
+
+    def counted(role: Role, tenant: str = "") -> object:
+        nonlocal opened
+        opened += 1
+        return really(role, tenant)
+
+    monkeypatch.setattr("openkcm.tenancy.observe.transaction", counted)
+    began = time.perf_counter()
+    for start in range(0, 1000, 100):
+        seen = [observed(f"t{number}", name=f"n{number}") for number in range(start, start + 100)]
+        await observe("memory", batch(*seen, cursor=str(start)), clock)
+    took_s = time.perf_counter() - began
+    print(f"1,000 new tenants: {opened} transactions, {took_s:.2f} s")
+    assert opened == 10
+    assert len(await tenants()) == 1000
+    told = [json.loads(payload)["tenants"] for _, payload in await outbox()]
+    assert [len(ids) for ids in told] == [100] * 10
+    assert took_s < 15
