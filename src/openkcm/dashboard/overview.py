@@ -28,7 +28,8 @@ MOST_MESSAGES = 200
 _TENANT = """select presence, generation, protected_at, ready_at, observed_at, uninstalled_at, deleting_at,
     grace_ends_at, creator_username,
     exists (select from grants where grants.tenant = tenants.id) as granted,
-    not exists (select from deliveries where deliveries.tenant = tenants.id and state = 'pending') as delivered
+    not exists (select from deliveries
+        where deliveries.tenant = tenants.id and state = 'pending' and attempts > 0) as delivered
 from tenants where id = $1"""
 _REGIONS = """select tenant_regions.region, observed.generation, observed.acknowledged_at
 from tenant_regions left join observed using (tenant, region) where tenant = $1 order by position"""

@@ -27,9 +27,17 @@ _SOURCES: Final = {
     "kcp": "Platform Mesh",
 }
 
+_UNSENT: Final = {
+    None: "There was no address to write to.",
+    "pending": "No mail server is set up; the message stands on your pages.",
+    "rejected": "The address was refused; the message stands on your pages.",
+}
+
 _TENANT = """select display_name, name, path, source, origin, stage, observed_at, protected_at, ready_at,
     creator_username, clock_timestamp() as now,
     array(select region from tenant_regions where tenant_regions.tenant = tenants.id order by position) as regions,
+    (select max(state) from deliveries join messages on messages.id = deliveries.message
+        where messages.tenant = tenants.id and messages.event = 'ready') as mail,
     (select count(*) from sagas where sagas.tenant = tenants.id and plan = $2) as tries
 from tenants where id = $1"""
 _SAGA = """select id, state, started_at, finished_at, trouble::text as trouble, outcome::text as outcome
@@ -129,6 +137,7 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     creator_username: str | None
     now: datetime
     regions: list[str]
+    mail: str | None = None
 
 
 def _entry(step: Row) -> Entry:
@@ -224,7 +233,7 @@ def _detail(name: str, entry: Entry, found: _Found) -> str:
     if name == "grant" and not found.creator_username:
         return "Nobody is known to own it yet; the operator has been asked."
     if name == "notify" and not entry.made.get("accepted"):
-        return "There was no address to write to."
+        return _UNSENT.get(found.mail, "")
     return ""
 
 
