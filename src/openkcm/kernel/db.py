@@ -27,6 +27,7 @@ LOST: tuple[type[BaseException], ...] = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the next statement on a connection that died between two
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
@@ -74,6 +75,13 @@ class _Open:
         self.callbacks.append(callback)
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types of its own
+    """A connection that is given back as it is: whatever a transaction sets, it sets for its own length alone."""
+
+    def get_reset_query(self) -> str:
+        return ""  # asyncpg's own costs a round trip each time; it still rolls back what was left open
+
+
 class _Engine(PostgresEngine):
     """Piccolo's engine without its look at the server's version, which connects before anybody asked."""
 
@@ -97,6 +105,7 @@ async def open_database(dsn: str, *, application: str, min_size: int = 1, max_si
                 dsn,
                 min_size=min_size,
                 max_size=max_size,
+                connection_class=_Connection,
                 server_settings={"application_name": application},
                 command_timeout=30,
             )
@@ -125,7 +134,13 @@ def unavailable() -> Temporary:
     )
 
 
-_SET = "select set_config('role', $1, true), set_config('openkcm.tenant', $2, true)"
+#: One round trip opens a transaction with its rights; only a tenant's name, which is data, needs a second.
+_BEGIN = {
+    Role.OWN: "begin",
+    Role.SYSTEM: "begin; set local role system; set local openkcm.tenant = ''",
+    Role.APP: "begin; set local role app",
+}
+_TENANT = "select set_config('openkcm.tenant', $1, true)"
 
 
 @contextlib.asynccontextmanager
@@ -135,7 +150,7 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
     No task, no plugin and no network call belongs inside: the connection is one, and held.
 
     Raises:
-        RuntimeError: one is open already in this task.
+        RuntimeError: one is open already in this task; or a statement failed inside and its error was swallowed.
         Temporary: DATABASE_UNAVAILABLE; nothing was committed, or (connection lost during the commit itself) it is not
             known, so what repeats must be repeatable.
     """
@@ -146,16 +161,28 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
     try:
         async with DB.pool.acquire(timeout=10) as connection:
             opened = _Open(connection)
-            async with connection.transaction():
-                if role is not Role.OWN:
-                    await connection.fetchval(_SET, role.value, tenant)
+            await connection.execute(_BEGIN[role])
+            try:
+                if role is Role.APP:
+                    await connection.fetchval(_TENANT, tenant)
                 token = DB.current_transaction.set(cast("PostgresTransaction", opened))
                 try:
                     yield opened
                 finally:
                     DB.current_transaction.reset(token)
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            if await connection.execute("commit") != "COMMIT":
+                raise RuntimeError("a statement failed in this transaction and nobody was told; nothing was committed")
     except LOST as lost:
         log.warning("database.lost", error=type(lost).__name__)
         raise unavailable() from lost
     for callback in opened.callbacks:
         callback()
+
+
+async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+    """Nothing of the transaction stays; where the connection is gone, PostgreSQL has seen to that itself."""
+    with contextlib.suppress(*LOST, asyncpg.PostgresError):
+        await connection.execute("rollback")

@@ -81,15 +81,17 @@ _GUARD = """update sagas set state = $3, trouble = $4::text::jsonb, background =
     outcome = $10::text::jsonb,
     finished_at = case when $3 in ('done', 'undone') then clock_timestamp() end
 where id = $1 and fence = $2 returning cancel, clock_timestamp() as now"""
-_WRITE = """insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms)
-values ($1, $2, $3, $4, $5::text::jsonb, $6, $7)"""
+_WRITE = """with written as (
+    insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms)
+    values ($1, $2, $3, $4, $5::text::jsonb, $6, $7)
+) select pg_notify($8, $4)"""
 _DUE = """select id, attempt from sagas where state in ('running', 'undoing')
 and coalesce(lease_until, next_at + make_interval(secs => case when background then $2::float8 else $1::float8 end))
     < now()
 and next_at <= now() limit 500"""
 _RENEW = """update sagas set lease_until = clock_timestamp() + make_interval(secs => $3)
 from unnest($1::bigint[], $2::bigint[]) as held (id, fence)
-where sagas.id = held.id and sagas.fence = held.fence and sagas.state in ('running', 'undoing')
+where sagas.id = held.id and sagas.fence = held.fence and sagas.lease_until is not null
 returning sagas.id"""
 
 
@@ -160,8 +162,8 @@ async def write(
         msgspec.json.encode(made).decode(),
         attempts,
         took_ms,
+        CHANNEL,
     )
-    await tell(tx, held)
 
 
 async def tell(tx: Transaction, held: Held) -> None:
