@@ -5,7 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from openkcm.sdk.conformance.tenant_source import Place, Placed, TenantSourceContract
+from openkcm.sdk.conformance.place import Place, Placed
+from openkcm.sdk.conformance.tenant_source import TenantSourceContract
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.tenant_source import Creator, Observation, Problem, TenantSource

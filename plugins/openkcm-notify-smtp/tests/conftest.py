@@ -1,4 +1,4 @@
-"""Fixtures around a real mail server; see tests/mail_server.py."""
+"""Fixtures around a real mail server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from openkcm.sdk.conformance.notifier import Counterpart, Received
 from openkcm.sdk.notifier import Notifier
-from tests.mail_server import MailServer, Paper, Starter, make_paper, open_notifier
+from openkcm.sdk.testing.mail_server import MailServer, Paper, Starter, make_paper
+from openkcm_notify_smtp.plugin import openkcm_notifier
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +23,9 @@ class Mail(Counterpart):
         self.server = server
 
     def open(self) -> Notifier:
-        return open_notifier(self.server)
+        notifier = openkcm_notifier(self.server.settings())
+        assert notifier is not None
+        return notifier
 
     def received(self) -> Sequence[Received]:
         return self.server.received()

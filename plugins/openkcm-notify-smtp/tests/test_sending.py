@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from openkcm.sdk.notifier import Message
+from openkcm.sdk.notifier import Message, Notifier
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
-from tests.mail_server import MailServer, Starter, open_notifier
+from openkcm.sdk.testing.mail_server import MailServer, Starter
+from openkcm_notify_smtp.plugin import openkcm_notifier
 
 LETTER = Message(
     message_id="01J9QW3R7Z5K",
@@ -20,6 +21,12 @@ LETTER = Message(
     text="Encryption is active.",
     html="<p>Encryption is active.</p>",
 )
+
+
+def open_notifier(server: MailServer, **settings: str) -> Notifier:
+    notifier = openkcm_notifier(server.settings(**settings))
+    assert notifier is not None
+    return notifier
 
 
 async def refused_by(sending: Awaitable[None]) -> Refused:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openkcm.sdk.conformance.tenant_source import Place, Placed
+from openkcm.sdk.conformance.place import Place, Placed
 from openkcm.sdk.tenant_source import TenantSource
 from openkcm_tenants_directory.plugin import openkcm_tenant_source
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from openkcm.sdk.conformance.listening import Core, Listener
-from openkcm.sdk.refusals import Refusal, Temporary
+from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.tenant_source import Creator, Presence
-from openkcm_tenants_directory.plugin import openkcm_tenant_source
 from openkcm_tenants_directory.settings import directory_settings
 from openkcm_tenants_directory.source import DirectorySource
 
@@ -57,10 +56,6 @@ async def source(folder: Path) -> AsyncIterator[DirectorySource]:
     made = opened(folder)
     yield made
     await made.aclose()
-
-
-def test_without_a_path_there_is_no_source() -> None:
-    assert openkcm_tenant_source({}) is None
 
 
 async def test_an_account_is_observed_whole(folder: Path, source: DirectorySource) -> None:
@@ -220,44 +215,6 @@ async def test_a_file_whose_name_cannot_be_shown_is_named_as_far_as_can_be(
     assert not core.observations
 
 
-async def test_an_empty_folder_that_is_another_one_is_not_believed(
-    folder: Path, source: DirectorySource
-) -> None:
-    (folder / "a.yaml").write_text(account("a"))
-    core = Core()
-    async with Listener(source, core) as heard:
-        await heard.until(lambda: core.last("a"), says="the tenant is observed")
-        folder.rename(folder.with_name("mounted"))
-        folder.mkdir()
-        await heard.until(lambda: heard.refused, says="the empty folder is refused")
-    assert heard.refused is not None
-    assert heard.refused.refusal is Refusal.SOURCE_UNAVAILABLE
-    assert "perhaps it is not mounted" in heard.refused.message
-    fresh = opened(folder)
-    async with Listener(fresh, core) as heard:
-        await heard.until(lambda: heard.refused, says="it is refused after a restart too")
-    (folder / ".openkcm-source").touch()
-    async with Listener(fresh, core) as heard:
-        gone = Presence.UNINSTALLED
-        await heard.until(lambda: core.presence("a") is gone, says="with the mark it is believed")
-    await fresh.aclose()
-
-
-async def test_a_folder_that_was_never_there_is_unavailable_until_it_is(tmp_path: Path) -> None:
-    source = opened(tmp_path / "later")
-    with pytest.raises(Temporary) as refused:
-        await source.list()
-    assert refused.value.refusal is Refusal.SOURCE_UNAVAILABLE
-    core = Core()
-    async with Listener(source, core) as heard:
-        await heard.until(lambda: heard.refused, says="it is unavailable")
-    (tmp_path / "later").mkdir()
-    (tmp_path / "later" / "a.yaml").write_text(account("a"))
-    async with Listener(source, core) as heard:
-        await heard.until(lambda: core.last("a"), says="it is read")
-    await source.aclose()
-
-
 async def test_a_thousand_at_once_come_in_small_batches(folder: Path, source: DirectorySource) -> None:
     core = Core()
     async with Listener(source, core) as heard:
@@ -269,38 +226,3 @@ async def test_a_thousand_at_once_come_in_small_batches(folder: Path, source: Di
     assert len({each.tenant_id for each in core.observations}) == len(core.observations) == 1000
     assert core.largest_batch <= 100
     assert not core.problems
-
-
-async def test_after_a_restart_an_unchanged_folder_tells_nothing(
-    folder: Path, source: DirectorySource
-) -> None:
-    for number in range(150):
-        (folder / f"n{number}.yaml").write_text(account(f"n{number}"))
-    core = Core()
-    async with Listener(source, core) as heard:
-        await heard.until(lambda: len(core.observations) == 150, says="all are observed")
-        (folder / "last.yaml").write_text(account("last"))
-        await heard.until(lambda: core.last("last"), says="the last is observed")
-    (folder / "newest.yaml").write_text("kind: [")
-    again = opened(folder)
-    async with Listener(again, core) as heard:
-        await heard.until(lambda: core.problems, says="the folder is read")
-    assert len(core.observations) == 151
-    await again.aclose()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"path": "relative/folder"}, "path"),
-        ({"issuer": "kc.example"}, "issuer"),
-        ({"poll_s": "0"}, "poll_s"),
-        ({"confirm_s": "0.5"}, "confirm_s"),
-        ({"max_bytes": "nan"}, "max_bytes"),
-        ({"pathh": "/x"}, "pathh"),
-    ],
-)
-def test_a_setting_that_cannot_work_is_refused_by_its_name(wrong: dict[str, str], named: str) -> None:
-    with pytest.raises(Exception, match=f"The setting {named} ") as refused:
-        directory_settings({"path": "/x"} | wrong)
-    assert getattr(refused.value, "refusal", None) is Refusal.SETTING_INVALID

@@ -1,6 +1,6 @@
 """A real mail server on a real socket, with certificates of its own CA, that can be cut at every answer.
 
-For the tests of the SMTP notifier, and of whatever sends mail by it.
+For everybody's tests of what sends mail; needs aiosmtpd.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from openkcm.catalog.load import load
 from openkcm.sdk.conformance.notifier import Received
-from openkcm.sdk.notifier import Notifier
 
 USER, PASSWORD = "kcm", "correct horse"
 
@@ -278,9 +276,4 @@ def _part(mail: EmailMessage, kind: str) -> str:
 
 
 Starter = Callable[..., Coroutine[None, None, MailServer]]
-
-
-def open_notifier(server: MailServer, **settings: str) -> Notifier:
-    """The SMTP notifier, set up for this server; the plugin has to be installed."""
-    notifier = load({"notify-smtp": server.settings(**settings)}).notifiers
-    return notifier["notify-smtp"]
+"""A fixture that starts servers by need."""
