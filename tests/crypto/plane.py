@@ -1,4 +1,4 @@
-"""Two regions inside one test process, each with its own database, so that a test can stand at any point between them."""
+"""Two regions inside one test process, each with its own database: a test can stand at any point between them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import asyncpg
 from openkcm.crypto.accept import accept
 from openkcm.crypto.apply import apply
 from openkcm.crypto.contract import (
+    Accepted,
     AcceptItem,
+    Applied,
     HandOver,
     HandOverItem,
     Minted,
@@ -85,7 +87,7 @@ class Inside:
         DB.pool = self.pool
         return await verb(self.here, items)
 
-    async def apply(self, item: SignedDesired) -> Any:
+    async def apply(self, item: SignedDesired) -> Applied:
         return one(await self.run(apply, item))
 
     async def mint(self, tenant: str, *, generation: int = 1, token: str = "t") -> Minted:
@@ -98,7 +100,7 @@ class Inside:
     async def hand_over(self, item: Offer) -> HandOver:
         return one(await self.run(hand_over, HandOverItem(offer=item)))
 
-    async def accept(self, item: AcceptItem) -> Any:
+    async def accept(self, item: AcceptItem) -> Accepted:
         return one(await self.run(accept, item))
 
     async def prove(self, tenant: str, message: bytes | None = None) -> Proof:
@@ -126,7 +128,7 @@ class Inside:
         """What somebody does who owns the region's database."""
         connection = await asyncpg.connect(self.owner_dsn)
         try:
-            return await connection.fetch(sql, *args)
+            return list(await connection.fetch(sql, *args))
         finally:
             await connection.close()
 
@@ -140,7 +142,7 @@ class Plane:
     eu: Inside
     clock: SetClock
 
-    async def begin(self, tenant: str, **changes: Any) -> SignedDesired:
+    async def begin(self, tenant: str, **changes: Any) -> SignedDesired:  # noqa: ANN401 - as World.decide has them
         """A first document is applied in both regions."""
         signed = self.world.decide(tenant, **changes)
         for region in (self.local, self.eu):
@@ -197,7 +199,7 @@ async def plane_of(world: World, databases: ModuleDatabases, directory: Path) ->
         await region.open()
         regions.append(region)
     try:
-        yield Plane(world, *regions, clock=clock)
+        yield Plane(world=world, local=regions[0], eu=regions[1], clock=clock)
     finally:
         DB.pool = None
         for region in regions:

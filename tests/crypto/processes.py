@@ -48,6 +48,8 @@ class RegionProcess:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(timeout=10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -66,7 +68,7 @@ def region_settings(directory: Path, name: str, dsn: str) -> CryptoSettings:
 
 
 def start_region(
-    settings: CryptoSettings, parties: PartiesSettings, *, wrap: tuple[str, ...] = ()
+    settings: CryptoSettings, parties: PartiesSettings, *, wrap: tuple[str, ...] = (), wait: bool = True
 ) -> RegionProcess:
     given = json.dumps({"crypto": msgspec.to_builtins(settings), "parties": msgspec.to_builtins(parties)})
     process = subprocess.Popen(
@@ -80,6 +82,8 @@ def start_region(
     assert process.stdout is not None
     process.stdin.write(given + "\n")
     process.stdin.close()
+    if not wait:
+        return RegionProcess(settings, process)
     line = process.stdout.readline().strip()
     if line != "started":
         process.wait(timeout=10)

@@ -11,7 +11,8 @@ from openkcm.sdk.refusals import Refusal, Refused
 
 
 @contextmanager
-def refused(code: Refusal) -> Iterator[None]:
+def refused(code: Refusal, *, naming: str = "") -> Iterator[None]:
     with pytest.raises(Refused) as found:
         yield
     assert found.value.refusal is code, found.value.message
+    assert naming in found.value.message

@@ -33,7 +33,9 @@ async def test_an_erase_secret_of_another_key_opens_nothing(plane: Plane) -> Non
     await plane.protect("acme")
     await plane.protect("blue")
     message = await plane.local.encrypt("acme", b"secret")
-    swap = "update erase_secrets e set secret = (select o.secret from erase_secrets o where o.key_id <> e.key_id limit 1)"
+    swap = (
+        "update erase_secrets e set secret = (select secret from erase_secrets o where o.key_id <> e.key_id)"
+    )
     await plane.local.edit(swap)
     await plane.local.open()
     with refused(Refusal.RECORD_MISMATCH):
