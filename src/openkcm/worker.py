@@ -88,23 +88,22 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         {NEW_TENANT: new_tenant(means)}, Told(means), clock=means.clock, lease_s=worker.lease_s
     )
     sources: dict[str, queue.Source] = {
-        outbox.KIND: outbox.Outbox(_handlers(means), lease_s=worker.lease_s),
+        outbox.KIND: outbox.Outbox(_handlers(means, sagas), lease_s=worker.lease_s),
         runner.KIND: sagas,
     }
     async with asyncio.TaskGroup() as group:
         group.create_task(queue.work(sources, redis, max_jobs=worker.jobs, poll_s=worker.poll_s))
         group.create_task(queue.sweep(sources, every_s=worker.sweep_s))
-        group.create_task(sagas.leases.run())
-        group.create_task(sagas.background.run())
+        group.create_task(sagas.run())
         for source in means.sources.values():
             group.create_task(_lead(settings, means, source.name))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
         ready()
 
 
-def _handlers(means: Means) -> dict[str, outbox.Handler]:
+def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
     return {
-        begin.TOPIC: begin.begin,
+        begin.TOPIC: begin.Begin(sagas),
         changed.TOPIC: changed.Changed(
             regions=means.regions,
             identity=means.identity,
@@ -121,5 +120,7 @@ async def _lead(settings: Settings, means: Means, name: str) -> None:
     database = needed(settings.control.worker_database, "control.worker_database")
     source = means.sources[name]
     await lead(
-        database, f"source:{name}", lambda: follow(source, clock=means.clock, grace_s=settings.tenants.grace_s)
+        database,
+        f"source:{name}",
+        lambda: follow(source, clock=means.clock, grace_s=settings.tenants.grace_s),
     )

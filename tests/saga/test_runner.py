@@ -269,7 +269,7 @@ async def test_background_steps_yield_to_the_other_sagas(world: World) -> None:
     runner = world.runner(background=frozenset({"tell", "thank"}))
     first = await world.start()
     async with AsyncExitStack() as stack:
-        background = asyncio.create_task(runner.background.run())
+        background = asyncio.create_task(runner.run())
         stack.callback(background.cancel)
         with runner.background.foreground():
             await runner.handle(first)

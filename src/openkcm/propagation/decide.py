@@ -22,7 +22,7 @@ from openkcm.keychain.states import KeyState
 from openkcm.parties.identity import Identity
 from openkcm.parties.labels import Record
 from openkcm.parties.signed import sign
-from openkcm.propagation.model import ENCODER
+from openkcm.propagation.model import ENCODER, Decided
 from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.tenancy.model import access as allowed
 from openkcm.tenancy.store import tenant_of, unknown
@@ -49,7 +49,7 @@ update tenants set epoch = $2, generation = $3 where id = $1"""
 
 async def decide(
     tx: Transaction, tenant: str, *, identity: Identity, clock: Clock, access: Access | None = None
-) -> SignedDesired:
+) -> Decided:
     """The tenant's next generation is stored: regions, keys in use, callers and access as the rows of ``tx`` say.
 
     ``access`` is what is granted at most, where the caller wants less than the tenant's presence allows.
@@ -79,8 +79,15 @@ async def decide(
         decided_at=now,
     )
     document = ENCODER.encode(desired)
-    signed = SignedDesired(
-        document=document, signature=sign(identity, Record.DESIRED, FORMAT, *covered_desired(document))
+    decided = Decided(
+        tenant=tenant,
+        epoch=desired.epoch,
+        generation=desired.generation,
+        hash=hashlib.sha256(document).hexdigest(),
+        desired=desired,
+        signed=SignedDesired(
+            document=document, signature=sign(identity, Record.DESIRED, FORMAT, *covered_desired(document))
+        ),
     )
     await tx.execute(
         _STORE,
@@ -88,11 +95,11 @@ async def decide(
         desired.epoch,
         desired.generation,
         document,
-        hashlib.sha256(document).hexdigest(),
-        msgspec.json.encode(signed.signature).decode(),
+        decided.hash,
+        msgspec.json.encode(decided.signed.signature).decode(),
         now,
     )
-    return signed
+    return decided
 
 
 def _least(allowed_now: Access, wanted: Access | None) -> Access:

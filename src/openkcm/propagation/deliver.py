@@ -40,7 +40,7 @@ async def deliver(regions: Regions, tenant: str, *, clock: Clock) -> int:
         Permanent: TENANT_STATE, nothing was decided yet; GENERATION_OLD or GENERATION_CONFLICT, with an alarm: a region
             has applied something that control does not know; else what a region refused for good.
     """
-    sent = await _newest(tenant)
+    sent = await last_decided(tenant)
     while True:
         answers = await asyncio.gather(*(_apply(regions, name, sent) for name in sent.desired.regions))
         latest = await _note(sent, answers, clock)
@@ -51,7 +51,19 @@ async def deliver(regions: Regions, tenant: str, *, clock: Clock) -> int:
     return sent.generation
 
 
-async def _newest(tenant: str) -> Decided:
+async def push(regions: Regions, sent: Decided, *, clock: Clock) -> list[Observed]:
+    """Every region of the set has applied exactly ``sent``; what each acknowledged, for the caller to ``add_answers``
+    in a transaction of its own. As ``deliver``, for somebody who has just decided and records more besides.
+    """
+    answers = await asyncio.gather(*(_apply(regions, name, sent) for name in sent.desired.regions))
+    if any(answer.refused is not None for answer in answers):
+        await _note(sent, answers, clock)
+        _judge(sent, answers)
+    return [_observed(sent, answer) for answer in answers]
+
+
+async def last_decided(tenant: str) -> Decided:
+    """The tenant's newest desired state. Raises ``Permanent`` (TENANT_STATE): nothing was decided yet."""
     async with transaction(Role.APP, tenant) as tx:
         found = await newest(tx, tenant)
     if found is None:

@@ -62,7 +62,9 @@ async def cancel(tenant: str, *, actor: str) -> None:
                 f"Setting up {tenant} cannot be cancelled: "
                 + ("its keys are in use already." if past_pivot else "nothing is under way."),
                 remedy=Remedy(
-                    "Uninstall OpenKCM from the account, or delete the account.", "account owner", "operate/tenants#deletion"
+                    "Uninstall OpenKCM from the account, or delete the account.",
+                    "account owner",
+                    "operate/tenants#deletion",
                 ),
             )
         await tx.execute(_CANCEL, saga)

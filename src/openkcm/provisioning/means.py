@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openkcm.crypto.contract import Regions
 from openkcm.kernel.clock import Clock
 from openkcm.parties.identity import Identity
+from openkcm.propagation.model import Decided
 from openkcm.sdk.notifier import Notifier
 from openkcm.sdk.tenant_source import TenantSource
 
@@ -28,6 +29,8 @@ class Means:
     public_url: str
     operator: str
     probe: Probe
+    fresh: dict[str, Decided] = field(default_factory=dict)
+    """What this process decided and has not sent yet, so that it need not be read again; the rows are the truth."""
 
     def address(self, tenant: str) -> str:
         """Where the tenant's pages are."""

@@ -24,7 +24,9 @@ from openkcm.crypto.contract import (
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.keychain.store import abandon, activate, add_records, add_wraps
 from openkcm.propagation.decide import decide
-from openkcm.propagation.deliver import deliver
+from openkcm.propagation.deliver import deliver, last_decided, push
+from openkcm.propagation.model import Observed
+from openkcm.propagation.store import add_answers
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.steps_space import ACTOR, SERVICE
 from openkcm.saga.step import Given, Made
@@ -51,7 +53,9 @@ class Mint:
 
     async def do(self, given: Given) -> Made:
         names = _set_of(given)
-        generation = await deliver(self.means.regions, given.tenant, clock=self.means.clock)
+        decided = self.means.fresh.pop(given.tenant, None) or await last_decided(given.tenant)
+        observed = await push(self.means.regions, decided, clock=self.means.clock)
+        generation = decided.generation
         first = self.means.regions.get(names[0])
         minted = await first.mint(
             MintItem(tenant=given.tenant, generation=generation, services=(SERVICE,), token=given.token)
@@ -62,14 +66,17 @@ class Mint:
             "key_ids": [one.statement.key_id for one in minted.records],
             "records": msgspec.to_builtins(minted.records),
             "wraps": msgspec.to_builtins(wraps),
+            "observed": observed,
         }
 
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
-        # The journal keeps the ids; records and wraps have tables of their own.
+        # The journal keeps the ids; the rest has tables of its own.
+        observed = cast("list[Observed]", made.pop("observed"))
         records = msgspec.convert(made.pop("records"), tuple[KeyRecord, ...])
         wraps = msgspec.convert(made.pop("wraps"), tuple[Wrap, ...])
         await add_records(tx, given.tenant, records)
         await add_wraps(tx, given.tenant, wraps)
+        await add_answers(tx, given.tenant, observed, at=self.means.clock.now())
         await record(
             tx,
             given.tenant,
@@ -119,8 +126,8 @@ class Activate:
     async def do(self, given: Given) -> Made:
         async with transaction(Role.SYSTEM) as tx:
             await activate(tx, given.tenant)
-            await decide(tx, given.tenant, identity=self.means.identity, clock=self.means.clock)
-        generation = await deliver(self.means.regions, given.tenant, clock=self.means.clock)
+            decided = await decide(tx, given.tenant, identity=self.means.identity, clock=self.means.clock)
+        observed = await push(self.means.regions, decided, clock=self.means.clock)
         first, *others = [self.means.regions.get(name) for name in _set_of(given)]
         proof = await first.prove(ProveItem(tenant=given.tenant, service=SERVICE))
         opened = await asyncio.gather(
@@ -133,9 +140,11 @@ class Activate:
             raise Permanent(
                 Refusal.RECORD_MISMATCH, "Two regions read one record differently; nothing was activated."
             )
-        return {"generation": generation}
+        return {"generation": decided.generation, "observed": observed}
 
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
+        observed = cast("list[Observed]", made.pop("observed"))
+        await add_answers(tx, given.tenant, observed, at=self.means.clock.now())
         await advance(tx, given.tenant, Stage.PROTECTED)
         await record(
             tx,

@@ -78,7 +78,8 @@ class Assign:
         )
         await assign_regions(tx, tenant, self.means.region_set)
         await configure_first(tx, tenant)
-        await decide(tx, tenant, identity=self.means.identity, clock=self.means.clock)
+        decided = await decide(tx, tenant, identity=self.means.identity, clock=self.means.clock)
+        tx.after_commit(lambda: self.means.fresh.__setitem__(tenant, decided))
         await record(
             tx,
             tenant,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
@@ -74,6 +75,11 @@ where id = $1 and state in ('running', 'undoing') and next_at <= clock_timestamp
     and (lease_until is null or lease_until < clock_timestamp())
 returning plan, tenant, state, fence, attempt, background, cancel, told, trouble::text as trouble,
     outcome::text as outcome, clock_timestamp() as now"""
+# What was undone starts again only when a person asks for it, not because its manifest was touched.
+_START = """insert into sagas (plan, tenant, fence, attempt, lease_until)
+select $1, id, 1, 1, clock_timestamp() + make_interval(secs => $3) from tenants
+where id = any($2) and not exists (select 1 from sagas where sagas.tenant = tenants.id and sagas.plan = $1)
+on conflict do nothing returning id, tenant, clock_timestamp() as now"""
 _STEPS = "select step, direction, made::text as made from saga_steps where saga = $1"
 _GUARD = """update sagas set state = $3, trouble = $4::text::jsonb, background = $5, told = $6,
     lease_until = case when $7 then null else clock_timestamp() + make_interval(secs => $8) end,
@@ -121,6 +127,27 @@ async def take(saga: SagaId, *, lease_s: float) -> Held | None:
             else:
                 held.undone.add(step["step"])
     return held
+
+
+async def start(tx: Transaction, plan: str, tenants: Sequence[str], *, lease_s: float) -> list[Held]:
+    """Each tenant that never had a saga of this plan has one, whose lease is the caller's when ``tx`` commits."""
+    return [
+        Held(
+            id=SagaId(row["id"]),
+            plan=plan,
+            tenant=row["tenant"],
+            state=SagaState.RUNNING,
+            fence=1,
+            attempt=1,
+            background=False,
+            cancel=False,
+            told=0,
+            now=row["now"],
+            trouble={},
+            outcome=None,
+        )
+        for row in await tx.fetch(_START, plan, list(tenants), lease_s)
+    ]
 
 
 async def guard(

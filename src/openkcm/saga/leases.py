@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 
 from openkcm.kernel.ids import SagaId
 from openkcm.kernel.log import get_logger
@@ -21,15 +19,14 @@ class Leases:
         self._lease_s = lease_s
         self._held: dict[SagaId, int] = {}
 
-    @contextlib.contextmanager
-    def hold(self, saga: SagaId, fence: int) -> Iterator[None]:
-        """Inside, the lease is renewed by ``run``. Without renewal the fence stops every later commit."""
+    def add(self, saga: SagaId, fence: int) -> None:
+        """The lease is renewed by ``run`` until it is dropped. Without renewal the fence stops every later commit."""
         self._held[saga] = fence
-        try:
-            yield
-        finally:
-            if self._held.get(saga) == fence:
-                del self._held[saga]
+
+    def drop(self, saga: SagaId, fence: int) -> None:
+        """The lease is renewed no more; one that was taken since under another fence is left alone."""
+        if self._held.get(saga) == fence:
+            del self._held[saga]
 
     async def run(self) -> None:
         """Renew every third of a lease until cancelled."""

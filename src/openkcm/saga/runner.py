@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from openkcm.kernel import queue
-from openkcm.kernel.backoff import backoff_s
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.ids import SagaId
@@ -18,8 +17,9 @@ from openkcm.saga.background import Background
 from openkcm.saga.journal import Held, LeaseLost, Trouble
 from openkcm.saga.leases import Leases
 from openkcm.saga.states import SagaState, move
-from openkcm.saga.step import Given, Made, Plan, Step
-from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+from openkcm.saga.step import Given, Plan, Step
+from openkcm.saga.trouble import cancelled, trouble_of, within
+from openkcm.sdk.refusals import Permanent, Refusal, Refused
 
 log = get_logger(__name__)
 
@@ -44,7 +44,13 @@ class Runner:
     """Holds leases and runs the sagas of the given plans; one per worker process."""
 
     def __init__(
-        self, plans: Mapping[str, Plan], observer: Observer, *, clock: Clock, lease_s: float = 10.0
+        self,
+        plans: Mapping[str, Plan],
+        observer: Observer,
+        *,
+        clock: Clock,
+        lease_s: float = 10.0,
+        lanes: int = 24,
     ) -> None:
         self._plans = plans
         self._observer = observer
@@ -52,10 +58,37 @@ class Runner:
         self._lease_s = lease_s
         self.leases = Leases(lease_s=lease_s)
         self.background = Background(self._work)
+        self._lanes = lanes
+        self._begun: asyncio.Queue[Held] = asyncio.Queue()
 
     async def due(self, overdue_s: float) -> list[tuple[int, int]]:
         """Sagas that nobody was woken for; those that yield get more time before somebody looks for them."""
         return await journal.due(overdue_s, max(30.0, 6 * overdue_s))
+
+    async def begin(self, plan: str, tenants: Sequence[str]) -> None:
+        """Every tenant has a saga of ``plan``, under way in this worker or behind it; a second call changes nothing.
+
+        They wait here, leased, rather than in the queue: a thousand at once cost one transaction for each hundred.
+        """
+        async with transaction(Role.SYSTEM) as tx:
+            begun = await journal.start(tx, plan, tenants, lease_s=self._lease_s)
+        for held in begun:
+            self.leases.add(held.id, held.fence)
+            self._begun.put_nowait(held)
+
+    async def run(self) -> None:
+        """Run what was begun here, keep leases, and do what yields, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.leases.run())
+            group.create_task(self.background.run())
+            for _ in range(self._lanes):
+                group.create_task(self._lane())
+
+    async def _lane(self) -> None:
+        while True:
+            held = await self._begun.get()
+            with self.background.foreground():
+                await self._run(held)
 
     async def handle(self, row: int) -> None:
         """The saga has come as far as it can now: ended, or waiting for its next try, or handed to the background."""
@@ -64,16 +97,23 @@ class Runner:
 
     async def _work(self, saga: SagaId) -> None:
         held = await journal.take(saga, lease_s=self._lease_s)
-        if held is None:
-            return
+        if held is not None:
+            self.leases.add(held.id, held.fence)
+            await self._run(held)
+
+    async def _run(self, held: Held) -> None:
         try:
-            with self.leases.hold(saga, held.fence):
-                if held.state is SagaState.UNDOING:
-                    await self._undo(held)
-                else:
-                    await self._forward(held)
-        except LeaseLost:
-            log.warning("saga.lease_lost", saga=saga, tenant=held.tenant)
+            if held.state is SagaState.UNDOING:
+                await self._undo(held)
+            else:
+                await self._forward(held)
+        except Refused as refused:
+            # LEASE_LOST: another has it. DATABASE_UNAVAILABLE: the lease runs out, and somebody takes it up again.
+            log.warning("saga.left", saga=held.id, tenant=held.tenant, refusal=refused.refusal)
+        except Exception:
+            log.exception("saga.failed", saga=held.id, tenant=held.tenant)
+        finally:
+            self.leases.drop(held.id, held.fence)
 
     async def _forward(self, held: Held) -> None:
         """Each step that is due is done, in order; before the pivot the first trouble stops it, after it none does."""
@@ -83,7 +123,7 @@ class Runner:
             if step.name in held.done:
                 continue
             if before and held.cancel:
-                await self._turn_back(held, _cancelled(held))
+                await self._turn_back(held, cancelled(held))
                 return
             if self._resting(held, step.name):
                 done = False
@@ -112,7 +152,7 @@ class Runner:
             raise
         except Permanent as refused:
             if plan.before_pivot(step.name):
-                await self._turn_back(held, self._trouble(held, step.name, refused))
+                await self._turn_back(held, trouble_of(held, step.name, refused))
             else:
                 await self._note(held, step.name, refused)
             return False
@@ -126,7 +166,7 @@ class Runner:
         given = Given(saga=held.id, tenant=held.tenant, past=held.done)
         attempts = held.trouble[step.name].attempts + 1 if step.name in held.trouble else 1
         began = self._clock.monotonic()
-        made = await _within(step.budget_s, step.do(given), step.name)
+        made = await within(step.budget_s, step.do(given), step.name)
         left = [other.name for other in plan.steps if other.name not in held.done and other is not step]
         held.trouble.pop(step.name, None)
         held.background = held.background or (bool(left) and all(name in plan.background for name in left))
@@ -157,7 +197,7 @@ class Runner:
             given = Given(saga=held.id, tenant=held.tenant, past=held.done)
             began = self._clock.monotonic()
             try:
-                await _within(step.budget_s, step.undo(given, made), step.name)
+                await within(step.budget_s, step.undo(given, made), step.name)
                 held.trouble.pop(step.name, None)
                 async with transaction(Role.SYSTEM) as tx:
                     await journal.guard(tx, held, lease_s=self._lease_s)
@@ -167,7 +207,7 @@ class Runner:
             except LeaseLost:
                 raise
             except Permanent as refused:
-                held.trouble[step.name] = self._trouble(held, step.name, refused)
+                held.trouble[step.name] = trouble_of(held, step.name, refused)
                 await self._end(held, SagaState.UNDO_FAILED)
                 return
             except Refused as refused:
@@ -196,7 +236,7 @@ class Runner:
 
     async def _note(self, held: Held, step: str, refused: Refused) -> None:
         """What is wrong is stored and shown; the observer decides who is told."""
-        trouble = self._trouble(held, step, refused)
+        trouble = trouble_of(held, step, refused)
         held.trouble[step] = trouble
         log.warning("saga.step_refused", saga=held.id, tenant=held.tenant, step=step, refusal=refused.refusal)
         async with transaction(Role.SYSTEM) as tx:
@@ -219,52 +259,3 @@ class Runner:
                 tx.after_commit(lambda: self.background.put(held.id, delay_s=delay_s))
             else:
                 tx.after_commit(lambda: queue.wake(KIND, held.id, held.attempt, delay_s=delay_s))
-
-    def _trouble(self, held: Held, step: str, refused: Refused) -> Trouble:
-        before = held.trouble.get(step)
-        attempts = before.attempts + 1 if before else 1
-        wait_s = max(backoff_s(attempts), refused.retry_after_s or 0.0)
-        if isinstance(refused, Permanent):
-            wait_s = max(wait_s, 30.0)
-        remedy = refused.remedy or Remedy("", "")
-        return Trouble(
-            refusal=refused.refusal.value,
-            message=refused.message,
-            temporary=not isinstance(refused, Permanent),
-            attempts=attempts,
-            since=before.since if before else held.now,
-            next_at=held.now + timedelta(seconds=wait_s),
-            action=remedy.action,
-            who=remedy.who,
-            reference=remedy.reference,
-        )
-
-
-def _cancelled(held: Held) -> Trouble:
-    return Trouble(
-        refusal=Refusal.CANCELLED.value,
-        message="Setting up was cancelled by the operator.",
-        temporary=False,
-        attempts=1,
-        since=held.now,
-        next_at=held.now,
-        action="Start it again with: openkcm tenants retry",
-        who="operator",
-        reference="operate/tenants",
-    )
-
-
-async def _within(budget_s: float, work: object, step: str) -> Made:
-    """What ``work`` made within its budget; a defect of ours is shown as one and tried again, never undone for."""
-    try:
-        async with asyncio.timeout(budget_s):
-            return await work  # type: ignore[misc,no-any-return]  # the coroutine of Step.do or Step.undo
-    except Refused:
-        raise
-    except TimeoutError as late:
-        raise Temporary(Refusal.UNAVAILABLE, f"No answer within {budget_s:.0f} s.") from late
-    except Exception as defect:
-        log.exception("saga.step_failed", step=step)
-        raise Temporary(
-            Refusal.INTERNAL, "OpenKCM failed at this step; the operator's log says where."
-        ) from defect
