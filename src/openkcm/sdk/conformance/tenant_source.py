@@ -12,7 +12,7 @@ from openkcm.sdk.conformance.listening import Core, Listener
 from openkcm.sdk.conformance.place import LEDGERS, PAYMENTS, Place, Placed
 from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_id import is_tenant_id
-from openkcm.sdk.tenant_source import Presence, TenantSource, TenantStatus
+from openkcm.sdk.tenant_source import Presence, TenantStatus
 
 _DELETED_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 _REPORTED_AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
