@@ -170,10 +170,13 @@ async def test_who_writes_one_chain_at_the_same_time_waits_and_no_entry_is_lost(
 
 @pytest.mark.integration
 async def test_an_entry_stands_or_falls_with_its_transaction(control: ModuleDatabases) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with transaction(Role.SYSTEM) as tx:
             await record(tx, "acme", actor="me", verb=AuditVerb.STEP_DONE, object="never")
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     async with transaction(Role.SYSTEM) as tx:
         await record(tx, "acme", actor="me", verb=AuditVerb.STEP_DONE, object="this")
     async with transaction(Role.SYSTEM) as tx:

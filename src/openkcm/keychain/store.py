@@ -24,8 +24,10 @@ _WRAP = """insert into wraps (key_id, holder, tenant, wrap)
 select keys.key_id, fresh.holder, $1, fresh.wrap::jsonb
 from unnest($2::text[], $3::text[], $4::text[]) as fresh (key_id, holder, wrap)
 join keys on keys.key_id = fresh.key_id and keys.tenant = $1
-on conflict (key_id, holder) do update set wrap = excluded.wrap where wraps.wrap = excluded.wrap
-returning 1"""
+on conflict (key_id, holder) do nothing"""
+_SAME_WRAPS = """select count(*) from wraps
+join unnest($2::text[], $3::text[], $4::text[]) as given (key_id, holder, wrap) using (key_id, holder)
+where wraps.tenant = $1 and wraps.wrap = given.wrap::jsonb"""
 _ACTIVATE = """update keys set state = 'active', activated_at = coalesce(activated_at, now())
 where tenant = $1 and state = 'ready'"""
 _ABANDON = """update keys set state = 'abandoned' from tenants
@@ -75,14 +77,16 @@ async def add_wraps(tx: Transaction, tenant: str, wraps: Sequence[Wrap]) -> None
         Permanent: RECORD_MISMATCH; the key is not the tenant's, or its holder has another wrap of it already.
     """
     unique = {(wrap.key_id, wrap.holder): wrap for wrap in wraps}
-    kept = await tx.fetch(
-        _WRAP,
-        tenant,
+    columns = (
         [key_id for key_id, _ in unique],
         [holder for _, holder in unique],
         [msgspec.json.encode(wrap).decode() for wrap in unique.values()],
     )
-    if len(kept) != len(unique) or any(unique[wrap.key_id, wrap.holder] != wrap for wrap in wraps):
+    if unique:
+        await tx.execute(_WRAP, tenant, *columns)
+        if await tx.fetchval(_SAME_WRAPS, tenant, *columns) != len(unique):
+            raise _mismatch()
+    if any(unique[wrap.key_id, wrap.holder] != wrap for wrap in wraps):
         raise _mismatch()
 
 
