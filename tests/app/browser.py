@@ -1,0 +1,45 @@
+"""A browser without a screen: keeps cookies, sends forms with their token, follows nothing by itself."""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Self
+
+import httpx2
+from litestar import Litestar
+
+ADDRESS = "http://openkcm.test"
+_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+class Browser:
+    def __init__(self, app: Litestar) -> None:
+        self.client = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=app),  # type: ignore[arg-type]  # Litestar's own ASGI types
+            base_url=ADDRESS,
+            headers={"accept": "text/html"},
+        )
+        self.csrf = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.aclose()
+
+    async def get(self, path: str, **headers: str) -> httpx2.Response:
+        answer = await self.client.get(path, headers=headers)
+        if found := _CSRF.search(answer.text):
+            self.csrf = found[1]
+        return answer
+
+    async def post(self, path: str, **headers: str) -> httpx2.Response:
+        return await self.client.post(path, data={"csrf": self.csrf}, headers=headers)
+
+    async def sign_in(self, path: str) -> httpx2.Response:
+        """The link is opened and its button pressed."""
+        assert (await self.get(path)).status_code == 200
+        return await self.post(path)

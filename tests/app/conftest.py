@@ -1,0 +1,100 @@
+"""The web process's application on a real database, with the web's own login and a region in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from litestar import Litestar
+
+from openkcm.app import Parts, create_app
+from openkcm.crypto.contract import Token, TokenItem
+from openkcm.identity.grant import grant_owner
+from openkcm.identity.links import issue
+from openkcm.kernel.clock import SetClock
+from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.kernel.notify import Listener
+from openkcm.saga.journal import CHANNEL
+from openkcm.sdk.refusals import Refusal, Temporary
+from openkcm.services.ensure import ensure_service
+from openkcm.services.register import register_caller
+from tests.control import appear
+from tests.databases import ModuleDatabases
+
+TENANT, OTHER = "tenant-1", "tenant-2"
+OWNER = "mara@example.org"
+CANARY = "okcm1.canary-token"
+
+
+class MemoryRegion:
+    """Issues tokens, or is down."""
+
+    def __init__(self, name: str, clock: SetClock) -> None:
+        self.name = name
+        self.down = False
+        self.asked: list[TokenItem] = []
+        self._clock = clock
+
+    async def token(self, item: TokenItem) -> Token:
+        if self.down:
+            raise Temporary(Refusal.REGION_UNAVAILABLE, f"Region {self.name} does not answer.")
+        self.asked.append(item)
+        ends = self._clock.now() + timedelta(seconds=item.lifetime_s)
+        return Token(token=CANARY, expires_at=ends, address=f"http://{self.name}.test")
+
+
+class MemoryRegions:
+    """Two regions by name."""
+
+    def __init__(self, clock: SetClock) -> None:
+        self.each = {name: MemoryRegion(name, clock) for name in ("north", "south")}
+
+    def names(self) -> Sequence[str]:
+        return sorted(self.each)
+
+    def get(self, name: str) -> MemoryRegion:
+        return self.each[name]
+
+
+@pytest.fixture
+def regions(clock: SetClock) -> MemoryRegions:
+    return MemoryRegions(clock)
+
+
+@pytest.fixture
+async def tenants(control: ModuleDatabases, clock: SetClock) -> ModuleDatabases:
+    """Two tenants with owners: the first is ready, the second is still being set up."""
+    await appear(TENANT, OTHER, clock=clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update tenants set creator_issuer = '', creator_username = $1", OWNER)
+        await ensure_service(tx, TENANT, "default")
+        await register_caller(tx, TENANT, name="home-page", service="default", verbs=("encrypt", "decrypt"))
+        for at, region in enumerate(("north", "south")):
+            await tx.execute("insert into tenant_regions values ($1, $2, $3)", TENANT, region, at)
+        await grant_owner(tx, TENANT, issuer="", username=OWNER, by="test")
+        await tx.execute(
+            "update tenants set stage = 'ready', protected_at = $2, ready_at = $2, generation = 2 where id = $1",
+            TENANT,
+            clock.now(),
+        )
+    return control
+
+
+@pytest.fixture
+async def links(tenants: ModuleDatabases, clock: SetClock) -> dict[str, str]:
+    """A way in to each tenant."""
+    return {tenant: (await issue(tenant, by="test", clock=clock)).path for tenant in (TENANT, OTHER)}
+
+
+@pytest.fixture
+async def app(
+    tenants: ModuleDatabases, links: dict[str, str], regions: MemoryRegions, clock: SetClock
+) -> Litestar:
+    """From here on the process has the web's login, and nothing of the worker's rights."""
+    await close_database()
+    await open_database(tenants.web, application="test-web", max_size=4)
+    return create_app(
+        Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock),  # type: ignore[arg-type]  # token alone
+        tls=False,
+    )
