@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from openkcm.crypto.contract import (
     FORMAT,
@@ -56,6 +57,7 @@ class World:
     local: Identity = field(init=False)
     eu: Identity = field(init=False)
     last: dict[str, SignedDesired] = field(default_factory=dict)
+    keys: dict[str, Sequence[DesiredKey]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.control = enrol(self.directory / "control.json", "control", "control")
@@ -72,6 +74,10 @@ class World:
             pins=tuple(pin_setting(one) for one in (self.control, self.local, self.eu)),
         )
 
+    def last_keys(self, tenant: str, *, state: KeyState = "active") -> list[DesiredKey]:
+        """The keys of the newest document that names any, all in this state."""
+        return [replace(key, state=state) for key in self.keys[tenant]]
+
     def decide(
         self,
         tenant: str,
@@ -86,6 +92,7 @@ class World:
         by: Identity | None = None,
     ) -> SignedDesired:
         """The next document of a tenant, signed by control (or whom the test names); the last one is remembered."""
+        self.keys[tenant] = keys or self.keys.get(tenant, ())
         before = self.last.get(tenant)
         old = msgspec.json.decode(before.document, type=Desired) if before else None
         document = msgspec.json.encode(

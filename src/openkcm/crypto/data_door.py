@@ -12,6 +12,7 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from openkcm.crypto.contract import Verb
@@ -73,14 +74,14 @@ def data_door(here: Here, tokens: TokenMaker) -> Litestar:
         connection.scope["auth"] = tokens.read(_bearer(connection), now_s=here.clock.now().timestamp())
 
     @post("/v1/encrypt", guards=[has_token], status_code=200, summary="Encrypt one whole message")
-    async def encrypt_one(data: EncryptRequest, request: _Request) -> EncryptAnswer:
+    async def encrypt_one(data: JSONBody[EncryptRequest], request: _Request) -> EncryptAnswer:
         with _Counted("encrypt"):
             _check_sizes(len(data.plaintext), MAX_PLAINTEXT_BYTES, len(data.aad))
             view = _allowed(here, request.auth, "encrypt", data.tenant, data.service)
             return EncryptAnswer(message=await encrypt(here, view, data.service, data.plaintext, data.aad))
 
     @post("/v1/decrypt", guards=[has_token], status_code=200, summary="Decrypt one whole message")
-    async def decrypt_one(data: DecryptRequest, request: _Request) -> DecryptAnswer:
+    async def decrypt_one(data: JSONBody[DecryptRequest], request: _Request) -> DecryptAnswer:
         with _Counted("decrypt"):
             _check_sizes(len(data.message), MAX_PLAINTEXT_BYTES + 4096, len(data.aad))
             view = _allowed(here, request.auth, "decrypt", data.tenant, data.service)
@@ -100,8 +101,8 @@ def data_door(here: Here, tokens: TokenMaker) -> Litestar:
         openapi_config=OpenAPIConfig(
             title=f"OpenKCM Crypto Service, region {here.region}",
             version="1",
-            path="/",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            path="/openapi.json",  # not "/": Litestar answers all below its path that it does not know
+            render_plugins=[JsonRenderPlugin(path="/")],
         ),
     )
 
