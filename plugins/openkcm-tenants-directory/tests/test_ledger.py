@@ -228,6 +228,16 @@ def test_a_half_written_holder_keeps_its_tenant_from_others() -> None:
     assert len(desk.problems()) == 2
 
 
+def test_a_holder_that_is_half_written_at_the_start_keeps_its_tenant_from_others() -> None:
+    desk = Desk(was("a", "uid-a"))
+    desk.write("a.yaml", "kind: [")
+    desk.write("b.yaml", account("a", "uid-a"))
+    assert desk.look() == []
+    assert any("b.yaml" in said and "a.yaml" in said for said in desk.problems())
+    desk.write("a.yaml", account("a", "uid-a"))
+    assert desk.look(1.0) == [("uid-a", THERE)]
+
+
 def test_a_replaced_account_is_a_new_tenant_and_the_old_one_is_uninstalled() -> None:
     desk = Desk()
     desk.write("a.yaml", account("a", "uid-old") + account("b", "uid-b"))

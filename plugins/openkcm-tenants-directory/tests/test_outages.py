@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -108,3 +109,27 @@ async def test_after_a_restart_an_unchanged_folder_tells_nothing(
         await heard.until(lambda: core.problems, says="the folder is read")
     assert len(core.observations) == 151
     await again.aclose()
+
+
+async def test_a_manifest_that_moved_into_a_file_still_being_written_is_not_gone(
+    folder: Path, source: DirectorySource
+) -> None:
+    for name in ("a", "b"):
+        (folder / f"{name}.yaml").write_text(account(name))
+    core = Core()
+    async with Listener(source, core) as heard:
+        await heard.until(lambda: core.last("a") and core.last("b"), says="both are observed")
+    (folder / "a.yaml").rename(folder / "z.yaml")
+    core.cursor = None  # nothing to compare with first: what is gone counts from the first look
+    fresh = opened(folder)
+    with (folder / "z.yaml").open("a") as writing:
+        async with Listener(fresh, core) as heard:
+            await asyncio.sleep(1.5)
+            assert core.presences("a") == [Presence.PRESENT]
+            writing.close()
+            moved = "z.yaml#1"
+            await heard.until(
+                lambda: (seen := core.last("a")) and seen.reference == moved, says="it is found where it is"
+            )
+    assert Presence.UNINSTALLED not in core.presences("a")
+    await fresh.aclose()

@@ -126,7 +126,7 @@ def _checked_file(reference: str) -> str:
 def _write_whole(target: Path, content: bytes) -> None:
     """The target holds ``content`` or what it held before; a link in its place is replaced, not followed."""
     temporary = target.parent / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
             file.write(content)
