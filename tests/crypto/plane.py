@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from openkcm.crypto.accept import accept
+from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.apply import apply
 from openkcm.crypto.contract import (
     Accepted,
@@ -118,11 +119,11 @@ class Inside:
         DB.pool = self.pool
         return await decrypt(self.here, self.here.state.view(tenant), "default", message, aad)
 
-    async def refresh(self) -> None:
+    async def refresh(self, state: AppliedState | None = None) -> None:
         """What the process does each second."""
         DB.pool = self.pool
         async with transaction(Role.OWN) as tx:
-            await self.here.state.refresh(tx)
+            await (state or self.here.state).refresh(tx)
 
     async def edit(self, sql: str, *args: object) -> list[asyncpg.Record]:
         """What somebody does who owns the region's database."""
