@@ -57,7 +57,13 @@ async def push(regions: Regions, sent: Decided, *, clock: Clock) -> list[Observe
     """
     answers = await asyncio.gather(*(_apply(regions, name, sent) for name in sent.desired.regions))
     if any(answer.refused is not None for answer in answers):
-        await _note(sent, answers, clock)
+        latest = await _note(sent, answers, clock)
+        if (latest.epoch, latest.generation) != (sent.epoch, sent.generation):
+            # Not that a region is ahead: it has, or will get, what somebody else decided after this.
+            raise Temporary(
+                Refusal.TENANT_NOT_READY,
+                f"Tenant {sent.tenant} was decided for anew meanwhile; this is tried again.",
+            )
         _judge(sent, answers)
     return [_observed(sent, answer) for answer in answers]
 

@@ -1,0 +1,138 @@
+"""Regions in memory that behave as the contract says, and a tenant ready to be decided for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import msgspec
+
+from openkcm.crypto.contract import (
+    Accepted,
+    AcceptItem,
+    Applied,
+    Desired,
+    HandOver,
+    HandOverItem,
+    Minted,
+    MintItem,
+    Offer,
+    OfferItem,
+    Proof,
+    ProveItem,
+    Region,
+    SignedDesired,
+    Token,
+    TokenItem,
+)
+from openkcm.kernel.clock import SetClock
+from openkcm.kernel.db import Role, transaction
+from openkcm.keychain.store import activate, add_records
+from openkcm.propagation.regions import assign_regions
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
+from openkcm.services.ensure import ensure_service
+from openkcm.services.register import register_caller
+from openkcm.tenancy.model import Stage
+from openkcm.tenancy.store import advance
+from tests.control import appear, key_record
+
+UNAVAILABLE = Temporary(Refusal.REGION_UNAVAILABLE, "connection refused by 10.0.0.7:8082")
+
+
+@dataclass
+class MemoryRegion:
+    """Applies newer generations, refuses older ones and another document of the same; can be down, or slow."""
+
+    name: str
+    failure: Refused | None = None
+    gate: asyncio.Event | None = None
+    applied: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    received: list[SignedDesired] = field(default_factory=list)
+
+    async def apply(self, item: SignedDesired) -> Applied:
+        self.received.append(item)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        desired = msgspec.json.decode(item.document, type=Desired)
+        new = (desired.epoch, desired.generation, hashlib.sha256(item.document).hexdigest())
+        held = self.applied.get(desired.tenant, (0, 0, ""))
+        if new[:2] < held[:2]:
+            raise Permanent(Refusal.GENERATION_OLD, "older than what is applied")
+        if new[:2] == held[:2] and new != held:
+            raise Permanent(Refusal.GENERATION_CONFLICT, "another document of this generation is applied")
+        self.applied[desired.tenant] = new
+        return Applied(tenant=desired.tenant, epoch=new[0], generation=new[1], hash=new[2])
+
+    def access(self, tenant: str = "acme") -> str:
+        """What the newest document that it applied allows."""
+        held = self.applied[tenant][2]
+        (document,) = {
+            each.document for each in self.received if hashlib.sha256(each.document).hexdigest() == held
+        }
+        return msgspec.json.decode(document, type=Desired).access
+
+    def _not_here(self) -> NoReturn:
+        raise AssertionError("propagation only applies")
+
+    async def mint(self, item: MintItem) -> Minted:
+        self._not_here()
+
+    async def offer(self, item: OfferItem) -> Offer:
+        self._not_here()
+
+    async def hand_over(self, item: HandOverItem) -> HandOver:
+        self._not_here()
+
+    async def accept(self, item: AcceptItem) -> Accepted:
+        self._not_here()
+
+    async def prove(self, item: ProveItem) -> Proof:
+        self._not_here()
+
+    async def token(self, item: TokenItem) -> Token:
+        self._not_here()
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class MemoryRegions:
+    """The regions that a test made."""
+
+    def __init__(self, *names: str) -> None:
+        self._all = {name: MemoryRegion(name) for name in names}
+
+    def names(self) -> Sequence[str]:
+        return list(self._all)
+
+    def get(self, name: str) -> Region:
+        return self[name]
+
+    def __getitem__(self, name: str) -> MemoryRegion:
+        if name not in self._all:
+            raise Permanent(Refusal.REGION_UNKNOWN, f"No pin names a region {name}.")
+        return self._all[name]
+
+
+async def settled(clock: SetClock, *, tenant: str = "acme", stage: Stage | None = Stage.READY) -> None:
+    """The tenant has two regions, the service ``default`` with a caller, and active keys; it is at ``stage``."""
+    await appear(tenant, clock=clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await assign_regions(tx, tenant, ("local", "eu-1"))
+        await ensure_service(tx, tenant, "default")
+        await register_caller(tx, tenant, name="home", service="default", verbs=("encrypt", "decrypt"))
+        records = [
+            key_record(tenant, f"{tenant}-2", "L2", holder="local"),
+            key_record(tenant, f"{tenant}-3", "L3", service="default"),
+        ]
+        await add_records(tx, tenant, records)
+        if stage is not None:
+            await activate(tx, tenant)
+            await advance(tx, tenant, Stage.PROTECTED)
+            if stage is Stage.READY:
+                await advance(tx, tenant, Stage.READY)
