@@ -16,6 +16,7 @@ from tests.control import appear
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("control")]
 BOTH: tuple[Verb, ...] = ("encrypt", "decrypt")
+READ: tuple[Verb, ...] = ("decrypt",)
 
 
 async def test_a_service_and_its_caller_are_made_once(clock: SetClock) -> None:
@@ -34,7 +35,7 @@ async def test_a_caller_is_never_given_more_by_registering_it_again(clock: SetCl
     await appear("acme", clock=clock)
     async with transaction(Role.APP, "acme") as tx:
         await ensure_service(tx, "acme", "default")
-        await register_caller(tx, "acme", name="reader", service="default", verbs=("decrypt",))
+        await register_caller(tx, "acme", name="reader", service="default", verbs=READ)
         with pytest.raises(Permanent) as refused:
             await register_caller(tx, "acme", name="reader", service="default", verbs=BOTH)
         assert refused.value.refusal is Refusal.BAD_REQUEST

@@ -195,10 +195,7 @@ create table audit_events (
     chain text not null,
     number bigint not null,
     at timestamptz not null,
-    actor text not null,
-    verb text not null,
-    object text not null,
-    outcome text not null,
+    actor text not null, verb text not null, object text not null, outcome text not null,
     detail bytea not null,
     hash bytea not null,
     primary key (chain, number)
@@ -209,9 +206,7 @@ create table messages (
     tenant text not null,
     event text not null,
     tone text not null check (tone in ('ok', 'warn', 'bad', 'off')),
-    subject text not null,
-    text text not null,
-    html text not null,
+    subject text not null, text text not null, html text not null,
     created_at timestamptz not null default now()
 );
 create unique index messages_once on messages (tenant, event);
@@ -233,8 +228,7 @@ create table deliveries (
 create table sign_in_links (
     hash bytea primary key,
     tenant text not null references tenants (id),
-    issuer text not null,
-    username text not null,
+    issuer text not null, username text not null,
     created_at timestamptz not null default now(),
     expires_at timestamptz not null,
     used_at timestamptz
@@ -242,15 +236,13 @@ create table sign_in_links (
 create table sessions (
     hash bytea primary key,
     tenant text not null references tenants (id),
-    issuer text not null,
-    username text not null,
+    issuer text not null, username text not null,
     created_at timestamptz not null default now(),
     expires_at timestamptz not null
 );
 create table grants (
     tenant text not null references tenants (id),
-    issuer text not null,
-    username text not null,
+    issuer text not null, username text not null,
     role text not null check (role in ('owner')),
     granted_by text not null,
     granted_at timestamptz not null default now(),
