@@ -29,6 +29,7 @@ _COMPARE_S = 2.0
 _UNWATCHED_POLL_S = 0.2
 # A look may take at most this part of the time, however often the folder changes and however large it is.
 _LOOKING_SHARE = 0.2
+_LONGEST_PAUSE_S = 0.15
 
 
 class DirectorySource:
@@ -157,7 +158,11 @@ class DirectorySource:
 
     async def _sleep(self, files: Files, ledger: Ledger, look_s: float) -> None:
         """Until something changed or is due, but never so short that looking would fill the time."""
-        await asyncio.sleep(max(_BREATH_S, look_s * (1 / _LOOKING_SHARE - 1)))
+        now = self._clock()
+        # A file that rests before it is read is waited for no longer than that; the pause comes after it.
+        resting = files.next_due_s(now=now) <= self._settings.settle_s
+        pause_s = 0.0 if resting else min(look_s * (1 / _LOOKING_SHARE - 1), _LONGEST_PAUSE_S)
+        await asyncio.sleep(max(_BREATH_S, pause_s))
         now = self._clock()
         longest = (
             self._settings.poll_s if self._waking.works else min(self._settings.poll_s, _UNWATCHED_POLL_S)
