@@ -6,11 +6,13 @@ import json
 import os
 import pwd
 import queue
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,13 +58,14 @@ class Stack:
         uid = self.uid if uid is None else uid
         other = uid != os.geteuid()
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.embedded.stack", str(self.state), str(self.run), *arguments],
+            [interpreter(uid), "-m", "tests.embedded.stack", str(self.state), str(self.run), *arguments],
             cwd=REPOSITORY,
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "SECRET_OF_OURS": "x",
                 "HOME": "/",
+                "PYTHONPATH": os.pathsep.join(each for each in sys.path if each),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -167,8 +170,25 @@ def _uid(who: str) -> int:
     if os.geteuid() != 0:
         return os.geteuid()
     uid = pwd.getpwnam(PLAIN_USER).pw_uid
-    reach = subprocess.run(
-        [sys.executable, "-c", "import openkcm"], user=uid, cwd="/", capture_output=True, check=False
+    require(
+        "a reachable Python",
+        interpreter(uid),
+        f"'{PLAIN_USER}' may run neither {sys.executable} nor the system's",
     )
-    require("a reachable environment", reach.returncode == 0, f"'{PLAIN_USER}' may not read {sys.prefix}")
     return uid
+
+
+def interpreter(uid: int) -> str:
+    """This Python, or where the account may not reach it the system's of the same version; empty if there is none."""
+    if uid == os.geteuid():
+        return sys.executable
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    system = shutil.which(version, path="/usr/bin:/usr/local/bin") or sys.executable
+    env = {"PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+    for program in (sys.executable, system):
+        with suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run(
+                [program, "-c", "import asyncpg"], user=uid, cwd="/", env=env, capture_output=True, check=True
+            )
+            return program
+    return ""

@@ -119,6 +119,8 @@ async def start_postgres(state: Path, run: Path) -> RunningPostgres:
         bound(log)
         child = await _serve(home, programs, socket_dir, account, log)
     except BaseException:
+        _sweep(socket_dir)
+        remove_empty(socket_dir, socket_dir.parent)
         lock.release()
         raise
     server = PostgresServer(socket_dir, PORT, SUPERUSER, password_file(home))

@@ -92,6 +92,8 @@ async def start_valkey(state: Path, run: Path) -> RunningValkey:
         )
         child = await _serve(launch, home, socket, log)
     except BaseException:
+        socket.unlink(missing_ok=True)
+        remove_empty(socket_dir, socket_dir.parent)
         lock.release()
         raise
     return RunningValkey(socket, child, lock, log)
