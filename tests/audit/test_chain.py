@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from openkcm.audit.store import chains, entries_of, verify_stored
 from openkcm.audit.verbs import AuditVerb
 from openkcm.audit.verify import Head, Recorded, Verified, verify_chain
 from openkcm.kernel.db import Role, transaction
+from tests.contracts.tree import DOCS
 from tests.databases import ModuleDatabases
 
 AT = datetime(2026, 11, 24, 12, 0, 0, 1, tzinfo=UTC)
@@ -215,3 +217,10 @@ async def test_a_change_in_the_stored_log_is_found(control: ModuleDatabases) -> 
 def test_a_verb_names_source_subject_and_action_once() -> None:
     assert all(verb.value.count(":") == 2 for verb in AuditVerb)
     assert len({verb.value for verb in AuditVerb}) == len(AuditVerb)
+
+
+def test_the_page_of_the_audit_log_names_every_verb_and_no_other() -> None:
+    page = (DOCS / "reference" / "audit.md").read_text()
+    assert re.findall(r"^\| `(\w+:\w+:\w+)` \|", page, flags=re.MULTILINE) == [
+        verb.value for verb in AuditVerb
+    ]

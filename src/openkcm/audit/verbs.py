@@ -13,26 +13,20 @@ class AuditVerb(StrEnum):
     TENANT_RETURNED = "tenancy:tenant:return"
     TENANT_UNINSTALLED = "tenancy:tenant:uninstall"
     TENANT_DELETING = "tenancy:tenant:delete"
-    TENANT_GONE = "tenancy:tenant:gone"
     TENANT_DESCRIBED = "tenancy:tenant:describe"
     CREATOR_LEARNT = "tenancy:creator:learn"
     DOCUMENT_REFUSED = "tenancy:document:refuse"
     # How far a tenant came
-    TENANT_PROTECTED = "provisioning:tenant:protect"
     TENANT_READY = "provisioning:tenant:ready"
     TENANT_UNDONE = "provisioning:tenant:undo"
     STEP_DONE = "provisioning:step:do"
     STEP_UNDONE = "provisioning:step:undo"
     STEP_FAILED = "provisioning:step:fail"
-    SAGA_STARTED = "provisioning:saga:start"
     SAGA_RETRIED = "provisioning:saga:retry"
     SAGA_CANCELLED = "provisioning:saga:cancel"
-    # Services and who calls them
-    SERVICE_MADE = "services:service:make"
-    CALLER_REGISTERED = "services:caller:register"
+    # Who calls
     TOKEN_ISSUED = "services:token:issue"  # noqa: S105  # names an action, is no token
     # Keys
-    KEY_CONFIGURED = "keychain:configuration:make"
     KEY_MADE = "keychain:key:make"
     KEY_ACTIVATED = "keychain:key:activate"
     KEY_ABANDONED = "keychain:key:abandon"
@@ -42,9 +36,6 @@ class AuditVerb(StrEnum):
     DESIRED_CONFLICT = "crypto:desired:conflict"
     # People
     OWNER_GRANTED = "identity:owner:grant"
-    OWNER_REVOKED = "identity:owner:revoke"
     LINK_MADE = "identity:link:make"
     LINK_USED = "identity:link:use"
     SIGNED_OUT = "identity:session:end"
-    # Messages
-    MESSAGE_PUT = "notices:message:put"
