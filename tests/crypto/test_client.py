@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import httpx2
 import msgspec
@@ -16,7 +16,7 @@ from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from tests.crypto.refusing import refused
 from tests.crypto.world import World
 
-Handler = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
+Handler = Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
 
 
 def region(handler: Handler) -> PinnedRegion:
@@ -63,15 +63,19 @@ async def test_calls_made_together_travel_together_and_one_is_under_way_at_a_tim
 
 async def test_one_refused_item_stops_nobody_else() -> None:
     async def handle(request: httpx2.Request) -> httpx2.Response:
-        first, second, third = asked(request)
+        first, _second, _third = asked(request)
         return answered(
             proof(first),
             Outcome(fault=Fault(refusal="key-blocked", message="no")),
-            Outcome(fault=Fault(refusal="not-invented-yet", message="wait", temporary=True, retry_after_s=2.5)),
+            Outcome(
+                fault=Fault(refusal="not-invented-yet", message="wait", temporary=True, retry_after_s=2.5)
+            ),
         )
 
     client = region(handle)
-    first, second, third = await asyncio.gather(*(client.prove(item(n)) for n in range(3)), return_exceptions=True)
+    first, second, third = await asyncio.gather(
+        *(client.prove(item(n)) for n in range(3)), return_exceptions=True
+    )
     assert isinstance(first, Proof)
     assert isinstance(second, Permanent)
     assert second.refusal is Refusal.KEY_BLOCKED
@@ -94,9 +98,22 @@ async def test_one_refused_item_stops_nobody_else() -> None:
         httpx2.ConnectError("secret detail"),
         httpx2.ReadTimeout("secret detail"),
     ],
-    ids=["500", "403", "no JSON", "none", "too many", "other region", "other tenant", "empty", "down", "late"],
+    ids=[
+        "500",
+        "403",
+        "no JSON",
+        "none",
+        "too many",
+        "other region",
+        "other tenant",
+        "empty",
+        "down",
+        "late",
+    ],
 )
-async def test_whatever_is_no_good_answer_is_an_outage_in_plain_words(answer: httpx2.Response | Exception) -> None:
+async def test_whatever_is_no_good_answer_is_an_outage_in_plain_words(
+    answer: httpx2.Response | Exception,
+) -> None:
     given = [answer]
 
     async def handle(request: httpx2.Request) -> httpx2.Response:
@@ -153,7 +170,10 @@ async def test_closing_answers_those_who_wait() -> None:
 
 
 async def test_only_regions_with_an_address_and_a_pin_are_dialled(world: World) -> None:
-    settings = [RegionSettings(name="local", address="127.0.0.1:1"), RegionSettings(name="mars", address="127.0.0.1:1")]
+    settings = [
+        RegionSettings(name="local", address="127.0.0.1:1"),
+        RegionSettings(name="mars", address="127.0.0.1:1"),
+    ]
     regions = PinnedRegions(world.control, world.pins, settings)
     assert regions.names() == ["local"]
     for name in ("mars", "eu-1"):

@@ -17,8 +17,8 @@ from openkcm.crypto.contract import (
     OfferItem,
     TokenItem,
     covered_desired,
-    covered_offer,
 )
+from openkcm.crypto.covered import covered_offer
 from openkcm.parties.identity import enrol
 from openkcm.parties.labels import Record
 from openkcm.parties.sealed import SealingKey

@@ -8,19 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from openkcm.crypto import hierarchy
-from openkcm.crypto.contract import (
-    FORMAT,
-    AcceptItem,
-    HandOver,
-    KeyRecord,
-    Offer,
-    OfferItem,
-    Statement,
-    Wrap,
-    covered_hand_over,
-    covered_statement,
-    covered_wrap,
-)
+from openkcm.crypto.contract import FORMAT, AcceptItem, HandOver, KeyRecord, Offer, OfferItem, Statement, Wrap
+from openkcm.crypto.covered import covered_hand_over, covered_statement, covered_wrap
 from openkcm.crypto.offer import LIFE_S
 from openkcm.parties.identity import Identity
 from openkcm.parties.labels import Record, Sealed

@@ -10,13 +10,8 @@ from msgspec.structs import replace
 
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.apply import apply
-from openkcm.crypto.contract import (
-    FORMAT,
-    MintItem,
-    covered_statement,
-    covered_wrap,
-    document_digest,
-)
+from openkcm.crypto.contract import FORMAT, MintItem, document_digest
+from openkcm.crypto.covered import covered_statement, covered_wrap
 from openkcm.crypto.mint import mint
 from openkcm.crypto.outcomes import answer
 from openkcm.parties.labels import Record
@@ -98,7 +93,9 @@ async def test_a_mint_of_another_form_is_refused_alone(plane: Plane, change: dic
 
 
 @pytest.mark.parametrize(("access", "code"), [("read-only", "key-read-only"), ("blocked", "key-blocked")])
-async def test_no_key_is_minted_for_a_tenant_that_may_not_encrypt(plane: Plane, access: str, code: str) -> None:
+async def test_no_key_is_minted_for_a_tenant_that_may_not_encrypt(
+    plane: Plane, access: str, code: str
+) -> None:
     await plane.begin("acme", access=access)
     with refused(Refusal(code)):
         await plane.local.mint("acme")

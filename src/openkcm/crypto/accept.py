@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from os import urandom
 
 from openkcm.crypto import hierarchy
-from openkcm.crypto.contract import (
-    Accepted,
-    AcceptItem,
-    KeyRecord,
-    Statement,
-    covered_hand_over,
-    covered_statement,
-    covered_wrap,
-)
+from openkcm.crypto.contract import Accepted, AcceptItem, KeyRecord, Statement
+from openkcm.crypto.covered import covered_hand_over, covered_statement, covered_wrap
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept, keep
 from openkcm.crypto.mint import own_l2_wrap

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 import httpx2
 import msgspec
@@ -52,19 +52,11 @@ I = TypeVar("I")  # noqa: E741 - an item
 O = TypeVar("O")  # noqa: E741 - an outcome
 
 
-class _Closing(Protocol):
-    async def aclose(self) -> None: ...
-
-
 class _Verb(Generic[I, O]):
     """One verb's queue to one region: one call under way, the next is filled meanwhile."""
 
     def __init__(
-        self,
-        region: PinnedRegion,
-        path: str,
-        answer: type[Answer[O]],
-        belongs: Callable[[I, O], bool],
+        self, region: PinnedRegion, path: str, answer: type[Answer[O]], belongs: Callable[[I, O], bool]
     ) -> None:
         self._region = region
         self._path = path
@@ -135,7 +127,7 @@ class PinnedRegion:
     def __init__(self, name: str, client: httpx2.AsyncClient) -> None:
         self.name = name
         self._client = client
-        self._verbs: list[_Closing] = []
+        self._verbs: list[Callable[[], Awaitable[None]]] = []
         self._apply = self._verb("apply", Answer[Applied], _applied_belongs)
         self._mint = self._verb("mint", Answer[Minted], _minted_belongs)
         self._offer = self._verb("offer", Answer[Offer], _offer_belongs)
@@ -167,8 +159,8 @@ class PinnedRegion:
 
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""
-        for verb in self._verbs:
-            await verb.aclose()
+        for close in self._verbs:
+            await close()
         await self._client.aclose()
 
     async def post(self, path: str, body: bytes) -> bytes:
@@ -206,7 +198,7 @@ class PinnedRegion:
 
     def _verb(self, name: str, answer: type[Answer[O]], belongs: Callable[[I, O], bool]) -> _Verb[I, O]:
         verb = _Verb(self, PATHS[name], answer, belongs)
-        self._verbs.append(verb)
+        self._verbs.append(verb.aclose)
         return verb
 
 
@@ -288,29 +280,21 @@ def _minted_belongs(item: MintItem, minted: Minted) -> bool:
 
 
 def _offer_belongs(item: OfferItem, offer: Offer) -> bool:
-    return (offer.tenant, offer.key_id, offer.generation, offer.sender) == (
-        item.tenant,
-        item.key_id,
-        item.generation,
-        item.sender,
-    )
+    return all(getattr(offer, name) == getattr(item, name) for name in item.__struct_fields__)
 
 
 def _hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
-    return (given.offer_id, given.tenant, given.key_id) == (
-        item.offer.offer_id,
-        item.offer.tenant,
-        item.offer.key_id,
-    )
+    names = ("offer_id", "tenant", "key_id", "generation", "sender", "receiver")
+    return all(getattr(given, name) == getattr(item.offer, name) for name in names)
 
 
 def _accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
     return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
 
 
-def _token_belongs(item: TokenItem, token: Token) -> bool:
-    return bool(item.tenant and token.token)  # a token is opaque here: its region alone reads it
-
-
 def _proof_belongs(item: ProveItem, proof: Proof) -> bool:
     return proof.tenant == item.tenant and item.message in (None, proof.message)
+
+
+def _token_belongs(_item: TokenItem, token: Token) -> bool:
+    return bool(token.token)  # opaque here: its region alone reads it

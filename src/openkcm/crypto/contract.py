@@ -1,8 +1,7 @@
 """All that control may know of a region: the messages between the planes and the calls that carry them.
 
-Every call carries 1 to 100 items and answers as many outcomes, in order. What outlives its connection is signed
-(desired state, statements, wraps, hand-overs); calls themselves rest on mTLS between pinned parties. Bytes travel as
-base64 in JSON; digests and key ids as lower-case hex. Sources: DESIGN of trust domains in docs/adr/0001.
+A call has 1 to 100 items and as many outcomes, in order. What outlives its connection is signed, calls rest on mTLS.
+Bytes travel as base64, digests and key ids as hex (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -71,10 +70,7 @@ class SignedDesired(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key is, for ever: signed once by the region that minted it (record kind ``statement``).
-
-    ``commitment`` is SHA-256-sized and derived from the key: it lets a receiver prove that it got this very key.
-    """
+    """What a key is, for ever, signed by the region that minted it; only this very key gives its ``commitment``."""
 
     tenant: str
     level: Level
@@ -88,9 +84,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 class Wrap(msgspec.Struct, frozen=True, kw_only=True):
     """A key wrapped by its parent, signed by the region that wrapped (record kind ``wrap``).
 
-    ``holder`` is the region for a platform-managed L2 (parent: that region's root) and empty for an L3 (parent: the
-    L2, the same blob in every region). ``parent`` is the parent's key id or ``root``, with the version of the root's
-    sealing key.
+    ``holder`` is the region for a platform-managed L2 (``parent`` is ``root``, with the sealing key's version) and
+    empty for an L3 (``parent`` is the L2's key id), which is the same blob in every region.
     """
 
     key_id: str
@@ -246,8 +241,7 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 class Answer(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """The outcomes in the order of the items, and what the region holds altogether.
 
-    ``tenants`` counts the applied documents and ``digest`` is the XOR of SHA-256(enc(tenant, generation, hash)) over
-    them: control compares lists only when these differ from its own.
+    ``tenants`` counts the applied documents, ``digest`` is the XOR of their ``document_digest`` (64 hex digits).
     """
 
     outcomes: tuple[Outcome[T], ...]
@@ -265,98 +259,36 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 #: Path of each verb on the control door: POST, JSON of ``Call[item]``, answered by JSON of ``Answer[result]``.
 PATHS = {
-    "apply": "/control/v1/apply",
-    "mint": "/control/v1/mint",
-    "offer": "/control/v1/offer",
-    "hand_over": "/control/v1/hand-over",
-    "accept": "/control/v1/accept",
-    "prove": "/control/v1/prove",
-    "token": "/control/v1/token",
+    verb: f"/control/v1/{verb.replace('_', '-')}"
+    for verb in ("apply", "mint", "offer", "hand_over", "accept", "prove", "token")
 }
 
 
-Item = bytes | str | int
-
-
-def covered_desired(document: bytes) -> tuple[Item, ...]:
+def covered_desired(document: bytes) -> tuple[bytes]:
     """What control's signature on desired state covers (record ``desired``, version ``FORMAT``)."""
     return (document,)
 
 
-def covered_statement(statement: Statement) -> tuple[Item, ...]:
-    """What the minting region's signature covers (record ``statement``, version ``FORMAT``)."""
-    return (
-        statement.tenant,
-        statement.level,
-        statement.service,
-        statement.key_id,
-        statement.algorithm,
-        statement.commitment,
-    )
-
-
-def covered_wrap(wrap: Wrap) -> tuple[Item, ...]:
-    """What the wrapping region's signature covers (record ``wrap``, version ``FORMAT``)."""
-    return (wrap.key_id, wrap.holder, wrap.parent, wrap.parent_version, wrap.algorithm, wrap.blob)
-
-
-def covered_offer(offer: Offer) -> tuple[Item, ...]:
-    """What the receiver's signature covers (record ``offer``, version ``FORMAT``)."""
-    return (
-        offer.tenant,
-        offer.key_id,
-        offer.generation,
-        offer.receiver,
-        offer.sender,
-        offer.offer_id,
-        offer.public,
-    )
-
-
-def covered_hand_over(hand_over: HandOver) -> tuple[Item, ...]:
-    """What the sender's signature covers (record ``hand-over``, version ``FORMAT``), and with all but the last item
-    what the sealing is bound to.
-    """
-    return (
-        hand_over.offer_id,
-        hand_over.tenant,
-        hand_over.key_id,
-        hand_over.generation,
-        hand_over.sender,
-        hand_over.receiver,
-        hand_over.sealed,
-    )
-
-
 def document_digest(tenant: str, generation: int, document_hash: str) -> int:
-    """One document's part of ``Answer.digest``: XOR them all and write the result as 64 hex digits."""
+    """One document's part of ``Answer.digest``: SHA-256(enc(tenant, generation, hash)) as a number to XOR."""
     return int.from_bytes(sha256(enc(tenant, generation, bytes.fromhex(document_hash))).digest())
 
 
 class Region(Protocol):
-    """One region as control sees it. Each method raises ``Temporary(REGION_UNAVAILABLE)`` when nobody answers, and
-    the item's own refusal (``Temporary`` or ``Permanent``) when the region refuses it.
+    """One region as control sees it; calls made at the same time travel together.
 
-    Calls made at the same time for several tenants travel together; the caller need not batch.
+    Each raises ``Temporary(REGION_UNAVAILABLE)`` when nobody answers, and the item's refusal when it is refused.
     """
 
     @property
     def name(self) -> str: ...
-
     async def apply(self, item: SignedDesired) -> Applied: ...
-
     async def mint(self, item: MintItem) -> Minted: ...
-
     async def offer(self, item: OfferItem) -> Offer: ...
-
     async def hand_over(self, item: HandOverItem) -> HandOver: ...
-
     async def accept(self, item: AcceptItem) -> Accepted: ...
-
     async def prove(self, item: ProveItem) -> Proof: ...
-
     async def token(self, item: TokenItem) -> Token: ...
-
     async def aclose(self) -> None: ...
 
 
@@ -364,7 +296,5 @@ class Regions(Protocol):
     """The regions that control may dial, by their pinned names."""
 
     def names(self) -> Sequence[str]: ...
-
     def get(self, name: str) -> Region:
         """The region of this name; raises ``Permanent(REGION_UNKNOWN)`` when no pin names it."""
-        ...

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from openkcm.crypto.contract import HandOver, HandOverItem, covered_hand_over, covered_offer
+from openkcm.crypto.contract import HandOver, HandOverItem
+from openkcm.crypto.covered import covered_hand_over, covered_offer
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.offer import read_key_id

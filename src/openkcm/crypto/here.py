@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.cache import KeyCache
-from openkcm.crypto.contract import FORMAT, Item
+from openkcm.crypto.contract import FORMAT
+from openkcm.crypto.covered import Item
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.view import View, not_in_set
 from openkcm.kernel.clock import Clock

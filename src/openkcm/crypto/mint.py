@@ -10,16 +10,8 @@ from os import urandom
 from msgspec.structs import replace
 
 from openkcm.crypto import hierarchy
-from openkcm.crypto.contract import (
-    KeyRecord,
-    Level,
-    Minted,
-    MintItem,
-    Statement,
-    Wrap,
-    covered_statement,
-    covered_wrap,
-)
+from openkcm.crypto.contract import KeyRecord, Level, Minted, MintItem, Statement, Wrap
+from openkcm.crypto.covered import covered_statement, covered_wrap
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept, keep
 from openkcm.crypto.outcomes import attempt, good

@@ -11,7 +11,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from openkcm.crypto import labels
-from openkcm.crypto.contract import Offer, OfferItem, covered_offer
+from openkcm.crypto.contract import Offer, OfferItem
+from openkcm.crypto.covered import covered_offer
 from openkcm.crypto.here import Here
 from openkcm.crypto.hierarchy import KEY_ID_BYTES
 from openkcm.crypto.outcomes import attempt, good
