@@ -74,12 +74,13 @@ def run(arguments: list[str]) -> int:
 
 
 def say_refused(refused: Refused) -> None:
-    """What was refused, why, what to do and by whom, on stderr."""
-    click.echo(f"Refused ({refused.refusal}): {refused.message}", err=True)
+    """What was refused, why, what to do and by whom, on stderr: in lines for a person, in one line for a log."""
+    parts = [f"Refused ({refused.refusal}): {refused.message}"]
     if refused.remedy is not None and refused.remedy.action:
-        click.echo(f"What to do: {refused.remedy.action} ({refused.remedy.who})", err=True)
+        parts.append(f"What to do: {refused.remedy.action} ({refused.remedy.who})")
         if refused.remedy.reference:
-            click.echo(f"Where it is written: {refused.remedy.reference}", err=True)
+            parts.append(f"Where it is written: {refused.remedy.reference}")
+    click.echo(("\n" if sys.stderr.isatty() else " ").join(parts), err=True)
 
 
 def _where(defect: BaseException) -> str:

@@ -24,6 +24,7 @@ from openkcm.identity.rate import Rate
 from openkcm.identity.web import RATE, identity_router
 from openkcm.kernel.clock import Clock, SystemClock
 from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
 from openkcm.kernel.migrate import check_schema
 from openkcm.kernel.notify import Listener
@@ -123,6 +124,8 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
     try:
         async with transaction(Role.APP) as tx:
             await check_schema(tx, name="control")
+        kept = settings.control.state_directory
+        await open_installation(Role.APP, Path(kept) if kept else None)
         regions = PinnedRegions(identity, pins, settings.control.regions)
         parts = Parts(listener=Listener(database, CHANNEL), regions=regions, health=Health(ready=True))
         try:

@@ -42,6 +42,8 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The pages' address as people reach it, without a path; empty: made of ``web.bind``."""
     regions: tuple[RegionSettings, ...] = ()
     """``[[control.regions]]``: ``name`` and ``address`` (``HOST:PORT`` of its control door); its pin says who it is."""
+    state_directory: str = ""
+    """Folder that says which installation this is; a database of another one is refused. Empty: not compared."""
     log_level: str = "INFO"
     """Least level that is logged: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``."""
 

@@ -15,6 +15,7 @@ from openkcm.crypto.client import PinnedRegions
 from openkcm.kernel import outbox, queue
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
 from openkcm.kernel.migrate import check_schema
 from openkcm.notices import put as notices_put
@@ -50,6 +51,8 @@ async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: 
     try:
         async with transaction(Role.SYSTEM) as tx:
             await check_schema(tx, name="control")
+        kept = settings.control.state_directory
+        await open_installation(Role.SYSTEM, Path(kept) if kept else None)
         registry = load(settings.plugins)
         for broken in registry.broken:
             log.error("worker.plugin_left_out", plugin=broken.name, reason=broken.reason)

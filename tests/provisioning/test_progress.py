@@ -9,7 +9,7 @@ import pytest
 
 from openkcm.provisioning import plan, progress
 from openkcm.provisioning.progress import STEPS, Entry, Journal, page_of
-from openkcm.provisioning.view import Outcome, ProvisioningPage, SetupState
+from openkcm.provisioning.view import PIVOT, Outcome, ProvisioningPage, SetupState
 from openkcm.saga.journal import Trouble
 from openkcm.saga.states import SagaState
 from tests.control import NOON
@@ -58,7 +58,7 @@ def outcomes(page: ProvisioningPage) -> list[str]:
 def test_the_names_and_the_pivot_are_the_plans() -> None:
     made = plan.new_tenant(None)  # type: ignore[arg-type]  # its steps are not run
     assert tuple(step.name for step in made.steps) == STEPS
-    assert (progress.PLAN, progress.PIVOT) == (plan.NEW_TENANT, plan.PIVOT)
+    assert (progress.PLAN, PIVOT) == (plan.NEW_TENANT, plan.PIVOT)
     assert set(progress.BACKGROUND) == made.background
 
 

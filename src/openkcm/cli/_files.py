@@ -90,7 +90,12 @@ def write_settings(
     tables = "\n".join(pin_toml(pin) for pin in pins)
     web, worker, owner = databases.web, databases.worker, databases.control_owner
     public_url = settings.control.public_url or f"http://127.0.0.1:{doors.web}"
-    shared = {"redis": redis, "public_url": public_url, "log_level": settings.control.log_level}
+    shared = {
+        "redis": redis,
+        "public_url": public_url,
+        "state_directory": files.control,
+        "log_level": settings.control.log_level,
+    }
     regions = f'[[control.regions]]\nname = "{REGION}"\naddress = "127.0.0.1:{doors.control}"\n'
     identity = {"identity": files.control / "identity.json"}
     pages = {**_changed(settings.web), "bind": f"127.0.0.1:{doors.web}"}

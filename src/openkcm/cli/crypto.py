@@ -12,7 +12,9 @@ from openkcm.settings import load_settings, needed
 
 
 @click.command("crypto")
-@click.option("--region", metavar="NAME", help="The region's name; its settings must be this region's.")
+@click.option(
+    "--region", metavar="NAME", is_eager=True, help="The region's name; its settings must be this region's."
+)
 @enrol_option("region")
 def command(region: str | None) -> None:
     """Serve a region's doors until SIGTERM: data for applications, control for the pages and the worker."""
