@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -44,22 +43,24 @@ class Demo:
         self._up_s: float | None = None
         self._enable: Enable | None = None
         self._problem = ""
+        self._invited = False
 
     async def run(self) -> int:
         """The exit status: 0 when all stories came true and nothing was left behind."""
         for which in _SIGNALS:
             if signal.getsignal(which) is not signal.SIG_IGN:  # nohup means it
                 asyncio.get_running_loop().add_signal_handler(which, self._asked)
-        with contextlib.suppress(DemoStopped):
-            try:
-                await self._run()
-            except DemoFailed as failed:
-                self._problem = str(failed)
-            except Exception as defect:  # noqa: BLE001 - whatever it is, it is told, and the result is written
-                self._problem = f"{type(defect).__name__}: {defect}"
+        try:
+            await self._run()
+        except DemoStopped:
+            pass  # asked for: what was not played is judged below
+        except DemoFailed as failed:
+            self._fail(str(failed))
+        except Exception as defect:  # noqa: BLE001 - whatever it is, it is told, and the result is written
+            self._fail(f"{type(defect).__name__}: {defect}")
         played = self._enable is not None and self._enable.outcome.ok
         if self._wish.once and not played and not self._problem:
-            self._problem = "The demo was stopped before its stories ended."
+            self._fail("The demo was stopped before its stories ended.")
         self._write(ok=played and not self._problem)
         if self._problem:
             self._show.say(f"\nThe demo failed. {self._problem}")
@@ -85,9 +86,11 @@ class Demo:
             self._show.say("\nStopping …")
             left = await product.stop()
             await post.close()
-            place.link.unlink(missing_ok=True)
+            place.authority.unlink(missing_ok=True)
+            if self._invited:
+                place.link.unlink(missing_ok=True)
             if left:
-                self._problem = "Left behind: " + "; ".join(left)
+                self._fail("Left behind: " + "; ".join(left))
             else:
                 self._show.say("Stopped; nothing was left running.")
 
@@ -106,6 +109,7 @@ class Demo:
     async def _invite(self, product: Product, enable: Enable) -> None:
         account = enable.outcome.account
         assert account is not None
+        self._invited = True
         link = await self._unless_stopped(product.sign_in_link(account.uid), product)
         if sys.stdout.isatty():
             self._show.say(f"\nSign in as {account.creator} (works once, for 10 min):\n  {link}")
@@ -139,6 +143,9 @@ class Demo:
             for each in (task, stop, ended):
                 each.cancel()
             await asyncio.gather(task, stop, ended, return_exceptions=True)
+
+    def _fail(self, why: str) -> None:
+        self._problem = f"{why}\n{self._problem}".strip()
 
     def _asked(self) -> None:
         if self._stop.is_set():

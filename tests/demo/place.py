@@ -24,8 +24,8 @@ class Place:
 
     @property
     def authority(self) -> Path:
-        """The certificate that the demo's mail server is checked against."""
-        return self.state / "demo-mail-ca.pem"
+        """The certificate that this demo's mail server is checked against; another demo's is another file."""
+        return self.state / f"demo-mail-ca-{os.getpid()}.pem"
 
     @property
     def link(self) -> Path:

@@ -110,8 +110,9 @@ class Product:
         process = await self._command(("tenants", "show", tenant, "--json", "--follow"))
         assert process.stderr is not None
         try:
-            if not (await process.stderr.readline()).startswith(b"Waiting"):
-                await self._checked(process)
+            said = await process.stderr.readline()
+            if not said.startswith(b"Waiting"):
+                await self._checked(process, said)
             yield self._lines(process)
         finally:
             if process.returncode is None:
@@ -125,11 +126,12 @@ class Product:
             yield json.loads(line)
         await self._checked(process)
 
-    async def _checked(self, process: asyncio.subprocess.Process) -> str:
-        """What the process wrote, now that it has ended well."""
+    async def _checked(self, process: asyncio.subprocess.Process, said: bytes = b"") -> str:
+        """What the process wrote, now that it has ended well; ``said`` was already read of its complaint."""
         out, err = await process.communicate()
         if process.returncode:
-            raise DemoFailed(f"An openkcm command failed: {err.decode('utf-8', 'replace').strip()[:600]}")
+            words = (said + err).decode("utf-8", "replace").strip()
+            raise DemoFailed(f"An openkcm command failed: {words[:600]}")
         return out.decode("utf-8")
 
     async def sign_in_link(self, tenant: str) -> str:
@@ -170,7 +172,16 @@ class Product:
             await asyncio.sleep(0.1)
         left = [f"process {each.pid}: {each.command[:120]}" for each in alive]
         left += [f"a listener at {address}" for address in self.addresses.values() if _listens(address)]
-        return left + [str(path) for path in (self._place.lock, self._place.run_file) if path.exists()]
+        return left + [str(path) for path in (self._place.lock, self._place.run_file) if self._names_us(path)]
+
+    def _names_us(self, path: Path) -> bool:
+        """Whether the file says that our supervisor runs; another's, whose place this is too, is its own matter."""
+        try:
+            content = path.read_text(encoding="utf-8")
+            named = content.strip() if path == self._place.lock else str(json.loads(content)["pid"])
+        except (OSError, ValueError, KeyError):
+            return False
+        return named == str(self.pid)
 
     async def _command(self, arguments: Sequence[str]) -> asyncio.subprocess.Process:
         settings = self.addresses.get("settings", "")

@@ -29,7 +29,7 @@ STAYS = "Everything stays up until Ctrl-C"
 
 @dataclass
 class DemoRun:
-    """Demos that share one state directory. ``uid`` is whom it belongs to, ``before`` makes a command that account's."""
+    """Demos that share one state directory of the account ``uid``; ``before`` makes a command run as that account."""
 
     uid: int = field(default_factory=os.geteuid)
     home: Path = field(default_factory=short_directory)
