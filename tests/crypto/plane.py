@@ -48,8 +48,8 @@ from openkcm.sdk.refusals import Refused
 from tests.crypto.world import World, keys_of
 from tests.databases import ModuleDatabases
 
-I = TypeVar("I")  # noqa: E741
-O = TypeVar("O")  # noqa: E741
+Asked = TypeVar("Asked")
+Done = TypeVar("Done")
 
 _TABLES = "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, audit_heads, audit_events cascade"
 
@@ -83,8 +83,8 @@ class Inside:
             self.marks = None
 
     async def run(
-        self, verb: Callable[[Here, Sequence[I]], Awaitable[Sequence[O | Refused]]], *items: I
-    ) -> Sequence[O | Refused]:
+        self, verb: Callable[[Here, Sequence[Asked]], Awaitable[Sequence[Done | Refused]]], *items: Asked
+    ) -> Sequence[Done | Refused]:
         DB.pool = self.pool
         return await verb(self.here, items)
 
@@ -168,7 +168,7 @@ class Plane:
         return AcceptItem(hand_over=given, statement=l2.statement, services=tuple(l3s))
 
 
-def one(done: Sequence[O | Refused]) -> O:
+def one(done: Sequence[Done | Refused]) -> Done:
     (result,) = done
     if isinstance(result, Refused):
         raise result

@@ -97,7 +97,7 @@ async def test_an_older_validly_signed_document_lifts_no_block(plane: Plane, how
     if how == "row put back":
         names = list(before.keys())
         sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(names, 1))
-        await plane.local.edit(f"update applied set {sets}", *before.values())  # noqa: S608
+        await plane.local.edit(f"update applied set {sets}", *before.values())  # noqa: S608 - names of our own columns
     else:
         await plane.local.edit("delete from applied")
     await plane.local.open()

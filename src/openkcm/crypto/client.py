@@ -43,31 +43,34 @@ from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
 log = get_logger(__name__)
 
-#: How long a first item waits for others to travel with.
-GATHER_S: Final = 0.002
+GATHER_S: Final = 0.002  # how long a first item waits for others to travel with
 TIMEOUT_S: Final = 10.0
 _PAGE: Final = "reference/crypto-service#control-door"
 
-I = TypeVar("I")  # noqa: E741 - an item
-O = TypeVar("O")  # noqa: E741 - an outcome
+Asked = TypeVar("Asked")
+Done = TypeVar("Done")
 
 
-class _Verb(Generic[I, O]):
+class _Verb(Generic[Asked, Done]):
     """One verb's queue to one region: one call under way, the next is filled meanwhile."""
 
     def __init__(
-        self, region: PinnedRegion, path: str, answer: type[Answer[O]], belongs: Callable[[I, O], bool]
+        self,
+        region: PinnedRegion,
+        path: str,
+        answer: type[Answer[Done]],
+        belongs: Callable[[Asked, Done], bool],
     ) -> None:
         self._region = region
         self._path = path
         self._decoder = msgspec.json.Decoder(answer)
         self._belongs = belongs
-        self._waiting: list[tuple[I, asyncio.Future[O]]] = []
+        self._waiting: list[tuple[Asked, asyncio.Future[Done]]] = []
         self._sending: asyncio.Task[None] | None = None
 
-    async def ask(self, item: I) -> O:
+    async def ask(self, item: Asked) -> Done:
         """What became of this item."""
-        future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send_all())
@@ -98,7 +101,7 @@ class _Verb(Generic[I, O]):
                     _refuse(future, self._region.unavailable("the call was cut short"))
                 raise
 
-    async def _send(self, batch: Sequence[tuple[I, asyncio.Future[O]]]) -> None:
+    async def _send(self, batch: Sequence[tuple[Asked, asyncio.Future[Done]]]) -> None:
         body = msgspec.json.encode(Call(items=tuple(item for item, _ in batch)))
         content = await self._region.post(self._path, body)
         try:
@@ -110,7 +113,7 @@ class _Verb(Generic[I, O]):
         for (item, future), outcome in zip(batch, answer.outcomes, strict=True):
             self._settle(item, future, outcome)
 
-    def _settle(self, item: I, future: asyncio.Future[O], outcome: Outcome[O]) -> None:
+    def _settle(self, item: Asked, future: asyncio.Future[Done], outcome: Outcome[Done]) -> None:
         if future.done():
             return
         if outcome.done is not None and outcome.fault is None and self._belongs(item, outcome.done):
@@ -133,8 +136,14 @@ class PinnedRegion:
         self._offer = self._verb("offer", Answer[Offer], _offer_belongs)
         self._hand_over = self._verb("hand_over", Answer[HandOver], _hand_over_belongs)
         self._accept = self._verb("accept", Answer[Accepted], _accepted_belongs)
-        self._prove = self._verb("prove", Answer[Proof], _proof_belongs)
-        self._token = self._verb("token", Answer[Token], _token_belongs)
+        self._prove: _Verb[ProveItem, Proof] = self._verb(
+            "prove",
+            Answer[Proof],
+            lambda item, proof: (proof.tenant, proof.message) == (item.tenant, item.message or proof.message),
+        )
+        self._token: _Verb[TokenItem, Token] = self._verb(
+            "token", Answer[Token], lambda _, token: bool(token.token)
+        )
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -196,7 +205,9 @@ class PinnedRegion:
             ),
         )
 
-    def _verb(self, name: str, answer: type[Answer[O]], belongs: Callable[[I, O], bool]) -> _Verb[I, O]:
+    def _verb(
+        self, name: str, answer: type[Answer[Done]], belongs: Callable[[Asked, Done], bool]
+    ) -> _Verb[Asked, Done]:
         verb = _Verb(self, PATHS[name], answer, belongs)
         self._verbs.append(verb.aclose)
         return verb
@@ -217,11 +228,7 @@ class PinnedRegions:
         return sorted(name for name in self._addresses if name in pinned)
 
     def get(self, name: str) -> Region:
-        """The region of this name.
-
-        Raises:
-            Permanent: REGION_UNKNOWN; the settings give it no address, or no pin that signs now.
-        """
+        """The region of this name; REGION_UNKNOWN if the settings give it no address, or no pin that signs now."""
         if (region := self._open.get(name)) is not None:
             return region
         if name not in self.names():
@@ -245,10 +252,9 @@ class PinnedRegions:
         self._open.clear()
 
 
-def _refuse(future: asyncio.Future[O], refused: Refused) -> None:
+def _refuse(future: asyncio.Future[Done], refused: Refused) -> None:
     if not future.done():
-        # Each waiter raises an exception of its own: one shared by many would gather their tracebacks.
-        future.set_exception(
+        future.set_exception(  # each waiter's own: one shared by many would gather their tracebacks
             type(refused)(
                 refused.refusal, refused.message, remedy=refused.remedy, retry_after_s=refused.retry_after_s
             )
@@ -290,11 +296,3 @@ def _hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
 
 def _accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
     return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
-
-
-def _proof_belongs(item: ProveItem, proof: Proof) -> bool:
-    return proof.tenant == item.tenant and item.message in (None, proof.message)
-
-
-def _token_belongs(_item: TokenItem, token: Token) -> bool:
-    return bool(token.token)  # opaque here: its region alone reads it

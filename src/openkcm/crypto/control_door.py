@@ -42,8 +42,8 @@ MAX_BODY_BYTES: Final = 16 * 2**20
 _PAGE: Final = "reference/crypto-service#control-door"
 
 _Request = Request[object, object, State]
-I = TypeVar("I")  # noqa: E741 - an item
-O = TypeVar("O")  # noqa: E741 - an outcome
+Asked = TypeVar("Asked")
+Done = TypeVar("Done")
 
 
 def control_door(here: Here, tokens: TokenMaker) -> Litestar:
@@ -72,8 +72,8 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
 def _route(
     here: Here,
     verb: str,
-    kind: type[Call[I]],
-    handle: Callable[[Here, Sequence[I]], Awaitable[Sequence[O | Refused]]],
+    kind: type[Call[Asked]],
+    handle: Callable[[Here, Sequence[Asked]], Awaitable[Sequence[Done | Refused]]],
 ) -> HTTPRouteHandler:
     decoder = msgspec.json.Decoder(kind)
 

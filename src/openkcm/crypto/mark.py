@@ -35,7 +35,7 @@ class HighWater:
 
     path: Path
     marks: dict[str, Mark]
-    _descriptor: int
+    descriptor: int
 
     def raise_to(self, marks: Iterable[tuple[str, Mark]]) -> None:
         """These marks are on the disk, where they are higher than what stood there.
@@ -46,18 +46,18 @@ class HighWater:
         higher = [(tenant, mark) for tenant, mark in marks if mark > self.marks.get(tenant, _NONE)]
         if not higher:
             return
-        end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        end = os.lseek(self.descriptor, 0, os.SEEK_END)
         try:
-            _write(self._descriptor, higher)
-            os.fdatasync(self._descriptor)
+            _write(self.descriptor, higher)
+            os.fdatasync(self.descriptor)
         except OSError as failed:
-            os.ftruncate(self._descriptor, end)  # half a line would be read as damage
+            os.ftruncate(self.descriptor, end)  # half a line would be read as damage
             raise _full(self.path, failed) from failed
         self.marks.update(higher)
 
     def close(self) -> None:
         """Another process may have the state directory."""
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def open_high_water(directory: Path) -> HighWater:
@@ -98,12 +98,12 @@ _NONE: Final = Mark(0, 0, 0, "")
 
 
 def _load(found: HighWater) -> None:
-    with os.fdopen(os.dup(found._descriptor), "rb") as file:  # noqa: SLF001 - the same module's own
+    with os.fdopen(os.dup(found.descriptor), "rb") as file:
         file.seek(0)
         content = file.read()
     whole, _, torn = content.rpartition(b"\n")
     if torn:  # the write that a crash cut short was never acknowledged
-        os.ftruncate(found._descriptor, len(content) - len(torn))  # noqa: SLF001
+        os.ftruncate(found.descriptor, len(content) - len(torn))
     lines = 0
     for line in whole.decode("ascii", "replace").splitlines():
         try:
@@ -138,8 +138,8 @@ def _compact(found: HighWater) -> None:
         os.close(descriptor)
         draft.unlink(missing_ok=True)
         raise _full(found.path, failed) from failed
-    os.close(found._descriptor)  # noqa: SLF001
-    found._descriptor = descriptor  # noqa: SLF001
+    os.close(found.descriptor)
+    found.descriptor = descriptor
 
 
 def _sync_directory(directory: Path) -> None:
