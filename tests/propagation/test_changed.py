@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from openkcm.identity.grant import grant_owner
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.notices.store import messages_of
@@ -162,3 +163,30 @@ async def test_messages_wait_to_be_sent_in_the_same_transaction(
     await say(Presence.UNINSTALLED, clock)
     await changed(ACME)
     assert [topic for topic, _ in await outbox()].count("notices.deliver") == 2
+
+
+async def test_a_creator_that_is_known_only_later_owns_what_nobody_owns(
+    changed: Changed, regions: MemoryRegions, clock: SetClock, control_identity: Identity
+) -> None:
+    await settled(clock)
+    await decided(control_identity, clock)
+    await changed(ACME)
+    assert await rows("select username from grants") == []
+    await say(Presence.PRESENT, clock)
+    for _ in range(2):
+        await changed(ACME)
+    assert await rows("select username, granted_by from grants") == [
+        {"username": "ada@example.org", "granted_by": "propagation"}
+    ]
+
+
+async def test_a_tenant_that_the_operator_gave_an_owner_gets_no_other(
+    changed: Changed, regions: MemoryRegions, clock: SetClock, control_identity: Identity
+) -> None:
+    await settled(clock)
+    await decided(control_identity, clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await grant_owner(tx, "acme", issuer="", username="eve@example.org", by="operator")
+    await say(Presence.PRESENT, clock)
+    await changed(ACME)
+    assert await rows("select username from grants") == [{"username": "eve@example.org"}]

@@ -102,12 +102,14 @@ async def test_an_id_is_made_once_for_a_name_and_kept_when_it_reappears(clock: S
 async def test_an_uninstall_has_its_dates_keeps_the_rest_and_is_told(clock: SetClock) -> None:
     await observe("memory", batch(observed("acme", path="root:a")), clock)
     clock.advance(60)
-    said = replace(observed("acme"), presence=Presence.UNINSTALLED, display_name="", path="")
+    said = replace(
+        observed("acme"), presence=Presence.UNINSTALLED, display_name="", path="", origin="gone.yaml"
+    )
     await observe("memory", batch(said), clock)
     found = await one()
     assert (found.presence, found.uninstalled_at) == (Standing.UNINSTALLED, clock.now())
     assert found.grace_ends_at == clock.now() + timedelta(days=30)
-    assert (found.display_name, found.path) == ("Payments", "root:a")
+    assert (found.display_name, found.path, found.origin) == ("Payments", "root:a", "gone.yaml")
     assert (await outbox())[-1] == ("tenancy.changed", '{"tenant": "acme"}')
     assert await verbs("acme") == ["tenancy:tenant:appear", "tenancy:tenant:uninstall"]
 

@@ -1,4 +1,4 @@
-"""A tenant was uninstalled, is being deleted, or came back: decided, told to its people, brought to its regions."""
+"""A tenant was uninstalled, is being deleted, came back, or its creator became known: what follows from that."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.crypto.contract import Regions
+from openkcm.identity.grant import grant_owner
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.notify import publish
@@ -30,6 +31,7 @@ from openkcm.tenancy.store import get
 
 TOPIC: Final = CHANGED
 ACTOR: Final = "propagation"
+_OWNED: Final = "select exists (select from grants where tenant = $1)"
 _PROGRESS: Final = "tenant_progress"
 
 
@@ -66,6 +68,7 @@ class Changed:
             found = await get(tx, tenant)
             if found.past_pivot:
                 await self._decide(tx, found)
+                await self._own(tx, found)
         if found.past_pivot:
             await deliver(self.regions, tenant, clock=self.clock)
         elif found.stage is Stage.PROVISIONING and found.generation:
@@ -95,6 +98,12 @@ class Changed:
             object=tenant.id,
             detail={"access": wanted, "before": before.desired.access if before else None},
         )
+
+    async def _own(self, tx: Transaction, tenant: Tenant) -> None:
+        """The creator, where the source came to know one only after the set-up, owns what nobody owns yet."""
+        creator = tenant.creator
+        if creator is not None and not await tx.fetchval(_OWNED, tenant.id):
+            await grant_owner(tx, tenant.id, issuer=creator.issuer, username=creator.username, by=ACTOR)
 
     async def _tell(self, tx: Transaction, tenant: Tenant, now: datetime) -> None:
         owner = tenant.creator.username if tenant.creator else ""

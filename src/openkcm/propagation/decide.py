@@ -29,7 +29,7 @@ from openkcm.tenancy.store import tenant_of, unknown
 
 STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "blocked")
 CARRIED: Final = (KeyState.ACTIVE, KeyState.DECRYPT_ONLY)
-_LOCKED = "select * from tenants where id = $1 for update"
+_LOCKED = "select * from tenants where id = $1 for no key update"
 _PARTS = """select
     (select epoch from installation) as epoch,
     (select hash from desired where tenant = $1 order by epoch desc, generation desc limit 1) as replaces,

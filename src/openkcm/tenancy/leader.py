@@ -14,6 +14,8 @@ from openkcm.kernel.log import get_logger
 
 log = get_logger(__name__)
 
+# A machine that is busy for a second or two has not lost its leader.
+_ANSWER_WITHIN_S: Final = 5.0
 _TRY: Final = "select pg_try_advisory_lock(hashtextextended($1, 0))"
 
 
@@ -21,12 +23,14 @@ async def lead(dsn: str, what: str, work: Callable[[], Awaitable[None]], *, ever
     """While this process holds the lock called ``what``, ``work()`` runs here and nowhere else; until cancelled.
 
     The lock is the connection's: PostgreSQL frees it when the connection ends, so a worker that is gone is followed by
-    another within ``every_s``. The connection is asked every ``every_s``; without an answer within that time again,
-    ``work`` is cancelled. Work that another leader has begun meanwhile must be repeatable, as all of it is.
+    another within ``every_s``. The connection is asked every ``every_s``; without an answer within 5 s ``work`` is
+    cancelled. Work that another leader has begun meanwhile must be repeatable, as all of it is.
     """
     while True:
         try:
-            connection = await asyncpg.connect(dsn, timeout=10, command_timeout=every_s)
+            connection = await asyncpg.connect(
+                dsn, timeout=10, command_timeout=max(every_s, _ANSWER_WITHIN_S)
+            )
             try:
                 await _hold(connection, what, work, every_s)
             finally:

@@ -195,7 +195,7 @@ def _described(said: Said, tenant_id: str, before: Place | None) -> Place:
         if (before.presence, presence) not in STANDING_MOVES:
             presence = before.presence
         if told.presence is Presence.UNINSTALLED:
-            return replace(before, presence=presence)
+            return replace(before, presence=presence, origin=_shown(told.origin), reference=told.reference)
     return Place(
         id=tenant_id,
         source=said.source,

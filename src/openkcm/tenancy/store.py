@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 from openkcm.kernel.db import Transaction
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -17,15 +18,16 @@ where id = $1 and stage = any($3::text[]) returning *"""
 _KNOWN = """select t.id, t.kind, t.parent, t.name, t.presence, t.reference, t.made_id
 from tenants t where t.source = $1 and t.presence <> 'gone' order by t.id"""
 
+_FIELDS = tuple(field.name for field in fields(Tenant) if field.name != "creator")
+
 
 def tenant_of(row: Mapping[str, object]) -> Tenant:
-    """The tenant that a row of ``tenants`` holds."""
-    values = dict(row)
-    issuer, username = values.pop("creator_issuer"), values.pop("creator_username")
-    values.pop("made_id", None)
+    """The tenant that a row of ``tenants`` holds; columns of a newer schema are left out."""
+    values = {name: row[name] for name in _FIELDS}
+    issuer, username = row["creator_issuer"], row["creator_username"]
     values["creator"] = Creator(str(issuer or ""), str(username)) if username is not None else None
-    values["presence"] = Standing(str(values["presence"]))
-    values["stage"] = Stage(str(values["stage"]))
+    values["presence"] = Standing(str(row["presence"]))
+    values["stage"] = Stage(str(row["stage"]))
     return Tenant(**values)  # type: ignore[arg-type]  # the columns' types are the fields' (tests/migrations)
 
 
