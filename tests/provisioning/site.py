@@ -1,0 +1,223 @@
+"""A whole installation of two regions as processes of a test: real databases, queue, mail server, mTLS and folder.
+
+``with running_site(...) as site`` gives it to a module. Names of processes: ``local`` and ``eu-1`` (``openkcm crypto``),
+``web`` (``openkcm serve``), ``worker`` and ``worker-2`` (``openkcm work``).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from openkcm.cli._files import table
+from openkcm.embedded.files import make_directory, remove_tree, write_private
+from openkcm.kernel.db import close_database, open_database
+from openkcm.parties.identity import Identity, enrol
+from openkcm.parties.settings import pin_toml
+from openkcm.sdk.testing.mail_server import MailServer, Post, make_paper
+from tests.crypto.processes import free_port
+from tests.databases import REGIONS, ModuleDatabases, short_directory
+from tests.provisioning.accounts import Account
+from tests.provisioning.loop import Loop
+from tests.provisioning.processes import Child, until
+
+OPERATOR = "operator@platform.example"
+LEASE_S = 1.5
+Row = dict[str, Any]
+
+
+@dataclass
+class Site:
+    """The installation. Nothing runs before ``start``."""
+
+    databases: ModuleDatabases
+    home: Path
+    loop: Loop
+    mail: MailServer
+    children: dict[str, Child] = field(default_factory=dict)
+    public_url: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "manifests"
+
+    def start(self, *names: str) -> None:
+        """These processes do their work now."""
+        for name in names:
+            self.children[name].launch()
+        for name in names:
+            self.children[name].ready()
+
+    def kill(self, name: str) -> None:
+        self.children[name].kill()
+
+    def stop(self, name: str) -> None:
+        self.children[name].stop()
+
+    def whole(self) -> None:
+        """Whatever a test before this one ended is running again."""
+        self.start(*(name for name, child in self.children.items() if not child.runs and name != "worker-2"))
+
+    def account(self, **given: Any) -> Account:  # noqa: ANN401 - as Account has them
+        """A new account's manifest is in the folder."""
+        made = Account(folder=self.folder, **given)
+        if "creator" not in given:
+            made = Account(folder=self.folder, id=made.id, creator=f"{made.id}@meridian.example")
+        return made.drop()
+
+    def rows(self, sql: str, *values: object, database: str = "cmk") -> list[Row]:
+        """What stands in a database, seen by its superuser; ``database`` is ``cmk`` or a region's name."""
+        return self.loop.run(self._fetch(database, sql, values))
+
+    async def _fetch(self, database: str, sql: str, values: Sequence[object]) -> list[Row]:
+        connection = await self.connect(database)
+        try:
+            return [dict(row) for row in await connection.fetch(sql, *values)]
+        finally:
+            await connection.close()
+
+    async def connect(self, database: str = "cmk") -> asyncpg.Connection[asyncpg.Record]:
+        name = database if database == "cmk" else f"crypto_{database.replace('-', '_')}"
+        return await asyncpg.connect(self.databases.superuser(name))
+
+    def one(self, sql: str, *values: object, database: str = "cmk") -> Row | None:
+        found = self.rows(sql, *values, database=database)
+        return found[0] if found else None
+
+    def openkcm(self, *arguments: str, status: int = 0) -> str:
+        """What the operator's command said (stdout, then stderr), which ended with ``status``."""
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "openkcm", *arguments],
+            env={"OPENKCM_CONFIG": str(self.home / "worker.toml"), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd="/",
+            check=False,
+        )
+        assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+
+@contextmanager
+def running_site(databases: ModuleDatabases, queue_url: str, *start: str) -> Iterator[Site]:
+    """The site, with these processes running; nothing is left of it after."""
+    home = short_directory()
+    loop = Loop()
+    mail = MailServer(make_paper(home))
+    mail.post = Post()
+    site = Site(databases=databases, home=home, loop=loop, mail=mail)
+    try:
+        _prepare(site, queue_url)
+        loop.run(mail.start())
+        loop.run(open_database(databases.worker, application="test", max_size=2))
+        site.start(*start)
+        yield site
+    finally:
+        for child in site.children.values():
+            if child.runs:
+                child.kill()
+        loop.run(close_database())
+        loop.run(mail.stop())
+        loop.close()
+        remove_tree(home)
+
+
+def _prepare(site: Site, queue_url: str) -> None:
+    """Identities, pins, folders and a settings file for each process."""
+    home, databases = site.home, site.databases
+    make_directory(site.folder, 0o700)
+    identities: dict[str, Identity] = {}
+    for name in ("control", *REGIONS):
+        make_directory(home / name, 0o700)
+        kind = "control" if name == "control" else "region"
+        identities[name] = enrol(home / name / "identity.json", name, "control" if kind == "control" else "region")
+    pins = "\n".join(pin_toml(identity.pin) for identity in identities.values())
+    web, doors = free_port(), {name: (free_port(), free_port()) for name in REGIONS}
+    site.public_url = f"http://127.0.0.1:{web}"
+    shared = {"redis": queue_url, "public_url": site.public_url, "log_level": "INFO"}
+    regions = "\n".join(
+        f'[[control.regions]]\nname = "{name}"\naddress = "127.0.0.1:{control}"'
+        for name, (_, control) in doors.items()
+    )
+    common = [
+        table("parties", {"identity": home / "control" / "identity.json"}),
+        pins,
+        regions + "\n",
+        table("tenants", {"regions": REGIONS}),
+        table("notices", {"operator": OPERATOR}),
+    ]
+    site.children["web"] = _child(
+        site,
+        "web",
+        ("serve",),
+        table("control", {**shared, "web_database": databases.web}),
+        table("web", {"bind": f"127.0.0.1:{web}"}),
+        *common,
+        port=web,
+    )
+    watch = {"path": site.folder, "poll_s": 0.2, "confirm_s": 1, "all_gone_confirm_s": 1}
+    for name in ("worker", "worker-2"):
+        site.children[name] = _child(
+            site,
+            name,
+            ("work",),
+            table("control", {**shared, "worker_database": databases.worker}),
+            table("worker", {"lease_s": LEASE_S, "sweep_s": 0.2}),
+            *common,
+            table("plugins.tenants-directory", watch),
+            table("plugins.notify-smtp", dict(site.mail.settings(timeout_s="3"))),
+            says="worker.ready",
+        )
+    for name, (data, control) in doors.items():
+        settings = {
+            "region": name,
+            "database": databases.crypto(name),
+            "root_file": home / name / "root.json",
+            "state_directory": home / name / "state",
+            "data_bind": f"127.0.0.1:{data}",
+            "control_bind": f"127.0.0.1:{control}",
+        }
+        site.children[name] = _child(
+            site,
+            name,
+            ("crypto", "--region", name),
+            table("crypto", settings),
+            table("parties", {"identity": home / name / "identity.json"}),
+            pins,
+            port=control,
+        )
+
+
+def _child(site: Site, name: str, arguments: tuple[str, ...], *tables: str, port: int = 0, says: str = "") -> Child:
+    file = site.home / f"{name}.toml"
+    write_private(file, "\n".join(tables))
+    return Child(
+        name=name, arguments=arguments, settings=file, log=site.home / f"{name}.log", port=port, says=says
+    )
+
+
+def wait_stage(site: Site, tenant: str, stage: str, *, within_s: float = 30.0) -> Row:
+    """The tenant's row, which has reached ``stage``."""
+    return until(
+        lambda: site.one("select * from tenants where id = $1 and stage = $2", tenant, stage),
+        what=f"tenant {tenant} is {stage}",
+        within_s=within_s,
+    )
+
+
+def wait_done(site: Site, tenant: str, *, within_s: float = 30.0) -> Row:
+    """The tenant's saga, every step of which is done."""
+    return until(
+        lambda: site.one("select * from sagas where tenant = $1 and state = 'done'", tenant),
+        what=f"tenant {tenant} is set up, with the mail accepted",
+        within_s=within_s,
+    )
