@@ -76,7 +76,7 @@ class Stack:
                 for child in (
                     self._child("crypto", ("crypto", "--region", REGION), _answers(doors.data)),
                     self._child("web", ("serve",), _answers(doors.web)),
-                    self._child("worker", ("work",), _runs),
+                    self._worker(),
                 )
             )
         )
@@ -133,6 +133,15 @@ class Stack:
                     ),
                 )
 
+    def _worker(self) -> ChildSpec:
+        ready = self._supervisor.state.path / "worker.ready"
+        ready.unlink(missing_ok=True)
+
+        async def check() -> bool:
+            return ready.exists()
+
+        return self._child("worker", ("work", "--ready-file", str(ready)), check)
+
     def _child(
         self, name: str, arguments: tuple[str, ...], ready: Callable[[], Awaitable[bool]]
     ) -> ChildSpec:
@@ -165,10 +174,6 @@ def _answers(port: int) -> Callable[[], Awaitable[bool]]:
         return await answers_http(_LOCAL, port)
 
     return check
-
-
-async def _runs() -> bool:
-    return True
 
 
 def _openkcm(*arguments: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from openkcm.catalog.load import installed
 from openkcm.cli._files import Files
 from openkcm.cli._stack import Stack, watched
 from openkcm.embedded.state import default_state_directory
@@ -18,6 +19,7 @@ from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.settings import Settings, load_settings
 
 _DIRECTORY, _SMTP = "tenants-directory", "notify-smtp"
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 @click.command("up")
@@ -63,13 +65,19 @@ async def _run(
         _say(f"OpenKCM is ready after {time.monotonic() - began:.1f} s.")
         _say(f"  Pages      {addresses['web']}")
         _say(f"  Data door  {addresses['data']}")
-        _say(f"  Accounts   appear as manifests in {place}")
+        _say(f"  Accounts   {_accounts(place)}")
         _say(f"  State      {folder}")
         _say(
             f"Sign in as an account's owner: openkcm tenants sign-in ID{own}   (ids: openkcm tenants list{own})"
         )
         _say("Stop with Ctrl-C.")
         await supervisor.until_stopped()
+
+
+def _accounts(place: Path) -> str:
+    if any(plugin.name == _DIRECTORY for plugin in installed()):
+        return f"appear as manifests in {place}"
+    return f"are not seen: install the plugin with pip install openkcm-{_DIRECTORY}"
 
 
 def with_plugins(settings: Settings, manifests: Path, smtp: str | None) -> Settings:
@@ -80,7 +88,11 @@ def with_plugins(settings: Settings, manifests: Path, smtp: str | None) -> Setti
         host, _, port = smtp.rpartition(":")
         if not host or not port.isdecimal():
             raise click.BadParameter("must be HOST:PORT", param_hint="--smtp")
-        plugins.setdefault(_SMTP, {}).update(host=host, port=port)
+        mail = plugins.setdefault(_SMTP, {})
+        mail.update(host=host, port=port)
+        mail.setdefault("from", settings.notices.operator or "OpenKCM <openkcm@localhost>")
+        if host in _THIS_MACHINE:  # a catcher of mail beside us speaks no TLS
+            mail.setdefault("security", "plain")
     return msgspec.structs.replace(settings, plugins=plugins)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+from pathlib import Path
 
 import click
 import uvloop
@@ -14,18 +16,31 @@ from openkcm.worker import run_worker
 
 
 @click.command("work")
-def command() -> None:
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path),
+    help="A file that is there while everything of this process is open; for whoever supervises it.",
+)
+def command(ready_file: Path | None) -> None:
     """Provision, propagate and notify until SIGTERM. Several may run side by side."""
     settings = load_settings()
     configure_logging(level=settings.control.log_level, process="worker")
-    uvloop.run(_until_asked(settings))
+    try:
+        uvloop.run(_until_asked(settings, ready_file))
+    finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
 
 
-async def _until_asked(settings: Settings) -> None:
+async def _until_asked(settings: Settings, ready_file: Path | None) -> None:
+    def ready() -> None:
+        if ready_file is not None:
+            ready_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for which in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(which, stop.set)
-    working, asked = asyncio.create_task(run_worker(settings)), asyncio.create_task(stop.wait())
+    working, asked = asyncio.create_task(run_worker(settings, ready=ready)), asyncio.create_task(stop.wait())
     await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
     working.cancel()

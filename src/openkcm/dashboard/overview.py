@@ -167,7 +167,7 @@ def _newest(keys: Sequence[Row], level: str, service: str) -> Row | None:
     """The active key of that place; before there is one, the newest that waits."""
     found = [key for key in keys if key["level"] == level and key["service"] == service]
     active = [key for key in found if key["state"] == "active"]
-    return (active or found or [None])[-1]
+    return (active or found)[-1] if found else None
 
 
 def _key_state(key: Row | None, state: HomeState) -> KeyState:

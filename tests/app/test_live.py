@@ -1,0 +1,87 @@
+"""The live page over a real server: told at once, ended at once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import httpx2
+import pytest
+
+from openkcm.app import Parts, create_app
+from openkcm.kernel.clock import SetClock
+from openkcm.kernel.db import close_database, open_database
+from openkcm.kernel.notify import Listener
+from openkcm.saga.journal import CHANNEL
+from openkcm.serving.server import Served, serve
+from tests.app.browser import Browser
+from tests.app.conftest import OTHER, MemoryRegions
+from tests.databases import ModuleDatabases
+
+pytestmark = pytest.mark.integration
+BEGUN = "insert into sagas (plan, tenant) values ('new-tenant', $1) returning id"
+DONE = """insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms)
+values ($1, 'admit', 'do', $2, '{}', 1, 12)"""
+
+
+@asynccontextmanager
+async def served(parts: Parts) -> AsyncIterator[str]:
+    """The application on a port of its own; stopped as a signal would."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    started = asyncio.Event()
+    app = create_app(parts, tls=False)
+    server = asyncio.create_task(
+        serve(
+            [Served(app=app, socket=taken)],
+            closing=parts.closing,
+            beside=[parts.listener.run()],
+            started=started.set,
+        )
+    )
+    await started.wait()
+    try:
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+    finally:
+        parts.closing.set()
+        await server
+
+
+async def test_a_step_reaches_the_page_with_its_commit_and_a_stop_ends_the_stream(
+    tenants: ModuleDatabases, links: dict[str, str], regions: MemoryRegions, clock: SetClock
+) -> None:
+    await close_database()
+    await open_database(tenants.web, application="test-web", max_size=4)
+    parts = Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    async with Browser(create_app(parts, tls=False)) as browser:
+        await browser.sign_in(links[OTHER])
+        cookie = browser.client.cookies["openkcm_session"]
+    worker = await asyncpg.connect(tenants.superuser())
+    async with served(parts) as address, httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+        path = f"{address}/t/{OTHER}/setup/events"
+        async with client.stream("GET", path, headers={"cookie": f"openkcm_session={cookie}"}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            told = answer.aiter_lines()
+            await _until(told, "Step 1 of 8")
+            async with worker.transaction():
+                saga = await worker.fetchval(BEGUN, OTHER)
+                await worker.execute(DONE, saga, OTHER)
+                await worker.execute("select pg_notify($1, $2)", CHANNEL, OTHER)
+            await _until(told, "Step 2 of 8")
+            asked = time.monotonic()
+            parts.closing.set()
+            async for _ in told:
+                pass
+            assert time.monotonic() - asked < 2
+    await worker.close()
+
+
+async def _until(lines: AsyncIterator[str], wanted: str) -> None:
+    async with asyncio.timeout(10):
+        async for line in lines:
+            if wanted in line:
+                return
+    raise AssertionError(f"the stream ended without {wanted}")
