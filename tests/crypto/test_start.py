@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -127,6 +128,23 @@ async def test_a_database_of_another_installation_is_refused(plane: Plane, tmp_p
     plane.local.identity = enrol(tmp_path / "again.json", "local", "region")
     with refused(Refusal.DATABASE_FOREIGN, naming="installation"):
         await plane.local.open()
+
+
+async def test_a_new_identity_takes_the_database_over_while_the_old_one_is_pinned(
+    plane: Plane, tmp_path: Path
+) -> None:
+    minted = await plane.protect("acme")
+    old = plane.world.local
+    plane.local.identity = enrol(tmp_path / "next.json", "local", "region", serial=2)
+    plane.world.former = [dataclasses.replace(old.pin, standing="old-signatures")]
+    plane.world.local = plane.local.identity
+    await plane.local.open()
+    assert (await plane.local.prove("acme")).tenant == "acme"
+    assert (
+        await plane.local.mint("acme", generation=2, token="mint-acme") == minted
+    )  # as the old one signed it
+    plane.world.former = []
+    await plane.local.open()
 
 
 async def test_a_database_without_tables_and_one_of_a_newer_version_are_refused(plane: Plane) -> None:

@@ -26,7 +26,7 @@ from openkcm.crypto.contract import (
 )
 from openkcm.parties.identity import Identity, enrol
 from openkcm.parties.labels import Record
-from openkcm.parties.pins import Pins
+from openkcm.parties.pins import Pin, Pins
 from openkcm.parties.settings import PartiesSettings, PinSetting
 from openkcm.parties.signed import sign
 
@@ -57,6 +57,7 @@ class World:
     local: Identity = field(init=False)
     eu: Identity = field(init=False)
     last: dict[str, SignedDesired] = field(default_factory=dict)
+    former: list[Pin] = field(default_factory=list)
     keys: dict[str, Sequence[DesiredKey]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class World:
 
     @property
     def pins(self) -> Pins:
-        return Pins([self.control.pin, self.local.pin, self.eu.pin])
+        return Pins([self.control.pin, self.local.pin, self.eu.pin, *self.former])
 
     def parties(self, name: str) -> PartiesSettings:
         return PartiesSettings(

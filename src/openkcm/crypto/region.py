@@ -33,10 +33,13 @@ async def open_region(
     Raises:
         Refused: as ``establish``.
     """
+    own = [pin for pin in pins if (pin.kind, pin.name) == ("region", settings.region)]
+    former = {pin.fingerprint for pin in own if pin.serial < identity.serial}
     root = await establish(
         region=settings.region,
         root_file=Path(settings.root_file),
         identity_fingerprint=identity.pin.fingerprint,
+        former=former,
     )
     state = AppliedState(root=root, pins=pins, marks=marks, clock=clock, confirm_s=settings.confirm_s)
     async with transaction(Role.OWN) as tx:

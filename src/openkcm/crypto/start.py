@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from openkcm.crypto.rootfile import PAGE, Root, read_root, write_root
@@ -15,11 +16,14 @@ log = get_logger(__name__)
 _LOCK = 0x6F6B726F6F74  # "okroot": one process at a time settles whose database this is
 
 
-async def establish(*, region: str, root_file: Path, identity_fingerprint: str) -> Root:
+async def establish(
+    *, region: str, root_file: Path, identity_fingerprint: str, former: Collection[str] = ()
+) -> Root:
     """The region's root, which is the one that its database knows. Made at the very first start, and never again.
 
     The first start writes the root file, syncs it, and then the region's row. A file without a row (a start that was
-    killed in between) is adopted if the database is empty.
+    killed in between) is adopted if the database is empty. ``former`` are fingerprints that the operator still pins for
+    this region: a database that was made with one of them is taken over by its new identity.
 
     Raises:
         Permanent: ROOT_MISSING (a row, but no file), ROOT_MISMATCH (another root than the row's, or keys without a
@@ -37,7 +41,9 @@ async def establish(*, region: str, root_file: Path, identity_fingerprint: str) 
             )
         if row["name"] != region:
             raise _foreign(f"The database belongs to region '{row['name']}', not to '{region}'.")
-        if row["identity_fingerprint"] != identity_fingerprint:
+        if row["identity_fingerprint"] in former:
+            await tx.execute("update region set identity_fingerprint = $1", identity_fingerprint)
+        elif row["identity_fingerprint"] != identity_fingerprint:
             raise _foreign(
                 f"The database belongs to region '{region}' of another installation: it was made with the identity "
                 f"{row['identity_fingerprint']}, and this process has {identity_fingerprint}."
