@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 from tests.bench.installed import Installed, drop_many, home, installed, watching
@@ -77,10 +77,10 @@ def _processes(product: Installed) -> dict[str, int]:
     return {each["name"]: each["pid"] for each in content["processes"]}
 
 
-def _spent(product: Installed) -> Counter[str]:
+def _spent(product: Installed) -> dict[str, float]:
     """Processor seconds by process; those of PostgreSQL's backends together, and ours with the mail server's."""
     names = {pid: name for name, pid in _processes(product).items()}
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for process in below(product.product.pid):
         found[names.get(process.pid, "postgres" if "postgres" in process.command else "up")] += _seconds(
             process.pid
