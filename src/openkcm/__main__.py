@@ -62,11 +62,10 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return _FAILED
     except Exception as defect:  # noqa: BLE001  # the last place: what is left is a defect of ours, told without its trace
-        click.echo(
-            f"OpenKCM failed at this ({_where(defect)}). This is a defect; nothing was hidden from you.",
-            err=True,
+        _say(
+            f"OpenKCM failed at this ({_where(defect)}). This is a defect.",
+            "What to do: report these words with the command that you gave.",
         )
-        click.echo("What to do: report the line above with the command that you gave.", err=True)
         return _FAILED
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else _FAILED
@@ -80,15 +79,23 @@ def say_refused(refused: Refused) -> None:
         parts.append(f"What to do: {refused.remedy.action} ({refused.remedy.who})")
         if refused.remedy.reference:
             parts.append(f"Where it is written: {refused.remedy.reference}")
+    _say(*parts)
+
+
+def _say(*parts: str) -> None:
     click.echo(("\n" if sys.stderr.isatty() else " ").join(parts), err=True)
 
 
 def _where(defect: BaseException) -> str:
+    """Type and place; of the words only a missing module's name, for any other's may quote a secret."""
     at = defect.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    place = f" at {at.tb_frame.f_code.co_name}:{at.tb_lineno}" if at is not None else ""
-    return f"{type(defect).__name__}{place}"
+    name = f" {defect.name}" if isinstance(defect, ImportError) and defect.name else ""
+    place = (
+        f" at {at.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{at.tb_lineno}" if at is not None else ""
+    )
+    return f"{type(defect).__name__}{name}{place}"
 
 
 if __name__ == "__main__":

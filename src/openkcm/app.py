@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import Regions
 from openkcm.dashboard.web import REGIONS, dashboard_router
-from openkcm.identity.guards import CLOCK, Elsewhere, led, signed_in, signed_in_and_ready
+from openkcm.identity.guards import CLOCK, SECURE, Elsewhere, led, signed_in, signed_in_and_ready
 from openkcm.identity.rate import Rate
 from openkcm.identity.web import RATE, identity_router
 from openkcm.kernel.clock import Clock, SystemClock
@@ -70,7 +70,7 @@ class Parts:
 
 
 def create_app(parts: Parts, *, tls: bool) -> Litestar:
-    """The pages of control; nothing is opened by making it.
+    """The pages of control; nothing is opened by making it. ``tls``: people come by TLS, ours or a proxy's before us.
 
     Raises:
         RuntimeError: a door of a tenant has no guard. Forgetting one opens nothing.
@@ -89,6 +89,7 @@ def create_app(parts: Parts, *, tls: bool) -> Litestar:
         state=State(
             {
                 CLOCK: parts.clock,
+                SECURE: tls,
                 RATE: Rate(parts.clock),
                 LISTENER: parts.listener,
                 REGIONS: parts.regions,
@@ -130,7 +131,13 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
         parts = Parts(listener=Listener(database, CHANNEL), regions=regions, health=Health(ready=True))
         try:
             await serve(
-                [Served(app=create_app(parts, tls=tls is not None), socket=taken, tls=tls)],
+                [
+                    Served(
+                        app=create_app(parts, tls=settings.public_url.startswith("https://")),
+                        socket=taken,
+                        tls=tls,
+                    )
+                ],
                 closing=parts.closing,
                 beside=[parts.listener.run(), _look(parts)],
                 started=started,

@@ -6,13 +6,16 @@ import pytest
 from litestar import Litestar, get
 
 from openkcm import app as composition
-from openkcm.app import Parts, create_app
+from openkcm.app import Parts, create_app, serve_web
 from openkcm.identity.session import LIFETIME_S
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.notify import Listener
+from openkcm.sdk.refusals import Permanent, Refusal
+from openkcm.settings import load_settings
 from tests.app.browser import Browser
 from tests.app.conftest import OTHER, TENANT, MemoryRegions
+from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
 PAGES = ["", "/messages", "/setup", "/setup/events", "/setup/done"]
@@ -167,3 +170,30 @@ def test_a_door_of_a_tenant_without_a_guard_stops_the_process(
     parts = Parts(listener=Listener("unused", "unused"), regions=MemoryRegions(clock), clock=clock)  # type: ignore[arg-type]  # token alone
     with pytest.raises(RuntimeError, match="forgotten is a tenant's door without a guard"):
         create_app(parts, tls=False)
+
+
+async def test_by_tls_the_session_is_never_sent_in_the_clear(
+    tenants: ModuleDatabases, links: dict[str, str], regions: MemoryRegions, clock: SetClock
+) -> None:
+    parts = Parts(listener=Listener(tenants.web, "unused"), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    async with Browser(create_app(parts, tls=True)) as browser:
+        answer = await browser.sign_in(links[TENANT])
+        cookies = [value.lower() for value in answer.headers.get_list("set-cookie")]
+        assert any("openkcm_session=" in value and "secure" in value for value in cookies)
+        assert "strict-transport-security" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"OPENKCM_WEB__BIND": "0.0.0.0:8443"}, Refusal.SETTING_MISSING),
+        ({"OPENKCM_WEB__BIND": "everywhere"}, Refusal.SETTING_INVALID),
+        ({"OPENKCM_WEB__BIND": "127.0.0.1:0"}, Refusal.SETTING_MISSING),
+    ],
+)
+async def test_plain_pages_are_for_this_machine_and_what_is_missing_is_named(
+    settings: dict[str, str], code: Refusal
+) -> None:
+    with pytest.raises(Permanent) as caught:
+        await serve_web(load_settings(environ=settings))
+    assert caught.value.refusal is code

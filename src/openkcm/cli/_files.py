@@ -161,7 +161,8 @@ def _changed(group: msgspec.Struct) -> dict[str, object]:
 
 
 def _key(text: str) -> str:
-    return text if text.replace("-", "").replace("_", "").isalnum() and text.isascii() else json.dumps(text)
+    bare = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
+    return text if bare else _text(text)
 
 
 def _value(value: object) -> str:
@@ -171,5 +172,9 @@ def _value(value: object) -> str:
         return repr(value)
     if isinstance(value, tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"
-    # A JSON string without surrogate pairs is a TOML basic string.
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    # A JSON string without surrogate pairs is a TOML basic string, but for DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

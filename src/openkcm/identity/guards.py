@@ -22,6 +22,8 @@ from openkcm.web.shell import Account, AnyConnection, AnyRequest, Place, put_pla
 
 CLOCK: Final = "clock"
 """Under this name the application's state holds the process's clock."""
+SECURE: Final = "secure"
+"""Under this name the application's state says whether people come by TLS (ours, or a proxy's before us)."""
 _VISIT: Final = "openkcm.visit"
 
 

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.identity import links
-from openkcm.identity.guards import CLOCK, tenant_in
+from openkcm.identity.guards import CLOCK, SECURE, tenant_in
 from openkcm.identity.rate import Rate
 from openkcm.identity.session import COOKIE, end_session, session_cookie
 from openkcm.identity.view import LinkState, SignInPage
@@ -108,4 +108,4 @@ def _from(request: AnyRequest) -> str:
 
 
 def _by_tls(request: AnyRequest) -> bool:
-    return request.scope["scheme"] == "https"
+    return bool(cast("Any", request.app.state)[SECURE])

@@ -1,0 +1,95 @@
+"""The settings files that ``openkcm up`` writes say what was meant, and no process's holds another's passwords."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openkcm.cli._files import Doors, Files, table, write_settings
+from openkcm.embedded.databases import Databases
+from openkcm.embedded.files import make_directory
+from openkcm.settings import load_settings
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(
+    values=st.dictionaries(
+        TEXT, TEXT | st.booleans() | st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=4
+    )
+)
+def test_a_table_is_read_as_it_was_written(values: dict[str, object]) -> None:
+    assert tomllib.loads(table("plugins.a b", values)) == {"plugins": {"a b": values}}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """What the databases' addresses are to the files: text with a password in it."""
+
+    web = "postgresql://web:canary-web@/cmk"
+    worker = "postgresql://worker:canary-worker@/cmk"
+    control_owner = "postgresql://owner:canary-owner@/cmk"
+
+    def crypto(self, region: str) -> str:
+        return f"postgresql://crypto:canary-{region}@/crypto"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    make_directory(tmp_path / "state", 0o700)
+    made = Files(tmp_path / "state")
+    made.make()
+    control, region = made.identities()
+    settings = load_settings(
+        environ={
+            "OPENKCM_TENANTS__REGIONS": "local",
+            "OPENKCM_WORKER__LEASE_S": "2",
+            "OPENKCM_PLUGINS__NOTIFY_SMTP__PASSWORD": "canary-mail",
+        }
+    )
+    databases = cast("Databases", Addresses())
+    doors = Doors(web=8090, data=8091, control=8092)
+    write_settings(made, settings, databases, doors, (control.pin, region.pin), redis="unix:///x?db=0")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("process", "canaries"),
+    [
+        ("web", {"canary-web"}),
+        ("worker", {"canary-worker", "canary-mail"}),
+        ("crypto", {"canary-local"}),
+        ("operator", {"canary-web", "canary-worker", "canary-owner", "canary-mail"}),
+    ],
+)
+def test_each_file_is_private_and_holds_its_own_processs_passwords_alone(
+    files: Files, process: str, canaries: set[str]
+) -> None:
+    file = files.settings(process)
+    assert file.stat().st_mode & 0o777 == 0o600
+    every = {"canary-web", "canary-worker", "canary-owner", "canary-local", "canary-mail"}
+    assert {canary for canary in every if canary in file.read_text()} == canaries
+
+
+def test_what_was_set_reaches_the_processes(files: Files) -> None:
+    worker = load_settings(environ={}, file=files.settings("worker"))
+    assert (worker.tenants.regions, worker.worker.lease_s) == (("local",), 2)
+    assert worker.control.regions[0].address == "127.0.0.1:8092"
+    assert worker.public_url == "http://127.0.0.1:8090"
+    assert worker.plugins["notify-smtp"]["password"] == "canary-mail"
+    web = load_settings(environ={}, file=files.settings("web"))
+    assert (web.web.bind, len(web.parties.pins), web.plugins) == ("127.0.0.1:8090", 2, {})
+    crypto = load_settings(environ={}, file=files.settings("crypto")).crypto
+    assert crypto is not None
+    assert crypto.data_bind == "127.0.0.1:8091"
+
+
+def test_identities_are_made_once(files: Files) -> None:
+    first = files.identities()
+    assert [one.pin for one in files.identities()] == [one.pin for one in first]
