@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis, RedisSettings
 
 from openkcm.kernel import queue
 from openkcm.kernel.db import Role, close_database, open_database, transaction
@@ -126,12 +126,16 @@ async def test_arq_wakes_the_handler_with_one_row_id_as_json(queue_url: str) -> 
     assert handler.seen == [{"tenant": "t1"}]
 
 
-async def test_what_redis_lost_the_sweep_finds(queue_url: str) -> None:
+async def test_what_redis_was_told_and_lost_the_sweep_finds(queue_url: str) -> None:
     handler = Handler()
     sources: dict[str, queue.Source] = {KIND: Outbox({"room.verb": handler})}
-    await written()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(queue.waking(RedisSettings.from_dsn(queue_url)))
+        await written()
+        async with ArqRedis.from_url(queue_url) as redis, asyncio.timeout(5):
+            while not await redis.dbsize():
+                await asyncio.sleep(0.01)
+            await redis.flushall()
         tasks = [
             asyncio.create_task(queue.work(sources, RedisSettings.from_dsn(queue_url), poll_s=0.02)),
             asyncio.create_task(queue.sweep(sources, every_s=0.05, overdue_s=0.0)),

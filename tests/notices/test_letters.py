@@ -16,6 +16,7 @@ from openkcm.notices.letters import (
     DeletingLetter,
     FailedLetter,
     Letter,
+    OwnerLetter,
     ReadyLetter,
     ReturnedLetter,
     UninstalledLetter,
@@ -42,6 +43,7 @@ LETTERS: dict[str, Letter] = {
     "failed": FailedLetter(
         **ABOUT, at=AT, why="No region oslo.", remedy=Remedy("Add the region.", "The operator")
     ),
+    "owner": OwnerLetter(**ABOUT),
     "uninstalled": UninstalledLetter(**ABOUT, at=AT, read_only_until=AT + timedelta(days=30)),
     "returned": ReturnedLetter(**ABOUT, at=AT),
     "deleting": DeletingLetter(**ABOUT, at=AT, destroyed_after=AT + timedelta(days=30)),

@@ -1,6 +1,6 @@
 """A whole installation of two regions as processes of a test: real databases, queue, mail server, mTLS and folder.
 
-``with running_site(...) as site`` gives it to a module. Names of processes: ``local`` and ``eu-1`` (``openkcm crypto``),
+``with running_site(...) as site`` gives it to a module. Its processes: ``local`` and ``eu-1`` (``openkcm crypto``),
 ``web`` (``openkcm serve``), ``worker`` and ``worker-2`` (``openkcm work``).
 """
 
@@ -139,7 +139,9 @@ def _prepare(site: Site, queue_url: str) -> None:
     for name in ("control", *REGIONS):
         make_directory(home / name, 0o700)
         kind = "control" if name == "control" else "region"
-        identities[name] = enrol(home / name / "identity.json", name, "control" if kind == "control" else "region")
+        identities[name] = enrol(
+            home / name / "identity.json", name, "control" if kind == "control" else "region"
+        )
     pins = "\n".join(pin_toml(identity.pin) for identity in identities.values())
     web, doors = free_port(), {name: (free_port(), free_port()) for name in REGIONS}
     site.public_url = f"http://127.0.0.1:{web}"
@@ -197,7 +199,9 @@ def _prepare(site: Site, queue_url: str) -> None:
         )
 
 
-def _child(site: Site, name: str, arguments: tuple[str, ...], *tables: str, port: int = 0, says: str = "") -> Child:
+def _child(
+    site: Site, name: str, arguments: tuple[str, ...], *tables: str, port: int = 0, says: str = ""
+) -> Child:
     file = site.home / f"{name}.toml"
     write_private(file, "\n".join(tables))
     return Child(

@@ -72,9 +72,10 @@ create table offers (
     sender text not null,
     root_version integer not null references roots (version),
     sealed bytea not null,
-    expires_at timestamptz not null
+    expires_at timestamptz not null,
+    offered_at timestamptz not null default clock_timestamp()
 );
-create index offers_by_expiry on offers (expires_at);
+create index offers_by_age on offers (offered_at);
 create table applied (
     tenant text primary key check (tenant {NAME}),
     serial bigint not null,

@@ -16,14 +16,14 @@ from openkcm.crypto.covered import covered_offer
 from openkcm.crypto.here import Here
 from openkcm.crypto.hierarchy import KEY_ID_BYTES
 from openkcm.crypto.outcomes import attempt, good
-from openkcm.crypto.store import KeptOffer, add_offers
+from openkcm.crypto.store import OFFER_LIFE_S, KeptOffer, add_offers
 from openkcm.kernel.db import Role, transaction
 from openkcm.parties.labels import Record
 from openkcm.parties.sealed import SealingKey
 from openkcm.parties.signed import Signature
 from openkcm.sdk.refusals import Permanent, Refusal, Refused
 
-LIFE_S: Final = 60
+LIFE_S: Final = OFFER_LIFE_S
 _UNSIGNED = Signature(signer_kind="region", signer="", serial=1, sig=b"")
 
 

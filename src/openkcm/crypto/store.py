@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
+from typing import Final
 
 from openkcm.crypto.kept import Kept
 from openkcm.kernel.db import Transaction
 
+OFFER_LIFE_S: Final = 60
 _READ = """
 select k.key_id, k.tenant, k.level, k.service, k.algorithm, k.commitment, k.signature, k.root_version, k.mac,
        w.holder, w.parent, w.parent_version, w.algorithm as wrap_algorithm, w.blob, w.signature as wrap_signature,
@@ -114,12 +116,14 @@ async def take_offers(
 ) -> dict[bytes, KeptOffer]:
     """The offers of these ids that had not expired; they are gone from the database now, whatever becomes of them.
 
-    Both clocks have to agree that an offer is still good: this process's ``now`` and the database's.
+    Both clocks have to agree that an offer is still good: this process's ``now`` and the database's. Each is compared
+    with itself alone, so that it does not matter how far apart they are.
     """
     rows = await tx.fetch(
         "delete from offers where offer_id = any($1::bytea[]) returning offer_id, tenant, key_id, generation, sender, "
-        "root_version, sealed, expires_at, expires_at > clock_timestamp() as good",
+        "root_version, sealed, expires_at, offered_at > clock_timestamp() - make_interval(secs => $2) as good",
         list(offer_ids),
+        OFFER_LIFE_S,
     )
     taken = (dict(row) for row in rows if row["good"] and row["expires_at"] > now)
     return {row["offer_id"]: KeptOffer(**{name: row[name] for name in _OFFER}) for row in taken}
@@ -127,7 +131,9 @@ async def take_offers(
 
 async def drop_expired_offers(tx: Transaction) -> None:
     """No private half of an expired offer is left."""
-    await tx.execute("delete from offers where expires_at < clock_timestamp()")
+    await tx.execute(
+        "delete from offers where offered_at < clock_timestamp() - make_interval(secs => $1)", OFFER_LIFE_S
+    )
 
 
 _OFFER = tuple(field.name for field in fields(KeptOffer))

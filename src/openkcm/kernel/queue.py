@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class _Wake:
     row: int
     attempt: int
     delay_s: float
+    again: int = 0
+
+    @property
+    def name(self) -> tuple[str, int, int, int]:
+        """Nobody is woken twice by one name."""
+        return self.kind, self.row, self.attempt, self.again
 
 
 class Waker:
@@ -58,16 +65,15 @@ class Waker:
     def __init__(self, redis: RedisSettings) -> None:
         self._redis = redis
         self._waiting: asyncio.Queue[_Wake] = asyncio.Queue()
-        self._recent: OrderedDict[tuple[str, int, int], None] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, int, int, int], None] = OrderedDict()
         self._pool: ArqRedis | None = None
         self._connecting = asyncio.Lock()
 
     def put(self, wake_up: _Wake) -> None:
-        """The wake-up will be sent; the same (kind, row, attempt) only once among the latest 20,000."""
-        name = (wake_up.kind, wake_up.row, wake_up.attempt)
-        if name in self._recent:
+        """The wake-up will be sent; the same one only once among the latest 20,000."""
+        if wake_up.name in self._recent:
             return
-        self._recent[name] = None
+        self._recent[wake_up.name] = None
         while len(self._recent) > 20_000:
             self._recent.popitem(last=False)
         self._waiting.put_nowait(wake_up)
@@ -95,12 +101,12 @@ class Waker:
                     "wake",
                     wake_up.kind,
                     wake_up.row,
-                    _job_id=f"{wake_up.kind}:{wake_up.row}:{wake_up.attempt}",
+                    _job_id=":".join(map(str, wake_up.name)),
                     _defer_by=wake_up.delay_s or None,
                 )
             except (RedisError, OSError) as lost:
                 # Nothing is lost: the row is there, and the sweep will come by it.
-                self._recent.pop((wake_up.kind, wake_up.row, wake_up.attempt), None)
+                self._recent.pop(wake_up.name, None)
                 log.warning("queue.unavailable", error=type(lost).__name__)
                 await asyncio.sleep(1)
 
@@ -113,10 +119,13 @@ class Waker:
 _waker: Waker | None = None
 
 
-def wake(kind: str, row: int, attempt: int, *, delay_s: float = 0.0) -> None:
-    """Somebody is woken for this row after ``delay_s``; in a process without a waker the sweep does it."""
+def wake(kind: str, row: int, attempt: int, *, delay_s: float = 0.0, again: int = 0) -> None:
+    """Somebody is woken for this row after ``delay_s``; in a process without a waker the sweep does it.
+
+    ``again`` tells repeated wake-ups of one attempt apart.
+    """
     if _waker is not None:
-        _waker.put(_Wake(kind, row, attempt, delay_s))
+        _waker.put(_Wake(kind, row, attempt, delay_s, again))
 
 
 @contextlib.asynccontextmanager
@@ -136,12 +145,17 @@ async def waking(redis: RedisSettings) -> AsyncIterator[None]:
 
 
 async def sweep(sources: dict[str, Source], *, every_s: float = 1.0, overdue_s: float = 5.0) -> None:
-    """Every ``every_s`` wakes whatever is due and nobody was woken for, until cancelled."""
+    """Every ``every_s`` wakes whatever is due and nobody was woken for, until cancelled.
+
+    The job of the first wake-up may be lost with Redis, or held for an hour by arq for a worker that was killed as it
+    took it: so a row that stays due is woken again each ``overdue_s``, by another name.
+    """
     while True:
+        again = 1 + int(time.monotonic() // max(overdue_s, every_s))
         for kind, source in sources.items():
             try:
                 for row, attempt in await source.due(overdue_s):
-                    wake(kind, row, attempt)
+                    wake(kind, row, attempt, again=again)
             except Refused as refused:
                 log.warning("queue.sweep_failed", kind=kind, refusal=refused.refusal)
         await asyncio.sleep(every_s)

@@ -87,6 +87,20 @@ class FailedLetter(Letter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerLetter(Letter):
+    """To the operator: the account is protected and nobody is known to own it, so somebody has to be named."""
+
+    template: ClassVar[str] = "mail/owner"
+
+    to_operator: bool = True
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: nobody is known to own it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UninstalledLetter(Letter):
     """OpenKCM was uninstalled from the account: read-only until ``read_only_until``, then nothing works."""
 

@@ -17,7 +17,9 @@ from openkcm.tenancy.store import advance, get
 _LATEST = """select id, state, attempt, exists (select 1 from saga_steps
     where saga = sagas.id and step = $2 and direction = 'do') as past_pivot
 from sagas where tenant = $1 and plan = $3 order by id desc limit 1 for update"""
-_NOW = """update sagas set next_at = now(), state = case when state = 'undo-failed' then 'undoing' else state end,
+# Somebody waits for it now, so it yields to nobody until its next step is done.
+_NOW = """update sagas set next_at = now(), background = false,
+    state = case when state = 'undo-failed' then 'undoing' else state end,
     trouble = coalesce((select jsonb_object_agg(key, jsonb_set(value, '{next_at}', to_jsonb(now())))
         from jsonb_each(trouble)), '{}')
 where id = $1"""

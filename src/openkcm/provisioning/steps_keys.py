@@ -28,11 +28,11 @@ from openkcm.propagation.deliver import deliver, last_decided, push
 from openkcm.propagation.model import Observed
 from openkcm.propagation.store import add_answers
 from openkcm.provisioning.means import Means
-from openkcm.provisioning.steps_space import ACTOR, SERVICE
+from openkcm.provisioning.steps_space import ACTOR, SERVICE, check_present
 from openkcm.saga.step import Given, Made
-from openkcm.sdk.refusals import Permanent, Refusal
+from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.tenancy.model import Stage
-from openkcm.tenancy.store import advance
+from openkcm.tenancy.store import advance, get
 
 
 def _set_of(given: Given) -> list[str]:
@@ -107,9 +107,18 @@ async def _hand_over(first: Region, other: Region, minted: Minted, generation: i
         )
     )
     handed = await first.hand_over(HandOverItem(offer=offer))
-    accepted = await other.accept(
-        AcceptItem(hand_over=handed, statement=tenant_key.statement, services=tuple(service_keys))
-    )
+    try:
+        accepted = await other.accept(
+            AcceptItem(hand_over=handed, statement=tenant_key.statement, services=tuple(service_keys))
+        )
+    except Permanent as refused:
+        if refused.refusal is not Refusal.HANDOVER_EXPIRED:
+            raise
+        # This offer is past, as after a sleep of the machine; the next try begins with another one.
+        raise Temporary(
+            Refusal.HANDOVER_EXPIRED,
+            f"Handing the key to region {other.name} took longer than 60 s; it begins anew by itself.",
+        ) from refused
     return accepted.wrap
 
 
@@ -125,6 +134,7 @@ class Activate:
 
     async def do(self, given: Given) -> Made:
         async with transaction(Role.SYSTEM) as tx:
+            check_present(await get(tx, given.tenant))
             await activate(tx, given.tenant)
             decided = await decide(tx, given.tenant, identity=self.means.identity, clock=self.means.clock)
         observed = await push(self.means.regions, decided, clock=self.means.clock)

@@ -9,9 +9,10 @@ from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.identity.grant import grant_owner
 from openkcm.kernel.db import Transaction
+from openkcm.kernel.log import get_logger
 from openkcm.notices.deliver import deliver as deliver_message
-from openkcm.notices.letters import ReadyLetter
-from openkcm.notices.put import put
+from openkcm.notices.letters import OwnerLetter, ReadyLetter
+from openkcm.notices.put import OPERATOR, put
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.steps_space import ACTOR
 from openkcm.saga.step import Given, Made
@@ -19,6 +20,8 @@ from openkcm.sdk.tenant_source import TenantStatus
 from openkcm.tenancy.model import Stage
 from openkcm.tenancy.report import report
 from openkcm.tenancy.store import advance
+
+log = get_logger(__name__)
 
 
 class Forward:
@@ -33,7 +36,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Grant(Forward):
-    """The person who made the account is its owner here; where nobody is known, the operator can name one."""
+    """The person who made the account is its owner here; where nobody is known, the operator is asked to name one."""
 
     means: Means
     name: str = "grant"
@@ -53,15 +56,23 @@ class Grant(Forward):
                 username=cast("str", admitted["username"]),
                 by=ACTOR,
             )
-        else:
-            await record(
-                tx,
-                given.tenant,
-                actor=ACTOR,
-                verb=AuditVerb.STEP_DONE,
-                object=self.name,
-                detail={"owner_known": False},
-            )
+            return
+        letter = OwnerLetter(
+            tenant=given.tenant,
+            account_name=cast("str", admitted["display_name"]),
+            address=self.means.address(given.tenant),
+        )
+        operator = (self.means.operator,) if self.means.operator else ()
+        await put(tx, OPERATOR, f"owner-unknown:{given.tenant}", letter, recipients=operator)
+        log.error("provisioning.owner_unknown", tenant=given.tenant)
+        await record(
+            tx,
+            given.tenant,
+            actor=ACTOR,
+            verb=AuditVerb.STEP_DONE,
+            object=self.name,
+            detail={"owner_known": False},
+        )
 
 
 @dataclass(frozen=True, slots=True)

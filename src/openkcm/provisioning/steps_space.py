@@ -16,13 +16,35 @@ from openkcm.saga.step import Given, Made
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.services.ensure import ensure_service
 from openkcm.services.register import register_caller
-from openkcm.tenancy.model import Standing
+from openkcm.tenancy.model import Standing, Tenant
 from openkcm.tenancy.store import get
 
 ACTOR = "provisioning"
 SERVICE = "default"
 #: The caller behind the home page's "Encrypt your first record".
 HOME_PAGE_CALLER = "home-page"
+
+
+def check_present(tenant: Tenant) -> None:
+    """The account is there, with OpenKCM installed: only then it is set up.
+
+    Raises:
+        Permanent: TENANT_STATE.
+    """
+    if tenant.presence is Standing.UNINSTALLED:
+        raise Permanent(
+            Refusal.TENANT_STATE,
+            "OpenKCM was uninstalled from the account before it was set up.",
+            remedy=Remedy(
+                "Install it again; it is then set up by itself.", "account owner", "operate/tenants#deletion"
+            ),
+        )
+    if tenant.presence is not Standing.PRESENT:
+        raise Permanent(
+            Refusal.TENANT_STATE,
+            "The account is being deleted, so it is not set up.",
+            remedy=Remedy("Create the account again.", "account owner", "operate/tenants#deletion"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +59,7 @@ class Admit:
 
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
         tenant = await get(tx, given.tenant)
-        if tenant.presence is Standing.DELETING:
-            raise Permanent(
-                Refusal.TENANT_STATE,
-                "The account is being deleted, so no keys are made for it.",
-                remedy=Remedy("Create the account again.", "account owner", "operate/tenants#deletion"),
-            )
+        check_present(tenant)
         made.update(
             source=tenant.source,
             reference=tenant.reference,

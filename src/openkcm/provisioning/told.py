@@ -24,6 +24,8 @@ log = get_logger(__name__)
 
 #: Seconds of trouble after which people are told, first and again.
 TELL_AFTER_S = (60.0, 300.0)
+# A second try is timed from its own start, and told of by messages of its own.
+_BEGUN = "select id, started_at from sagas where tenant = $1 order by id desc limit 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Told:
     ) -> int:
         """Told once after a minute and once more after five, whichever step it is that waits."""
         found = await get(tx, tenant)
-        waiting_s = (now - found.observed_at).total_seconds()
+        saga, began = await self._begun(tx, tenant)
+        waiting_s = (now - began).total_seconds()
         if told >= len(TELL_AFTER_S) or waiting_s < TELL_AFTER_S[told]:
             return told
         over = waiting_s >= TELL_AFTER_S[-1]
@@ -58,7 +61,7 @@ class Told:
                 detail=trouble.message,
                 attempt=trouble.attempts,
             )
-            await self._put(tx, found, f"delayed-{2 if over else 1}", letter)
+            await self._put(tx, found, f"delayed-{saga}-{2 if over else 1}", letter)
         return len(TELL_AFTER_S) if over else told + 1
 
     async def ended(self, tx: Transaction, tenant: str, state: SagaState, why: Trouble | None) -> None:
@@ -86,6 +89,13 @@ class Told:
         await record(
             tx, tenant, actor=ACTOR, verb=verb, object=tenant, detail={"refusal": why.refusal if why else ""}
         )
+
+    async def _begun(self, tx: Transaction, tenant: str) -> tuple[int, datetime]:
+        """The set-up that is under way and when it began, by the clock that also says what time it is now."""
+        row = await tx.fetchrow(_BEGUN, tenant)
+        if row is None:
+            raise RuntimeError("trouble in a set-up that is not there")
+        return row["id"], row["started_at"]
 
     def _owner(self, tenant: Tenant) -> str | None:
         return tenant.creator.username if tenant.creator else None

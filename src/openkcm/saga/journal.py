@@ -69,16 +69,25 @@ class LeaseLost(Temporary):
         super().__init__(Refusal.LEASE_LOST, "Another worker has taken over this work.")
 
 
+class CommitUnknown(Temporary):
+    """The connection was lost at a commit: only who reads the journal anew knows whether the step stands in it."""
+
+    def __init__(self, lost: Refused) -> None:
+        super().__init__(lost.refusal, lost.message, remedy=lost.remedy)
+
+
 _TAKE = """update sagas set fence = fence + 1, attempt = attempt + 1,
     lease_until = clock_timestamp() + make_interval(secs => $2)
 where id = $1 and state in ('running', 'undoing') and next_at <= clock_timestamp()
     and (lease_until is null or lease_until < clock_timestamp())
 returning plan, tenant, state, fence, attempt, background, cancel, told, trouble::text as trouble,
     outcome::text as outcome, clock_timestamp() as now"""
-# What was undone starts again only when a person asks for it, not because its manifest was touched.
+# What was undone starts again when a person asks for it, or the account is gone and comes back: its stage says so. It
+# does not because its manifest was touched, nor while an undo waits for a person.
 _START = """insert into sagas (plan, tenant, fence, attempt, lease_until)
 select $1, id, 1, 1, clock_timestamp() + make_interval(secs => $3) from tenants
-where id = any($2) and not exists (select 1 from sagas where sagas.tenant = tenants.id and sagas.plan = $1)
+where id = any($2) and stage = 'provisioning' and not exists (
+    select 1 from sagas where sagas.tenant = tenants.id and sagas.plan = $1 and state <> 'undone')
 on conflict do nothing returning id, tenant, clock_timestamp() as now"""
 _STEPS = "select step, direction, made::text as made from saga_steps where saga = $1"
 _GUARD = """update sagas set state = $3, trouble = $4::text::jsonb, background = $5, told = $6,
@@ -87,6 +96,8 @@ _GUARD = """update sagas set state = $3, trouble = $4::text::jsonb, background =
     outcome = $10::text::jsonb,
     finished_at = case when $3 in ('done', 'undone') then clock_timestamp() end
 where id = $1 and fence = $2 returning cancel, clock_timestamp() as now"""
+_LEAVE = """update sagas set lease_until = null, next_at = clock_timestamp()
+where id = $1 and fence = $2 and state in ('running', 'undoing') returning attempt"""
 _WRITE = """with written as (
     insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms)
     values ($1, $2, $3, $4, $5::text::jsonb, $6, $7)
@@ -174,6 +185,12 @@ async def guard(
         raise LeaseLost
     held.now = row["now"]
     return cast("bool", row["cancel"])
+
+
+async def leave(held: Held) -> bool:
+    """Whoever comes next may take the saga at once, as the journal has it; whether there is anything left to take."""
+    async with transaction(Role.SYSTEM) as tx:
+        return await tx.fetchval(_LEAVE, held.id, held.fence) is not None
 
 
 async def write(

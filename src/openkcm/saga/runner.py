@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from openkcm.kernel import queue
+from openkcm.kernel.backoff import backoff_s
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.ids import SagaId
 from openkcm.kernel.log import get_logger
 from openkcm.saga import journal
 from openkcm.saga.background import Background
-from openkcm.saga.journal import Held, LeaseLost, Trouble
+from openkcm.saga.journal import CommitUnknown, Held, LeaseLost, Trouble
 from openkcm.saga.leases import Leases
 from openkcm.saga.states import SagaState, move
 from openkcm.saga.step import Given, Plan, Step
@@ -107,13 +109,21 @@ class Runner:
                 await self._undo(held)
             else:
                 await self._forward(held)
+        except LeaseLost:
+            log.warning("saga.taken_over", saga=held.id, tenant=held.tenant)
         except Refused as refused:
-            # LEASE_LOST: another has it. DATABASE_UNAVAILABLE: the lease runs out, and somebody takes it up again.
             log.warning("saga.left", saga=held.id, tenant=held.tenant, refusal=refused.refusal)
+            await self._leave(held)
         except Exception:
             log.exception("saga.failed", saga=held.id, tenant=held.tenant)
         finally:
             self.leases.drop(held.id, held.fence)
+
+    async def _leave(self, held: Held) -> None:
+        """What is in memory is forgotten. Without a database the lease runs out, and somebody takes it up then."""
+        with contextlib.suppress(Refused):
+            if await journal.leave(held):
+                queue.wake(KIND, held.id, held.attempt, delay_s=backoff_s(1))
 
     async def _forward(self, held: Held) -> None:
         """Each step that is due is done, in order; before the pivot the first trouble stops it, after it none does."""
@@ -148,7 +158,7 @@ class Runner:
         """Whether the step is done now; if not, why not stands in the saga, or the saga has been undone."""
         try:
             await self._do(plan, held, step)
-        except LeaseLost:
+        except (LeaseLost, CommitUnknown):
             raise
         except Permanent as refused:
             if plan.before_pivot(step.name):
@@ -173,16 +183,22 @@ class Runner:
         yields = self._yields(held)
         if not left:
             held.state = move(held.state, SagaState.DONE)
-        async with transaction(Role.SYSTEM) as tx:
-            cancel = await journal.guard(tx, held, lease_s=self._lease_s, release=yields or not left)
-            if cancel and plan.before_pivot(step.name):
-                held.state, held.cancel = SagaState.RUNNING, True
-                raise Permanent(Refusal.CANCELLED, "Setting up was cancelled by the operator.")
-            await step.record(tx, given, made)
-            if not left:
-                await self._observer.ended(tx, held.tenant, held.state, None)
-            took_ms = round((self._clock.monotonic() - began) * 1000)
-            await journal.write(tx, held, step.name, "do", made, took_ms=took_ms, attempts=attempts)
+        try:
+            async with transaction(Role.SYSTEM) as tx:
+                cancel = await journal.guard(tx, held, lease_s=self._lease_s, release=yields or not left)
+                if cancel and plan.before_pivot(step.name):
+                    held.cancel = True
+                    raise Permanent(Refusal.CANCELLED, "Setting up was cancelled by the operator.")
+                await step.record(tx, given, made)
+                if not left:
+                    await self._observer.ended(tx, held.tenant, held.state, None)
+                took_ms = round((self._clock.monotonic() - began) * 1000)
+                await journal.write(tx, held, step.name, "do", made, took_ms=took_ms, attempts=attempts)
+        except Refused as refused:
+            held.state = SagaState.RUNNING
+            if refused.refusal is Refusal.DATABASE_UNAVAILABLE:
+                raise CommitUnknown(refused) from refused
+            raise
         held.done[step.name] = made
 
     async def _undo(self, held: Held) -> None:

@@ -23,6 +23,7 @@ _MOVE = """update tenants set source = new.source, kind = new.kind, parent = new
     display_name = new.display_name, path = new.path, origin = new.origin, reference = new.reference,
     made_id = new.made_id, creator_issuer = new.creator_issuer, creator_username = new.creator_username,
     presence = new.presence,
+    stage = case when new.step = 'back' and stage = 'undone' then 'provisioning' else stage end,
     observed_at = case when new.step = 'back' and stage in ('provisioning', 'undone') then $17::timestamptz
         else observed_at end,
     uninstalled_at = case new.step when 'back' then null when 'uninstalled' then $17
