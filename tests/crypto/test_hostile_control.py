@@ -116,6 +116,16 @@ async def test_an_older_epoch_is_refused_whatever_its_generation(plane: Plane) -
         await plane.local.apply(plane.world.decide("other", epoch=4))
 
 
+async def test_an_epoch_that_any_tenant_has_passed_is_over_for_all(plane: Plane) -> None:
+    first = plane.world.decide("acme", epoch=3)
+    await plane.local.apply(first)
+    await plane.local.apply(plane.world.decide("blue", epoch=5))
+    with refused(Refusal.GENERATION_OLD):
+        await plane.local.apply(plane.world.decide("acme", epoch=3))
+    await plane.local.apply(first)  # what is in force may be asked for again
+    await plane.local.apply(plane.world.decide("acme", epoch=5))
+
+
 async def test_the_same_pair_with_another_hash_is_refused_and_raises_an_alarm(plane: Plane) -> None:
     await plane.begin("acme")
     other = plane.world.decide("acme", generation=1, callers=())

@@ -45,9 +45,10 @@ async def test_another_l2_than_the_statement_commits_to_is_refused(plane: Plane)
     minted = await plane.local.mint("acme")
     l2, l3 = minted.records
     item = OfferItem(tenant="acme", key_id=l2.statement.key_id, generation=1, sender="local")
-    given = sealed_by(plane.world.local, await plane.eu.offer(item), urandom(32))
-    with refused(Refusal.RECORD_MISMATCH):
-        await plane.eu.accept(AcceptItem(hand_over=given, statement=l2.statement, services=(l3,)))
+    for services in ((l3,), ()):  # alone too, where no L3 would give it away
+        given = sealed_by(plane.world.local, await plane.eu.offer(item), urandom(32))
+        with refused(Refusal.RECORD_MISMATCH):
+            await plane.eu.accept(AcceptItem(hand_over=given, statement=l2.statement, services=services))
     assert await plane.eu.edit("select key_id from keys") == []
     await plane.eu.accept(await plane.relay("acme", minted))
 
