@@ -49,6 +49,7 @@ class MemoryRegion:
     name: str
     failure: Refused | None = None
     gate: asyncio.Event | None = None
+    confirms_hash: str | None = None
     applied: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     received: list[SignedDesired] = field(default_factory=list)
 
@@ -66,7 +67,9 @@ class MemoryRegion:
         if new[:2] == held[:2] and new != held:
             raise Permanent(Refusal.GENERATION_CONFLICT, "another document of this generation is applied")
         self.applied[desired.tenant] = new
-        return Applied(tenant=desired.tenant, epoch=new[0], generation=new[1], hash=new[2])
+        return Applied(
+            tenant=desired.tenant, epoch=new[0], generation=new[1], hash=self.confirms_hash or new[2]
+        )
 
     def access(self, tenant: str = "acme") -> str:
         """What the newest document that it applied allows."""

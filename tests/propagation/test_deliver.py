@@ -198,3 +198,17 @@ async def test_pushing_a_decision_that_another_followed_is_no_alarm_but_tried_ag
     assert refused.value.refusal is Refusal.TENANT_NOT_READY
     async with transaction(Role.APP, "acme") as tx:
         assert "propagation:desired:refuse" not in [entry.verb for entry in await entries_of(tx, "acme")]
+
+
+async def test_a_region_that_confirms_another_document_than_was_sent_has_confirmed_nothing(
+    regions: MemoryRegions, clock: SetClock, control_identity: Identity
+) -> None:
+    await settled(clock)
+    await decided(control_identity, clock)
+    regions["eu-1"].confirms_hash = "0" * 64
+    with pytest.raises(Permanent) as refused:
+        await deliver(regions, "acme", clock=clock)
+    assert refused.value.refusal is Refusal.GENERATION_CONFLICT
+    assert (await seen())["eu-1"].acknowledged_at is None
+    regions["eu-1"].confirms_hash = None
+    assert await deliver(regions, "acme", clock=clock) == 1
