@@ -26,6 +26,7 @@ from openkcm.embedded.state import (
 from openkcm.embedded.valkey import start_valkey
 from openkcm.sdk.refusals import Refusal, Refused
 from tests.databases import short_directory
+from tests.embedded.conftest import needs_root
 from tests.parts import require
 
 pytestmark = pytest.mark.integration
@@ -120,7 +121,7 @@ async def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(home: Pa
 
 
 async def test_data_of_another_account_is_refused(home: Path) -> None:
-    require("root", os.geteuid() == 0, "only root can give files away")
+    needs_root("only root can give files away")
     await _starts(home)
     data = home / "state" / "postgres" / "data"
     owner = data.stat().st_uid
@@ -131,7 +132,7 @@ async def test_data_of_another_account_is_refused(home: Path) -> None:
 
 
 async def test_a_folder_that_the_servers_account_may_not_pass_is_named(home: Path) -> None:
-    require("root", os.geteuid() == 0, "only as root do the servers have another account")
+    needs_root("only as root do the servers have another account")
     home.chmod(0o700)
     refused = await _refusal(home)
     assert refused.refusal is Refusal.SETTING_INVALID

@@ -14,7 +14,7 @@ import pytest
 from openkcm.embedded.cluster import SUPERUSER
 from openkcm.embedded.postgres import PORT, PostgresServer
 from openkcm.embedded.runfile import read_running
-from tests.embedded.conftest import Stack, eventually, interpreter
+from tests.embedded.conftest import Stack, eventually, interpreter, needs_root
 from tests.parts import require
 
 pytestmark = pytest.mark.integration
@@ -178,7 +178,7 @@ def test_a_child_that_refuses_to_start_is_quoted(one_stack: Stack) -> None:
 
 
 def test_an_account_without_a_name_is_refused(one_stack: Stack) -> None:
-    require("root", os.geteuid() == 0, "only root can become another account")
+    needs_root("only root can become another account")
     require("a reachable Python", interpreter(54321), "the account has to run the stack")
     one_stack.home.chmod(0o777)
     process = one_stack.launch(uid=54321)
