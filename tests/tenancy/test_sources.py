@@ -201,7 +201,7 @@ async def test_one_worker_leads_and_another_follows_when_its_connection_is_lost(
             async with asyncio.timeout(20):
                 while len(events) < 3:
                     await asyncio.sleep(0.02)
-            # The lock is free as soon as PostgreSQL knows; who held it hears of it at the same moment, or a little later.
+            # The lock is free as soon as PostgreSQL knows; who held it hears of it then, or a little later.
             assert sorted(events[1:]) in (["first ends", "second begins"], ["first begins", "first ends"])
     assert events[-1].endswith("ends")
 
