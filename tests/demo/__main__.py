@@ -17,7 +17,7 @@ from tests.demo.enable import READY_AIM_S, Enable
 from tests.demo.failed import DemoFailed, DemoStopped
 from tests.demo.place import CLONE, Place, usual_place
 from tests.demo.post import Post
-from tests.demo.product import Product, end_with_parent
+from tests.demo.product import COMMAND, Product, end_with_parent
 from tests.demo.show import Show, usual_show
 
 _T = TypeVar("_T")
@@ -121,7 +121,7 @@ class Demo:
                 f"\nThe link to sign in as {account.creator} (works once, for 10 min) is in {file}"
             )
         self._show.say(
-            f"Another link: openkcm tenants sign-in {account.uid} --state {self._wish.place.state}"
+            f"Another: {' '.join(COMMAND)} tenants sign-in {account.uid} --state {self._wish.place.state}"
         )
         self._show.say("Everything stays up until Ctrl-C.")
 

@@ -59,7 +59,7 @@ class Product:
         """Up: the pages answer. Returns the seconds from the command to that answer."""
         began = time.monotonic()
         self._process = await asyncio.create_subprocess_exec(
-            *_OPENKCM,
+            *COMMAND,
             "up",
             "--state",
             str(self._place.state),
@@ -186,7 +186,7 @@ class Product:
     async def _command(self, arguments: Sequence[str]) -> asyncio.subprocess.Process:
         settings = self.addresses.get("settings", "")
         return await asyncio.create_subprocess_exec(
-            *_OPENKCM,
+            *COMMAND,
             *arguments,
             env={**self._environment, "OPENKCM_CONFIG": settings},
             stdin=asyncio.subprocess.DEVNULL,
@@ -239,4 +239,4 @@ def end_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 
 
-_OPENKCM = _openkcm()
+COMMAND = _openkcm()
