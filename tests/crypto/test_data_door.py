@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 
+from openkcm.crypto.cache import ServiceKey
 from openkcm.crypto.contract import DesiredCaller, TokenItem, Verb
 from openkcm.crypto.data_door import MAX_PLAINTEXT_BYTES, data_door
 from openkcm.crypto.tokens import TokenMaker
+from openkcm.crypto.view import View
 from openkcm.kernel.db import DB
 from tests.crypto.plane import Plane
 
@@ -75,6 +78,7 @@ async def test_what_was_encrypted_comes_back(door: Door, size: int) -> None:
     message = await door.encrypt(plaintext, b"row 7")
     answer = await door.post("decrypt", message=message, aad=b64(b"row 7"))
     assert b64decode(answer.json()["plaintext"]) == plaintext
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_every_bad_message_has_one_answer(door: Door) -> None:
@@ -259,3 +263,28 @@ async def test_one_data_key_serves_many_messages_and_is_renewed_after_five_minut
     assert b64decode(await door.encrypt(b"secret"))[:128] in envelopes
     door.plane.clock.advance(2)
     assert b64decode(await door.encrypt(b"secret"))[:128] not in envelopes
+
+
+async def test_a_key_that_nobody_asks_for_any_more_leaves_memory(door: Door) -> None:
+    await door.encrypt(b"secret")
+    keys = door.plane.local.here.keys
+    keys.sweep()
+    assert len(keys._keys) == 1
+    door.plane.clock.advance(301)
+    keys.sweep()
+    assert len(keys._keys) == 0
+
+
+async def test_however_many_ask_a_key_is_loaded_once(door: Door) -> None:
+    keys = door.plane.local.here.keys
+    loads = 0
+    load = keys._load_one
+
+    async def counted(view: View, key_id: bytes) -> ServiceKey:
+        nonlocal loads
+        loads += 1
+        return await load(view, key_id)
+
+    keys._load_one = counted  # type: ignore[method-assign] # counted, then done
+    await asyncio.gather(*(door.plane.local.encrypt("acme", b"secret") for _ in range(50)))
+    assert loads == 1

@@ -11,6 +11,8 @@ from openkcm.crypto import hierarchy
 from openkcm.crypto.contract import FORMAT, AcceptItem, HandOver, KeyRecord, Offer, OfferItem, Statement, Wrap
 from openkcm.crypto.covered import covered_hand_over, covered_statement, covered_wrap
 from openkcm.crypto.offer import LIFE_S
+from openkcm.crypto.store import read_keys
+from openkcm.kernel.db import DB, Role, transaction
 from openkcm.parties.identity import Identity
 from openkcm.parties.labels import Record, Sealed
 from openkcm.parties.sealed import seal
@@ -158,6 +160,23 @@ async def test_an_offer_of_another_key_generation_or_sender_is_not_used(plane: P
     given = sealed_by(plane.world.local, replace(offer, key_id=l2.statement.key_id), urandom(32))
     with refused(Refusal.RECORD_MISMATCH):
         await plane.eu.accept(AcceptItem(hand_over=given, statement=l2.statement, services=()))
+
+
+async def test_an_offer_of_an_older_generation_is_not_used(plane: Plane) -> None:
+    await plane.begin("acme")
+    minted = await plane.local.mint("acme")
+    key_id = minted.records[0].statement.key_id
+    offer = await plane.eu.offer(OfferItem(tenant="acme", key_id=key_id, generation=1, sender="local"))
+    newer = plane.world.decide("acme")
+    for region in (plane.local, plane.eu):
+        await region.apply(newer)
+    DB.pool = plane.local.pool
+    async with transaction(Role.OWN) as tx:
+        (kept,) = (await read_keys(tx, [bytes.fromhex(key_id)])).values()
+    given = sealed_by(plane.world.local, replace(offer, generation=2), kept.open_l2(plane.local.here.root))
+    with refused(Refusal.RECORD_MISMATCH):
+        await plane.eu.accept(AcceptItem(hand_over=given, statement=minted.records[0].statement, services=()))
+    await plane.eu.accept(await plane.relay("acme", minted, generation=2))
 
 
 async def test_an_offer_turned_back_to_its_maker_is_refused(plane: Plane) -> None:

@@ -74,6 +74,12 @@ class KeyCache:
         self._keys.move_to_end(name)
         return key
 
+    def sweep(self) -> None:
+        """No key that is too old is left in memory, whether anybody asked for it or not."""
+        now = self._clock.monotonic()
+        for name in [name for name, key in self._keys.items() if now >= key.expires_at]:
+            del self._keys[name]
+
     async def get(self, view: View, key_id: bytes) -> ServiceKey:
         """The key, loaded by the first who asks while the others wait for the same load.
 

@@ -30,6 +30,7 @@ MAX_AAD_BYTES: Final = 2**16
 #: Base64 of both, the longest names and JSON around them.
 MAX_BODY_BYTES: Final = 4 * (MAX_PLAINTEXT_BYTES + MAX_AAD_BYTES) // 3 + 4096
 
+_PRIVATE: Final = {"Cache-Control": "no-store"}
 _Request: TypeAlias = Request[object, Grant, State]
 _Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
@@ -73,14 +74,26 @@ def data_door(here: Here, tokens: TokenMaker) -> Litestar:
         """The token is checked before the body is read."""
         connection.scope["auth"] = tokens.read(_bearer(connection), now_s=here.clock.now().timestamp())
 
-    @post("/v1/encrypt", guards=[has_token], status_code=200, summary="Encrypt one whole message")
+    @post(
+        "/v1/encrypt",
+        guards=[has_token],
+        status_code=200,
+        response_headers=_PRIVATE,
+        summary="Encrypt one whole message",
+    )
     async def encrypt_one(data: JSONBody[EncryptRequest], request: _Request) -> EncryptAnswer:
         with _Counted("encrypt"):
             _check_sizes(len(data.plaintext), MAX_PLAINTEXT_BYTES, len(data.aad))
             view = _allowed(here, request.auth, "encrypt", data.tenant, data.service)
             return EncryptAnswer(message=await encrypt(here, view, data.service, data.plaintext, data.aad))
 
-    @post("/v1/decrypt", guards=[has_token], status_code=200, summary="Decrypt one whole message")
+    @post(
+        "/v1/decrypt",
+        guards=[has_token],
+        status_code=200,
+        response_headers=_PRIVATE,
+        summary="Decrypt one whole message",
+    )
     async def decrypt_one(data: JSONBody[DecryptRequest], request: _Request) -> DecryptAnswer:
         with _Counted("decrypt"):
             _check_sizes(len(data.message), MAX_PLAINTEXT_BYTES + 4096, len(data.aad))

@@ -88,6 +88,7 @@ async def keep_confirmed(here: Here, *, every_s: float) -> None:
     offers_at = 0.0
     while True:
         await asyncio.sleep(every_s)
+        here.keys.sweep()
         try:
             async with transaction(Role.OWN) as tx:
                 await here.state.refresh(tx)
