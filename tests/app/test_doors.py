@@ -186,7 +186,7 @@ async def test_by_tls_the_session_is_never_sent_in_the_clear(
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        ({"OPENKCM_WEB__BIND": "0.0.0.0:8443"}, Refusal.SETTING_MISSING),
+        ({"OPENKCM_WEB__BIND": "192.0.2.1:8443"}, Refusal.SETTING_MISSING),
         ({"OPENKCM_WEB__BIND": "everywhere"}, Refusal.SETTING_INVALID),
         ({"OPENKCM_WEB__BIND": "127.0.0.1:0"}, Refusal.SETTING_MISSING),
     ],

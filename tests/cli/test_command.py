@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import tomllib
@@ -114,6 +115,24 @@ def test_up_refuses_servers_of_ones_own(
     assert "control.web_database" in told
     assert "canary" not in told
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "code"), [("127.0.0.1", Refusal.PORT_TAKEN), ("192.0.2.1", Refusal.SETTING_INVALID)]
+)
+def test_up_takes_no_other_port_than_the_one_asked_for_and_serves_this_machine_alone(
+    host: str,
+    code: Refusal,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("OPENKCM_WEB__BIND", f"{host}:{taken.getsockname()[1]}")
+        assert run(["up", "--state", str(tmp_path / "state"), "--manifests", str(tmp_path)]) == 1
+    assert code in capsys.readouterr().err
+    assert not (tmp_path / "state" / "postgres").exists()
+    assert not (tmp_path / "state" / "lock").exists()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ class Stack:
             Refused: whatever kept a process from its start, in that process's words.
         """
         state = self._supervisor.state.path
+        doors = self._doors()
         self.files.make()
         control, region = await asyncio.to_thread(self.files.identities)
         run = run_directory(state)
@@ -60,7 +61,6 @@ class Stack:
                 secrets_file=self._supervisor.state.database_secrets,
             )
         )
-        doors = self._doors()
         write_settings(
             self.files,
             self._settings,
