@@ -25,9 +25,26 @@ def test_a_taken_port_is_passed_over_and_said() -> None:
         port = pick_port("web", wanted)
         assert port.number > wanted
         assert port.note == f"Port {wanted} is taken; web is on {port.number}."
+        port.claim.close()
     free = pick_port("web", wanted)
+    free.claim.close()
     assert (free.number, free.note) == (wanted, "")
-    assert pick_port("data", wanted, taken={wanted}).number > wanted
+    other = pick_port("data", wanted, taken={wanted})
+    other.claim.close()
+    assert other.number > wanted
+
+
+def test_two_that_start_at_once_choose_different_ports() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        wanted = probe.getsockname()[1]
+    first, second = pick_port("web", wanted), pick_port("web", wanted)
+    assert first.number < second.number, "nobody listens at either yet"
+    first.claim.close()
+    again = pick_port("web", wanted)
+    assert again.number == first.number
+    for port in (second, again):
+        port.claim.close()
 
 
 def test_no_free_port_is_a_refusal() -> None:

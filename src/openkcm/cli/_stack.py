@@ -37,6 +37,7 @@ class Stack:
         self._supervisor = supervisor
         self._settings = settings
         self._report = report
+        self._ports: tuple[Port, ...] = ()  # held: another start must not come between choosing and listening
 
     async def start(self) -> Doors:
         """Every process is ready; returns where the doors are.
@@ -95,7 +96,8 @@ class Stack:
         pages = pick_port("the web interface", web)
         data = pick_port("the data door", _DATA, taken={pages.number})
         control = pick_port("the control door", _CONTROL, taken={pages.number, data.number})
-        for port in (pages, data, control):
+        self._ports = (pages, data, control)
+        for port in self._ports:
             self._say(port)
         return Doors(web=pages.number, data=data.number, control=control.number)
 

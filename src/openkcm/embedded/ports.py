@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
@@ -16,11 +16,12 @@ _HIGHEST = 65_535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A port that was free a moment ago."""
+    """A port that was free a moment ago. While ``claim`` is open, no other start of OpenKCM takes or tries it."""
 
     door: str
     number: int
     wanted: int
+    claim: socket.socket = field(repr=False, compare=False)
 
     @property
     def note(self) -> str:
@@ -37,13 +38,32 @@ def pick_port(door: str, wanted: int, *, taken: Collection[int] = (), host: str 
         Refused: PORT_TAKEN when none of the next 200 is free.
     """
     for number in range(wanted, min(wanted + _TRIES, _HIGHEST + 1)):
-        if number not in taken and is_free(number, host=host):
-            return Port(door=door, number=number, wanted=wanted)
+        claim = None if number in taken else _claim(number)
+        if claim is None:
+            continue
+        if is_free(number, host=host):
+            return Port(door=door, number=number, wanted=wanted, claim=claim)
+        claim.close()
     raise Permanent(
         Refusal.PORT_TAKEN,
         f"No port for {door} is free on {host} from {wanted} on.",
         remedy=Remedy("End what listens there, or set another port.", "operator", "reference/settings"),
     )
+
+
+def _claim(number: int) -> socket.socket | None:
+    """A claim to the port among starts of OpenKCM, for as long as the socket is open; None where another has it.
+
+    Between choosing a port and listening at it lie seconds in which databases start. The name is an abstract one: it
+    is as wide as the port (a network namespace), and the kernel takes it back however we end. Source: unix(7).
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claim.bind(f"\0openkcm-port-{number}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
 
 
 def is_free(number: int, *, host: str = _LOCAL) -> bool:
