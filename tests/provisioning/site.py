@@ -19,9 +19,11 @@ import asyncpg
 
 from openkcm.cli._files import table
 from openkcm.embedded.files import make_directory, remove_tree, write_private
+from openkcm.embedded.roles import crypto_database
 from openkcm.kernel.db import close_database, open_database
 from openkcm.parties.identity import Identity, enrol
 from openkcm.parties.settings import pin_toml
+from openkcm.sdk.conformance.notifier import Received
 from openkcm.sdk.testing.mail_server import MailServer, Post, make_paper
 from tests.crypto.processes import free_port
 from tests.databases import REGIONS, ModuleDatabases, short_directory
@@ -44,6 +46,7 @@ class Site:
     mail: MailServer
     children: dict[str, Child] = field(default_factory=dict)
     public_url: str = ""
+    _reading: dict[str, asyncpg.Connection[asyncpg.Record]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -62,9 +65,9 @@ class Site:
     def stop(self, name: str) -> None:
         self.children[name].stop()
 
-    def whole(self) -> None:
-        """Whatever a test before this one ended is running again."""
-        self.start(*(name for name, child in self.children.items() if not child.runs and name != "worker-2"))
+    def whole(self, *names: str) -> None:
+        """These run, whatever a test before this one has ended."""
+        self.start(*(name for name in names if not self.children[name].runs))
 
     def account(self, **given: Any) -> Account:  # noqa: ANN401 - as Account has them
         """A new account's manifest is in the folder."""
@@ -78,14 +81,18 @@ class Site:
         return self.loop.run(self._fetch(database, sql, values))
 
     async def _fetch(self, database: str, sql: str, values: Sequence[object]) -> list[Row]:
-        connection = await self.connect(database)
-        try:
-            return [dict(row) for row in await connection.fetch(sql, *values)]
-        finally:
+        connection = self._reading.get(database)
+        if connection is None or connection.is_closed():
+            connection = self._reading[database] = await self.connect(database)
+        return [dict(row) for row in await connection.fetch(sql, *values)]
+
+    async def close(self) -> None:
+        """Nothing of ours is connected."""
+        for connection in self._reading.values():
             await connection.close()
 
     async def connect(self, database: str = "cmk") -> asyncpg.Connection[asyncpg.Record]:
-        name = database if database == "cmk" else f"crypto_{database.replace('-', '_')}"
+        name = database if database == "cmk" else crypto_database(database)
         return await asyncpg.connect(self.databases.superuser(name))
 
     def one(self, sql: str, *values: object, database: str = "cmk") -> Row | None:
@@ -125,6 +132,7 @@ def running_site(databases: ModuleDatabases, queue_url: str, *start: str) -> Ite
         for child in site.children.values():
             if child.runs:
                 child.kill()
+        loop.run(site.close())
         loop.run(close_database())
         loop.run(mail.stop())
         loop.close()
@@ -207,6 +215,16 @@ def _child(
     return Child(
         name=name, arguments=arguments, settings=file, log=site.home / f"{name}.log", port=port, says=says
     )
+
+
+def letters(site: Site, recipient: str) -> list[Received]:
+    """The mails that the server has accepted for this person, in order."""
+    return [mail for mail in site.mail.received() if mail.recipient == recipient]
+
+
+def told(site: Site, tenant: str) -> list[Received]:
+    """The mails to the operator that speak of this tenant."""
+    return [mail for mail in letters(site, OPERATOR) if tenant in mail.text]
 
 
 def wait_stage(site: Site, tenant: str, stage: str, *, within_s: float = 30.0) -> Row:

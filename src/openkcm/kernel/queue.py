@@ -207,4 +207,4 @@ async def _close(worker: Worker) -> None:
     await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
     if worker._pool is not None:  # noqa: SLF001  # the property raises where there is none
         with contextlib.suppress(RedisError, OSError):
-            await worker._pool.aclose(close_connection_pool=True)  # noqa: SLF001
+            await worker._pool.aclose(close_connection_pool=True)  # noqa: SLF001  # the same
