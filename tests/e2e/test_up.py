@@ -153,3 +153,21 @@ def test_a_start_that_would_be_wrong_is_refused_in_words_and_heals(
     control.write_text(installation)
     with product.up():
         assert (product.tenant(TENANT) or {})["state"] == "ready"
+
+
+def test_ctrl_c_in_the_middle_of_a_first_start_leaves_nothing_and_the_next_start_goes_on() -> None:
+    home = Path(tempfile.mkdtemp(prefix="okcm-e2e-", dir="/tmp"))
+    make_directory(home, open_mode())
+    first = Product(home)
+    try:
+        first.start()
+        until((first.state / "run.json").exists)
+        until(lambda: (first.state / "settings" / "web.toml").exists())
+        pids = first.processes()
+        assert first.stop() == 0
+        assert not any(map(alive, pids))
+        assert not (first.state / "lock").exists()
+        with first.up():
+            assert first.command("tenants", "list").startswith("No tenant yet")
+    finally:
+        remove_tree(home)

@@ -106,34 +106,43 @@ class Stack:
             self._report(port.note)
 
     async def _migrated(self, databases: Databases) -> None:
-        """Both databases have this version's schema; Alembic is loaded, in a child, only where something is to do."""
-        for name, dsn, arguments in (
-            ("control", databases.control_owner, ()),
-            ("crypto", databases.crypto_owner(REGION), ("--region", REGION)),
-        ):
-            if await _current(dsn, name):
-                continue
-            config = self.files.settings("crypto" if arguments else "operator")
-            process = await asyncio.create_subprocess_exec(
-                *_openkcm("migrate", *arguments),
-                env={
-                    "OPENKCM_CONFIG": str(config),
-                    **({"OPENKCM_CRYPTO__OWNER_DATABASE": dsn} if arguments else {}),
-                },
-                cwd="/",
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-            )
+        """Both databases have this version's schema; Alembic is loaded, in children, only where something is to do."""
+        await asyncio.gather(
+            self._migrate("control", databases.control_owner, "operator", (), {}),
+            self._migrate(
+                "crypto",
+                databases.crypto_owner(REGION),
+                "crypto",
+                ("--region", REGION),
+                {"OPENKCM_CRYPTO__OWNER_DATABASE": databases.crypto_owner(REGION)},
+            ),
+        )
+
+    async def _migrate(
+        self, name: str, dsn: str, settings: str, arguments: tuple[str, ...], env: dict[str, str]
+    ) -> None:
+        if await _current(dsn, name):
+            return
+        process = await asyncio.create_subprocess_exec(
+            *_openkcm("migrate", *arguments),
+            env={"OPENKCM_CONFIG": str(self.files.settings(settings)), **env},
+            cwd="/",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
             _, said = await process.communicate()
-            if process.returncode:
-                raise Permanent(
-                    Refusal.START_FAILED,
-                    f"The {name} database could not be migrated. {said.decode('utf-8', 'replace')[:600]}",
-                    remedy=Remedy(
-                        "Do what these words say, then start again.", "operator", "operate/migrate"
-                    ),
-                )
+        finally:
+            if process.returncode is None:  # a stop was asked for meanwhile
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise Permanent(
+                Refusal.START_FAILED,
+                f"The {name} database could not be migrated. {said.decode('utf-8', 'replace')[:600]}",
+                remedy=Remedy("Do what these words say, then start again.", "operator", "operate/migrate"),
+            )
 
     def _worker(self) -> ChildSpec:
         ready = self._supervisor.state.path / "worker.ready"
