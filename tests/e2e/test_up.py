@@ -162,7 +162,7 @@ def test_ctrl_c_in_the_middle_of_a_first_start_leaves_nothing_and_the_next_start
     try:
         first.start()
         until((first.state / "run.json").exists)
-        until(lambda: (first.state / "settings" / "web.toml").exists())
+        until((first.state / "settings" / "web.toml").exists)
         pids = first.processes()
         assert first.stop() == 0
         assert not any(map(alive, pids))
