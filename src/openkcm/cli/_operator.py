@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+from arq.connections import RedisSettings
 
 from openkcm.cli._files import Files
 from openkcm.embedded.state import default_state_directory
+from openkcm.kernel import queue
 from openkcm.kernel.db import close_database, open_database
 from openkcm.kernel.log import configure_logging
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -83,7 +85,9 @@ async def _database(settings: Settings) -> Any:  # noqa: ANN401  # contextlib's 
     dsn = needed(settings.control.worker_database, "control.worker_database")
     await open_database(dsn, application="openkcm-cli", max_size=2)
     try:
-        yield
+        # A worker hears at once of what a command asks for; without Redis its sweep finds it some seconds later.
+        async with queue.waking(RedisSettings.from_dsn(settings.control.redis)):
+            yield
     finally:
         await close_database()
 

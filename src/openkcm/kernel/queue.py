@@ -109,6 +109,14 @@ class Waker:
                 self._recent.pop(wake_up.name, None)
                 log.warning("queue.unavailable", error=type(lost).__name__)
                 await asyncio.sleep(1)
+            finally:
+                self._waiting.task_done()
+
+    async def drained(self, *, within_s: float) -> None:
+        """What was put has been sent, or ``within_s`` have passed: the sweep will come by the rest."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._waiting.join()
 
     async def aclose(self) -> None:
         """The connection to Redis is closed."""
@@ -130,7 +138,7 @@ def wake(kind: str, row: int, attempt: int, *, delay_s: float = 0.0, again: int 
 
 @contextlib.asynccontextmanager
 async def waking(redis: RedisSettings) -> AsyncIterator[None]:
-    """Inside, ``wake`` reaches Redis."""
+    """Inside, ``wake`` reaches Redis; what was asked for last is still sent at the end."""
     global _waker  # noqa: PLW0603  # one process, one waker: rooms below the composition root cannot be handed it
     _waker = Waker(redis)
     task = asyncio.create_task(_waker.run())
@@ -138,6 +146,7 @@ async def waking(redis: RedisSettings) -> AsyncIterator[None]:
         yield
     finally:
         waker, _waker = _waker, None
+        await waker.drained(within_s=1.0)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
