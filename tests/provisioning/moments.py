@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+import asyncpg
 
 from tests.provisioning.processes import until
 from tests.provisioning.site import Site
@@ -25,11 +27,17 @@ def held(site: Site, sql: str, *values: object, database: str = "cmk") -> Iterat
         site.loop.run(connection.fetch(sql, *values))
         yield
     finally:
-        site.loop.run(connection.execute("rollback"))
-        site.loop.run(connection.close())
+        site.loop.run(_end(connection))
 
 
-def region_held(site: Site, region: str) -> object:
+async def _end(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Rolled back, where PostgreSQL has not done so itself."""
+    if not connection.is_closed():
+        await connection.execute("rollback")
+    connection.terminate()
+
+
+def region_held(site: Site, region: str) -> AbstractContextManager[None]:
     """Inside, the region applies nothing."""
     return held(site, "select from region for update", database=region)
 
@@ -64,20 +72,20 @@ def stopped_before(site: Site, step: str) -> Iterator[str]:
                     tenant,
                 )
             )
-        wait_blocked(site, "cmk", "openkcm-worker")
+        wait_blocked(site, "cmk", "openkcm-worker", "into saga_steps")
         yield tenant
     finally:
-        site.loop.run(connection.execute("rollback"))
-        site.loop.run(connection.close())
+        site.loop.run(_end(connection))
 
 
-def wait_blocked(site: Site, database: str, application: str) -> None:
-    """A statement of that process waits for what somebody else has locked."""
+def wait_blocked(site: Site, database: str, application: str, statement: str) -> None:
+    """A statement of that process, which has these words in it, waits for what somebody else has locked."""
     until(
         lambda: site.one(
             "select 1 from pg_stat_activity where datname = current_database() and application_name = $1 "
-            "and wait_event_type = 'Lock' and state = 'active'",
+            "and wait_event_type = 'Lock' and state = 'active' and query like $2",
             application,
+            f"%{statement}%",
             database=database,
         ),
         what=f"{application} waits for a lock",

@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from openkcm.cli._files import table
 from openkcm.embedded.files import make_directory, remove_tree, write_private
@@ -34,6 +36,19 @@ from tests.provisioning.processes import Child, until
 OPERATOR = "operator@platform.example"
 LEASE_S = 1.5
 Row = dict[str, Any]
+
+
+@dataclass
+class WatchedPost(Post):
+    """A mail server that does something more between taking a mail and saying so."""
+
+    taking: Callable[[], Awaitable[None]] | None = None
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd calls it so
+        answer = await super().handle_DATA(server, session, envelope)
+        if self.taking is not None:
+            await self.taking()
+        return answer
 
 
 @dataclass
@@ -86,10 +101,22 @@ class Site:
             connection = self._reading[database] = await self.connect(database)
         return [dict(row) for row in await connection.fetch(sql, *values)]
 
+    async def forget(self) -> None:
+        """The next look at a database connects anew, as soon as it answers."""
+        await self.close()
+        for _ in range(400):
+            try:
+                await (await self.connect()).close()
+            except (OSError, asyncpg.PostgresError):
+                await asyncio.sleep(0.05)
+            else:
+                return
+
     async def close(self) -> None:
         """Nothing of ours is connected."""
         for connection in self._reading.values():
-            await connection.close()
+            connection.terminate()
+        self._reading.clear()
 
     async def connect(self, database: str = "cmk") -> asyncpg.Connection[asyncpg.Record]:
         name = database if database == "cmk" else crypto_database(database)
@@ -119,8 +146,8 @@ def running_site(databases: ModuleDatabases, queue_url: str, *start: str) -> Ite
     """The site, with these processes running; nothing is left of it after."""
     home = short_directory()
     loop = Loop()
-    mail = MailServer(make_paper(home))
-    mail.post = Post()
+    mail = MailServer(make_paper(home, days=3))
+    mail.post = WatchedPost()
     site = Site(databases=databases, home=home, loop=loop, mail=mail)
     try:
         _prepare(site, queue_url)

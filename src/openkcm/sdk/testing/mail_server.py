@@ -42,7 +42,8 @@ class Paper:
         return context
 
 
-def make_paper(folder: Path, *, host: str = "localhost") -> Paper:
+def make_paper(folder: Path, *, host: str = "localhost", days: int = 1) -> Paper:
+    """Certificates that are valid ``days`` before and after today."""
     now = dt.datetime.now(dt.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Throw-away CA")])
@@ -56,8 +57,8 @@ def make_paper(folder: Path, *, host: str = "localhost") -> Paper:
             .issuer_name(ca_name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=days))
+            .not_valid_after(now + dt.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
 
