@@ -44,6 +44,8 @@ from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 log = get_logger(__name__)
 
 GATHER_S: Final = 0.002  # how long a first item waits for others to travel with
+STREAM_S: Final = 0.05  # calls closer together than this are a stream,
+STREAM_GATHER_S: Final = 0.03  # in which an item waits so long
 TIMEOUT_S: Final = 10.0
 _PAGE: Final = "reference/crypto-service#control-door"
 
@@ -67,6 +69,7 @@ class _Verb(Generic[Asked, Done]):
         self._belongs = belongs
         self._waiting: list[tuple[Asked, asyncio.Future[Done]]] = []
         self._sending: asyncio.Task[None] | None = None
+        self._sent_at = float("-inf")
 
     async def ask(self, item: Asked) -> Done:
         """What became of this item."""
@@ -86,13 +89,16 @@ class _Verb(Generic[Asked, Done]):
         self._waiting.clear()
 
     async def _send_all(self) -> None:
-        await asyncio.sleep(GATHER_S)
+        loop = asyncio.get_running_loop()
         while self._waiting:
+            # One alone is not kept waiting; what comes in a stream is worth a pause, since a call costs more than it.
+            await asyncio.sleep(STREAM_GATHER_S if loop.time() - self._sent_at < STREAM_S else GATHER_S)
             batch, self._waiting = self._waiting[:MAX_ITEMS], self._waiting[MAX_ITEMS:]
             batch = [(item, future) for item, future in batch if not future.done()]  # some gave up
             try:
                 if batch:
                     await self._send(batch)
+                self._sent_at = loop.time()
             except Refused as refused:
                 for _, future in batch:
                     _refuse(future, refused)
