@@ -204,11 +204,7 @@ class PinnedRegion:
         return Temporary(
             Refusal.REGION_UNAVAILABLE,
             f"Region '{self.name}' is not available: {why}. It is asked again by itself.",
-            remedy=Remedy(
-                f"Look at the crypto process of region '{self.name}', and compare the pins.",
-                "operator",
-                _PAGE,
-            ),
+            remedy=Remedy("Look at the region's crypto process, and compare the pins.", "operator", _PAGE),
         )
 
     def _verb(
@@ -230,8 +226,7 @@ class PinnedRegions:
 
     def names(self) -> Sequence[str]:
         """The names of all regions that may be dialled, in order."""
-        pinned = set(self._pins.names("region"))
-        return sorted(name for name in self._addresses if name in pinned)
+        return sorted(self._addresses.keys() & set(self._pins.names("region")))
 
     def get(self, name: str) -> Region:
         """The region of this name; REGION_UNKNOWN if the settings give it no address, or no pin that signs now."""
