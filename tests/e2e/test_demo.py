@@ -1,4 +1,7 @@
-"""The demo does what the opening page says: every story, from outside, and nothing left behind."""
+"""The demo does what the opening page says: every story, from outside, and nothing left behind.
+
+Proves REQ-002 (nobody clicks), REQ-004 (the mail), REQ-005 (the pages open) and REQ-019 (in time).
+"""
 
 from __future__ import annotations
 
