@@ -3,6 +3,9 @@
 from alembic import context
 
 context.configure(
-    dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, transactional_ddl=False
+    dialect_name="postgresql",
+    dialect_opts={"paramstyle": "named"},
+    literal_binds=True,
+    transactional_ddl=False,
 )
 context.run_migrations()

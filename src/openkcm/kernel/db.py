@@ -174,7 +174,9 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
                 await _roll_back(connection)
                 raise
             if await connection.execute("commit") != "COMMIT":
-                raise RuntimeError("a statement failed in this transaction and nobody was told; nothing was committed")
+                raise RuntimeError(
+                    "a statement failed in this transaction and nobody was told; nothing was committed"
+                )
     except LOST as lost:
         log.warning("database.lost", error=type(lost).__name__)
         raise unavailable() from lost

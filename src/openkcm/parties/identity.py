@@ -125,7 +125,9 @@ def load_identity(path: Path) -> Identity:
         raise Permanent(
             Refusal.IDENTITY_UNREADABLE,
             f"the identity file {path} is damaged or was not written by --enrol",
-            remedy=Remedy("Restore the file from its off-host copy.", "operator", "reference/trust-domains#identities"),
+            remedy=Remedy(
+                "Restore the file from its off-host copy.", "operator", "reference/trust-domains#identities"
+            ),
         ) from None
 
 

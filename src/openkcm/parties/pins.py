@@ -109,7 +109,9 @@ class Pins:
             raise Permanent(
                 Refusal.PARTY_UNKNOWN,
                 f"no pin says that {kind} {name} signs now",
-                remedy=Remedy("Add this party's pin to the settings file.", "operator", "reference/trust-domains#pins"),
+                remedy=Remedy(
+                    "Add this party's pin to the settings file.", "operator", "reference/trust-domains#pins"
+                ),
             )
         return pin
 

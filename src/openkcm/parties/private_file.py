@@ -78,7 +78,9 @@ def read_private(path: Path, *, what: str, unreadable: Refusal = Refusal.IDENTIT
         raise Permanent(
             unreadable,
             f"the {what} {path} cannot be read: {os.strerror(failed.errno or 0)}",
-            remedy=Remedy("Enrol this party, or restore the file.", "operator", "reference/trust-domains#identities"),
+            remedy=Remedy(
+                "Enrol this party, or restore the file.", "operator", "reference/trust-domains#identities"
+            ),
         ) from failed
     try:
         found = os.fstat(descriptor)

@@ -71,7 +71,9 @@ def read_pin(setting: PinSetting) -> Pin:
             Refusal.PIN_INVALID,
             f"the pin of {setting.kind} {setting.name!r}, serial {setting.serial}, is malformed: {wrong}",
             remedy=Remedy(
-                "Paste the pin again as --enrol printed it.", "operator", reference="reference/trust-domains#pins"
+                "Paste the pin again as --enrol printed it.",
+                "operator",
+                reference="reference/trust-domains#pins",
             ),
         ) from wrong
 

@@ -72,7 +72,9 @@ def verify(
             f"{signature.signer_kind} {signature.signer} (key {signature.serial}) is not pinned as one that signs "
             f"{'or signed' if stored else 'now'}",
             remedy=Remedy(
-                "Compare the pins with the party's own fingerprints.", "operator", "reference/trust-domains#pins"
+                "Compare the pins with the party's own fingerprints.",
+                "operator",
+                "reference/trust-domains#pins",
             ),
         )
     covered = _covered(record, version, signature.signer_kind, signature.signer, signature.serial, items)
