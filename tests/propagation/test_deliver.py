@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from openkcm.audit.store import entries_of
 from openkcm.kernel.clock import SetClock
@@ -133,18 +134,19 @@ async def test_a_region_that_holds_something_control_does_not_know_is_an_alarm_a
     clock: SetClock,
     control_identity: Identity,
     ahead: tuple[int, int, str],
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     await settled(clock)
     await decided(control_identity, clock)
     regions["eu-1"].applied["acme"] = ahead
-    with pytest.raises(Permanent) as refused:
+    with pytest.raises(Permanent) as refused, capture_logs() as logged:
         await deliver(regions, "acme", clock=clock)
     assert refused.value.refusal in (Refusal.GENERATION_OLD, Refusal.GENERATION_CONFLICT)
     assert "eu-1" in refused.value.message
     assert refused.value.remedy is not None
     assert regions["eu-1"].applied["acme"] == ahead
-    assert "propagation.region_ahead" in capsys.readouterr().out
+    assert [(line["event"], line["log_level"], line["region"]) for line in logged] == [
+        ("propagation.region_ahead", "critical", "eu-1")
+    ]
     async with transaction(Role.APP, "acme") as tx:
         (entry,) = [
             each for each in await entries_of(tx, "acme") if each.verb == "propagation:desired:refuse"

@@ -120,9 +120,9 @@ def test_a_clock_that_jumps_keeps_no_tenant_from_ready_and_lets_no_two_workers_w
             [account.id for account in accounts],
         )
         assert taken == [], "no lease ran out and none was taken from whoever held it"
-        late = Account(folder=site.folder, creator="late@meridian.example").drop()
+        late = site.account()
         wait_done(site, late.id)
-        assert [mail.subject for mail in letters(site, "late@meridian.example")] == [
+        assert [mail.subject for mail in letters(site, f"{late.id}@meridian.example")] == [
             f"Account {late.id}: encryption is on, the dashboard is open"
         ], "nobody is told that it takes long because a clock was set"
         assert encrypted(site, "eu-1", late.id) is not None
@@ -140,10 +140,12 @@ def _hand_overs(site: Site, accounts: list[Account]) -> bool:
 
 
 def _all_set_up(site: Site, *tenants: str) -> None:
-    for tenant in tenants:
-        until(
-            lambda tenant=tenant: site.one("select from sagas where tenant = $1", tenant), what="it has begun"
-        )  # type: ignore[misc]  # mypy cannot infer a lambda's default
+    until(
+        lambda: site.one(
+            "select from sagas where tenant = any($1) having count(*) = $2", tenants, len(tenants)
+        ),
+        what="all have begun",
+    )
     for tenant in tenants:
         wait_done(site, tenant, within_s=60)
     assert_set_up(site, *tenants)
