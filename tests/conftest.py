@@ -41,7 +41,7 @@ def no_network() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """A command that a test calls in this process sets logging up for a process of its own; the next test's is plain."""
+    """A command called in this process sets logging up for a process of its own; the next test finds it plain."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
