@@ -12,6 +12,7 @@ import pytest
 from openkcm.crypto.client import PinnedRegion, PinnedRegions
 from openkcm.crypto.contract import Answer, Call, Fault, MintItem, Outcome, Proof, ProveItem
 from openkcm.crypto.settings import RegionSettings
+from openkcm.parties.pins import Pins
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from tests.crypto.refusing import refused
 from tests.crypto.world import World
@@ -19,9 +20,9 @@ from tests.crypto.world import World
 Handler = Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
 
 
-def region(handler: Handler) -> PinnedRegion:
+def region(handler: Handler, pins: Pins | None = None) -> PinnedRegion:
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(handler), base_url="https://region")
-    return PinnedRegion("local", http)
+    return PinnedRegion("local", http, pins or Pins(()))
 
 
 def answered(*outcomes: Outcome[Proof], name: str = "local") -> httpx2.Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from openkcm.crypto.mark import open_high_water
@@ -182,3 +184,29 @@ async def test_a_damaged_high_water_mark_stops_the_start_and_half_a_line_does_no
 async def test_two_processes_do_not_share_a_state_directory(plane: Plane) -> None:
     with refused(Refusal.ALREADY_RUNNING):
         open_high_water(Path(plane.local.settings.state_directory))
+
+
+async def test_a_block_that_another_process_of_the_region_applied_is_lifted_by_no_older_row(
+    plane: Plane, tmp_path: Path
+) -> None:
+    """The second process learns of the block by its poll; its own mark holds when the database is set back."""
+    minted = await plane.protect("acme")
+    settings = msgspec.structs.replace(plane.local.settings, state_directory=str(tmp_path))
+    second = replace(plane.local, settings=settings, marks=None)
+    await second.open()
+    (before,) = await plane.local.edit("select * from applied")
+    blocked = plane.world.decide("acme", keys=keys_of(minted), access="blocked")
+    await plane.local.apply(blocked)
+    await second.refresh()
+    with refused(Refusal.KEY_BLOCKED):
+        await second.prove("acme")
+    names = list(before.keys())
+    sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(names, 1))
+    await plane.local.edit(f"update applied set {sets}", *before.values())  # noqa: S608 - names of our own columns
+    await second.open()
+    with refused(Refusal.UNAVAILABLE):
+        await second.prove("acme")
+    await second.apply(blocked)
+    with refused(Refusal.KEY_BLOCKED):
+        await second.prove("acme")
+    second.close()

@@ -34,6 +34,7 @@ from openkcm.crypto.contract import (
     TokenItem,
 )
 from openkcm.crypto.settings import RegionSettings
+from openkcm.crypto.signed_answers import Signed
 from openkcm.kernel.log import get_logger
 from openkcm.parties.dial import pinned_client
 from openkcm.parties.identity import Identity
@@ -133,15 +134,16 @@ class _Verb(Generic[Asked, Done]):
 class PinnedRegion:
     """``contract.Region`` over mTLS with the region's pin."""
 
-    def __init__(self, name: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, name: str, client: httpx2.AsyncClient, pins: Pins) -> None:
         self.name = name
         self._client = client
+        signed = Signed(name, pins)
         self._verbs: list[Callable[[], Awaitable[None]]] = []
         self._apply = self._verb("apply", Answer[Applied], _applied_belongs)
-        self._mint = self._verb("mint", Answer[Minted], _minted_belongs)
+        self._mint = self._verb("mint", Answer[Minted], signed.minted)
         self._offer = self._verb("offer", Answer[Offer], _offer_belongs)
         self._hand_over = self._verb("hand_over", Answer[HandOver], _hand_over_belongs)
-        self._accept = self._verb("accept", Answer[Accepted], _accepted_belongs)
+        self._accept = self._verb("accept", Answer[Accepted], signed.accepted)
         self._prove: _Verb[ProveItem, Proof] = self._verb(
             "prove",
             Answer[Proof],
@@ -244,7 +246,7 @@ class PinnedRegions:
             f"https://{self._addresses[name].removeprefix('https://')}",
             timeout_s=TIMEOUT_S,
         )
-        return self._open.setdefault(name, PinnedRegion(name, client))
+        return self._open.setdefault(name, PinnedRegion(name, client, self._pins))
 
     async def aclose(self) -> None:
         """No region is dialled any more."""
@@ -275,17 +277,6 @@ def _applied_belongs(item: SignedDesired, applied: Applied) -> bool:
     return applied.hash == sha256(item.document).hexdigest()
 
 
-def _minted_belongs(item: MintItem, minted: Minted) -> bool:
-    statements = [record.statement for record in minted.records]
-    return (
-        minted.tenant == item.tenant
-        and all(statement.tenant == item.tenant for statement in statements)
-        and [(statement.level, statement.service) for statement in statements]
-        == [("L2", ""), *(("L3", service) for service in item.services)]
-        and all(record.wrap.key_id == record.statement.key_id for record in minted.records)
-    )
-
-
 def _offer_belongs(item: OfferItem, offer: Offer) -> bool:
     return all(getattr(offer, name) == getattr(item, name) for name in item.__struct_fields__)
 
@@ -293,7 +284,3 @@ def _offer_belongs(item: OfferItem, offer: Offer) -> bool:
 def _hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
     names = ("offer_id", "tenant", "key_id", "generation", "sender", "receiver")
     return all(getattr(given, name) == getattr(item.offer, name) for name in names)
-
-
-def _accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
-    return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
