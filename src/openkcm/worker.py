@@ -22,7 +22,7 @@ from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
-from openkcm.propagation import changed
+from openkcm.propagation import changed, reported
 from openkcm.provisioning import begin
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
@@ -114,6 +114,9 @@ def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
             public_url=means.public_url,
             operator=means.operator,
             sources=means.sources,
+        ),
+        reported.TOPIC: reported.Reported(
+            clock=means.clock, public_url=means.public_url, sources=means.sources
         ),
         notices_put.TOPIC: deliverer(means.notifiers),
     }

@@ -15,6 +15,8 @@ from openkcm.__main__ import run
 from openkcm.cli._files import table
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.sdk.refusals import Refusal
+from openkcm.sdk.tenant_source import Batch, Problem
 from openkcm.sdk.testing.memory_source import observed
 from openkcm.tenancy.observe import observe
 from tests.control import batch
@@ -174,3 +176,37 @@ def test_the_doctor_shows_development_flags_as_risks(
     run(["doctor", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert {finding["level"] for finding in told["findings"] if finding["about"] == flag} == {"risk"}
+
+
+def test_what_a_source_names_and_cannot_be_used_is_listed_with_its_place(
+    databases: ModuleDatabases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["tenants", "problems"]) == 0
+    assert "can be used" in capsys.readouterr().out
+    asyncio.run(_on(databases, _problems("key given twice")))
+    assert run(["tenants", "problems"]) == 0
+    said = capsys.readouterr().out
+    assert "payments.yaml, line 7 (manifest-invalid" in said
+    assert "key given twice" in said
+    assert run(["tenants", "problems", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["origin"], found["line"], found["source"]) == ("payments.yaml", 7, "memory")
+    assert run(["tenants", "list", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "1 that a source names cannot be used: openkcm tenants problems" in told.err
+    assert json.loads(told.out)
+    run(["doctor", "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    (about,) = (each for each in findings if each["about"] == "tenants")
+    assert (about["level"], "payments.yaml cannot be used" in about["said"]) == ("warn", True)
+    asyncio.run(_on(databases, _problems()))
+    assert run(["tenants", "problems"]) == 0
+    assert "can be used" in capsys.readouterr().out
+
+
+async def _problems(*messages: str) -> None:
+    found = [
+        Problem(origin="payments.yaml", line=7, refusal=Refusal.MANIFEST_INVALID, message=each)
+        for each in messages
+    ]
+    await observe("memory", Batch(cursor="2", problems=found, problems_complete=True), SystemClock())

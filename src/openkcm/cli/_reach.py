@@ -77,6 +77,25 @@ async def database(name: str, dsn: str, tree: str) -> Finding:
     return Finding(level="ok", about=name, said=f"PostgreSQL {version}, schema of this version.")
 
 
+async def problems(dsn: str) -> Finding:
+    """Whether everything that the tenant sources name can be used."""
+    connection = await asyncpg.connect(dsn, timeout=_WITHIN_S)
+    try:
+        await connection.execute("set role system")
+        rows = await connection.fetch("select origin, message from source_problems order by seen_at, id")
+    finally:
+        await connection.close(timeout=2)
+    if not rows:
+        return Finding(level="ok", about="tenants", said="Everything that the sources name can be used.")
+    more = f" And {len(rows) - 1} more." if len(rows) > 1 else ""
+    return Finding(
+        level="warn",
+        about="tenants",
+        said=f"{rows[0]['origin']} cannot be used: {rows[0]['message']}{more}",
+        action="See all of them: openkcm tenants problems",
+    )
+
+
 def _why_lost(lost: BaseException) -> str:
     if isinstance(lost, asyncpg.InvalidAuthorizationSpecificationError):
         return "the login or its password is refused"

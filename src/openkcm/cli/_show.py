@@ -13,6 +13,7 @@ from openkcm.provisioning.progress import progress
 from openkcm.provisioning.view import ProvisioningPage
 from openkcm.sdk.refusals import Remedy
 from openkcm.tenancy.model import Tenant, state
+from openkcm.tenancy.objections import problems_of
 from openkcm.tenancy.store import every, get
 
 
@@ -57,10 +58,27 @@ class ShownWhole(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[ShownStep, ...]
 
 
-async def shown_tenants() -> list[ShownTenant]:
-    """Every tenant, oldest first."""
+class ShownProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a source names and that cannot be used."""
+
+    source: str
+    origin: str
+    line: int | None
+    refusal: str
+    message: str
+    seen_at: datetime
+
+
+async def shown_tenants() -> tuple[list[ShownTenant], int]:
+    """Every tenant, oldest first; and how many more a source names that cannot be used."""
     async with transaction(Role.SYSTEM) as tx:
-        return [_line(tenant) for tenant in await every(tx)]
+        return [_line(tenant) for tenant in await every(tx)], len(await problems_of(tx))
+
+
+async def shown_problems() -> list[ShownProblem]:
+    """All of them, oldest first."""
+    async with transaction(Role.SYSTEM) as tx:
+        return [msgspec.convert(each, ShownProblem) for each in await problems_of(tx)]
 
 
 async def shown_tenant(tenant: str) -> ShownWhole:

@@ -88,6 +88,17 @@ async def prepare_cluster(home: Path, account: Account) -> tuple[Path, PostgresB
 def _major(data: Path) -> int:
     try:
         return int((data / "PG_VERSION").read_text(encoding="ascii").strip())
+    except PermissionError as error:
+        raise Permanent(
+            Refusal.FILE_MODE,
+            f"{data} belongs to an account that this one may not read for.",
+            remedy=Remedy(
+                "Start as the account that started it first, outside of a user namespace that does not know it; or "
+                "with another state directory.",
+                "operator",
+                "howto/embedded#accounts",
+            ),
+        ) from error
     except (OSError, ValueError) as error:
         raise Permanent(
             Refusal.DATABASE_FOREIGN,

@@ -18,6 +18,7 @@ from openkcm.saga.journal import Trouble
 from openkcm.saga.states import SagaState
 from openkcm.sdk.refusals import Remedy
 from openkcm.tenancy.model import Stage, Tenant
+from openkcm.tenancy.report import report_later
 from openkcm.tenancy.store import advance, get
 
 log = get_logger(__name__)
@@ -62,6 +63,7 @@ class Told:
                 attempt=trouble.attempts,
             )
             await self._put(tx, found, f"delayed-{saga}-{2 if over else 1}", letter)
+        await report_later(tx, tenant, message=f"Being set up. {title}: {trouble.message}")
         return len(TELL_AFTER_S) if over else told + 1
 
     async def ended(self, tx: Transaction, tenant: str, state: SagaState, why: Trouble | None) -> None:
@@ -85,6 +87,7 @@ class Told:
                 ),
             )
             await self._put(tx, found, f"failed-{state}-{found.generation}", letter)
+        await report_later(tx, tenant, message=f"OpenKCM could not be set up. {why.message}" if why else "")
         verb = AuditVerb.TENANT_UNDONE if state is SagaState.UNDONE else AuditVerb.STEP_FAILED
         await record(
             tx, tenant, actor=ACTOR, verb=verb, object=tenant, detail={"refusal": why.refusal if why else ""}

@@ -9,11 +9,13 @@ own list: no state file is kept, so that any worker can go on with the folder.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+from openkcm.sdk.checks import Checked
 from openkcm.sdk.plain_text import display_text
-from openkcm.sdk.refusals import Refusal
+from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import Batch, Known, Observation, Problem, TenantStatus
 from openkcm_tenants_directory.files import Files
 from openkcm_tenants_directory.folder import MARK, Look, Stamp, Unreadable, look, read, unavailable
@@ -99,6 +101,20 @@ class DirectorySource:
 
     async def report(self, statuses: Sequence[TenantStatus]) -> None:
         await asyncio.to_thread(self._status.write, statuses)
+
+    async def check(self) -> Sequence[Checked]:
+        """Whether the folder can be read, and its status files written."""
+        path = self._settings.path
+        try:
+            seen = await asyncio.to_thread(look, path)
+        except Temporary as refused:
+            action = refused.remedy.action if refused.remedy else ""
+            return [Checked(level="bad", said=refused.message, action=action)]
+        found = [Checked(level="ok", said=f"{path}: {len(seen.entries)} manifests.")]
+        if not os.access(path, os.W_OK):
+            said = f"{path} may not be written: no status stands beside the manifests."
+            found.append(Checked(level="warn", said=said, action="Let the worker's user write there."))
+        return found
 
     async def aclose(self) -> None:
         await self._waking.aclose()
