@@ -23,7 +23,7 @@ from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
 from openkcm.propagation import changed, reported
-from openkcm.provisioning import begin
+from openkcm.provisioning import begin, overlooked
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
 from openkcm.provisioning.probe import probing
@@ -98,6 +98,8 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         group.create_task(queue.work(sources, redis, max_jobs=worker.jobs, poll_s=worker.poll_s))
         group.create_task(queue.sweep(sources, every_s=worker.sweep_s))
         group.create_task(sagas.run())
+        database = needed(settings.control.worker_database, "control.worker_database")
+        group.create_task(lead(database, "overlooked", overlooked.keep_looking))
         for source in means.sources.values():
             group.create_task(_lead(settings, means, source.name))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))

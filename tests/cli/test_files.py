@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openkcm.cli._files import Doors, Files, table, write_settings
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory
+from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.settings import load_settings
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -93,3 +94,21 @@ def test_what_was_set_reaches_the_processes(files: Files) -> None:
 def test_identities_are_made_once(files: Files) -> None:
     first = files.identities()
     assert [one.pin for one in files.identities()] == [one.pin for one in first]
+
+
+@pytest.mark.parametrize("lost", ["control/identity.json", "regions/local/identity.json"])
+def test_an_identity_that_tenants_depend_on_is_never_made_anew(tmp_path: Path, lost: str) -> None:
+    files = Files(tmp_path)
+    files.make()
+    pins = [identity.pin for identity in files.identities()]
+    (files.control / "installation").write_text("one")
+    (files.region / "root.json").write_text("{}")
+    path = tmp_path / lost
+    kept = path.rename(path.with_suffix(".kept"))
+    with pytest.raises(Permanent) as refused:
+        files.identities()
+    assert refused.value.refusal is Refusal.IDENTITY_UNREADABLE
+    assert str(path) in refused.value.message
+    assert not path.exists(), "none is made in its place"
+    kept.rename(path)
+    assert [identity.pin for identity in files.identities()] == pins

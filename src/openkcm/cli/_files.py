@@ -14,6 +14,7 @@ from openkcm.embedded.files import make_directory, write_private
 from openkcm.parties.identity import Identity, enrol, load_identity
 from openkcm.parties.pins import Pin
 from openkcm.parties.settings import pin_toml
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.settings import Settings
 
 REGION = "local"
@@ -70,16 +71,32 @@ class Files:
             make_directory(folder, 0o700)
 
     def identities(self) -> tuple[Identity, Identity]:
-        """Control's and the region's identity, made at the first start and kept for ever."""
+        """Control's and the region's identity, made at the first start and kept for ever.
+
+        Raises:
+            Permanent: IDENTITY_UNREADABLE; one is gone that there is work of. Nothing is made in its place.
+        """
         return (
-            _identity(self.control / "identity.json", "control", "control"),
-            _identity(self.region / "identity.json", REGION, "region"),
+            _identity(
+                self.control / "identity.json", "control", "control", used=self.control / "installation"
+            ),
+            _identity(self.region / "identity.json", REGION, "region", used=self.region / "root.json"),
         )
 
 
-def _identity(path: Path, name: str, kind: str) -> Identity:
+def _identity(path: Path, name: str, kind: str, *, used: Path) -> Identity:
+    """``used`` is there once the party has begun to work: what it signed and sealed since is of no other identity."""
     if path.exists():
         return load_identity(path)
+    if used.exists():
+        raise Permanent(
+            Refusal.IDENTITY_UNREADABLE,
+            f"The identity file {path} is gone, and tenants' keys depend on it: what {kind} {name} has signed until "
+            "now would not be believed of another one. No other is made in its place.",
+            remedy=Remedy(
+                f"Restore {path} from its off-host copy.", "operator", "reference/trust-domains#identities"
+            ),
+        )
     return enrol(path, name, "control" if kind == "control" else "region")
 
 

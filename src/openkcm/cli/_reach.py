@@ -83,8 +83,19 @@ async def problems(dsn: str) -> Finding:
     try:
         await connection.execute("set role system")
         rows = await connection.fetch("select origin, message from source_problems order by seen_at, id")
+        failed = await connection.fetch(
+            "select tenant, topic, failed from outbox where failed is not null order by id"
+        )
     finally:
         await connection.close(timeout=2)
+    if failed:
+        who = ", ".join(f"{row['tenant'] or 'the installation'} ({row['failed']})" for row in failed[:5])
+        return Finding(
+            level="bad",
+            about="tenants",
+            said=f"What changed was refused for good and is not in force: {len(failed)} in all; {who}.",
+            action="Read the worker's log for outbox.failed; the code's page says what to do.",
+        )
     if not rows:
         return Finding(level="ok", about="tenants", said="Everything that the sources name can be used.")
     more = f" And {len(rows) - 1} more." if len(rows) > 1 else ""

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from openkcm.embedded.account import Account
@@ -67,14 +68,16 @@ _HBA = "# Passwords only, through the unix socket only.\nlocal all all scram-sha
 async def prepare_cluster(home: Path, account: Account) -> tuple[Path, PostgresBinaries]:
     """A complete data directory of a version that can be run is at ``home/data``; the programs' folder is returned.
 
-    A half-made directory (``data.new``) is removed and made again; a complete one is never removed.
+    A half-made directory (``data.new-…``) is removed and made again; a complete one is never removed.
 
     Raises:
         Refused: BINARY_MISSING for data of a version that is not installed; FILE_MODE, DATABASE_FOREIGN for data
             of another account or without its password file; DISK_FULL, START_FAILED from initdb.
     """
     data, copies = home / "data", home / "programs"
-    remove_tree(home / "data.new")
+    for half in home.glob("data.new*"):
+        with suppress(OSError):  # its initdb still dies; the next start finds what it leaves
+            remove_tree(half)
     if data.exists():
         _check(home, account)
         found = find_postgres(major=_major(data))
@@ -141,7 +144,8 @@ def password_file(home: Path) -> Path:
 
 
 async def _initdb(home: Path, programs: Path, account: Account) -> None:
-    half, password = home / "data.new", secrets.token_urlsafe(32)
+    # A name of its own: the initdb of a start that was killed may still be at work, or clean up after itself.
+    half, password = home / f"data.new-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
     write_private(password_file(home), password + "\n")
     try:
         with full_disk(home):

@@ -9,6 +9,7 @@ from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.kernel.db import Transaction
 from openkcm.kernel.log import get_logger
+from openkcm.kernel.outbox import put as put_event
 from openkcm.notices.letters import DelayedLetter, FailedLetter
 from openkcm.notices.put import put
 from openkcm.provisioning.means import Means
@@ -16,8 +17,9 @@ from openkcm.provisioning.steps_space import ACTOR
 from openkcm.provisioning.view import Outcome, StepLine
 from openkcm.saga.journal import Trouble
 from openkcm.saga.states import SagaState
-from openkcm.sdk.refusals import Remedy
-from openkcm.tenancy.model import Stage, Tenant
+from openkcm.sdk.refusals import Refusal, Remedy
+from openkcm.tenancy.model import Stage, Standing, Tenant
+from openkcm.tenancy.observe import APPEARED
 from openkcm.tenancy.report import report_later
 from openkcm.tenancy.store import advance, get
 
@@ -72,6 +74,11 @@ class Told:
             return
         await advance(tx, tenant, Stage.UNDONE)
         found = await get(tx, tenant)
+        if self._came_back(found, state, why):
+            await advance(tx, tenant, Stage.PROVISIONING)
+            await put_event(tx, APPEARED, {"tenants": [tenant]})
+            return
+        saga, _ = await self._begun(tx, tenant)
         log.error("provisioning.undone", tenant=tenant, state=state, refusal=why.refusal if why else "")
         for to_operator in (False, True):
             letter = FailedLetter(
@@ -86,7 +93,7 @@ class Told:
                     f"Start it again with: openkcm tenants retry {tenant}", "operator", "operate/tenants"
                 ),
             )
-            await self._put(tx, found, f"failed-{state}-{found.generation}", letter)
+            await self._put(tx, found, f"failed-{state}-{saga}", letter)
         await report_later(tx, tenant, message=f"OpenKCM could not be set up. {why.message}" if why else "")
         verb = AuditVerb.TENANT_UNDONE if state is SagaState.UNDONE else AuditVerb.STEP_FAILED
         await record(
@@ -99,6 +106,11 @@ class Told:
         if row is None:
             raise RuntimeError("trouble in a set-up that is not there")
         return row["id"], row["started_at"]
+
+    def _came_back(self, tenant: Tenant, state: SagaState, why: Trouble | None) -> bool:
+        """It was undone because the account had gone, and meanwhile the account is there again: it is set up."""
+        gone = why is not None and why.refusal == Refusal.TENANT_STATE.value
+        return state is SagaState.UNDONE and gone and tenant.presence is Standing.PRESENT
 
     def _owner(self, tenant: Tenant) -> str | None:
         return tenant.creator.username if tenant.creator else None
