@@ -91,11 +91,11 @@ def _past_white_space(text: str, at: int) -> int:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
-        raise Unparsable(f"The key {ascii(twice)[:80]} is given twice.", None)
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise Unparsable(f"The key {ascii(key)[:80]} is given twice.", None)
+        found[key] = value
     return found
 
 
