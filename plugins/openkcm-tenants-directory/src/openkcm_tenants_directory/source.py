@@ -125,7 +125,7 @@ class DirectorySource:
         for name, stamp in due:
             now = self._clock()
             try:
-                content = read(self._settings.path / name, max_bytes=self._settings.max_bytes)
+                content = read(self._settings.path, name, max_bytes=self._settings.max_bytes, seen=stamp)
             except Unreadable as unreadable:
                 if unreadable.again:
                     files.busy(name, now=now)

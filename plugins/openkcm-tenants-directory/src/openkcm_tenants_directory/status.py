@@ -76,7 +76,7 @@ class StatusFiles:
     def _present(self, target: Path) -> Sequence[Entry]:
         """What an earlier process wrote; a file that is not as we write it is written anew."""
         try:
-            documents = documents_of(read(target, max_bytes=_MAX_BYTES), is_json=False)
+            documents = documents_of(read(self._folder, target.name, max_bytes=_MAX_BYTES), is_json=False)
         except (Unreadable, Unparsable):
             return ()
         value = documents[0].value if documents else []
