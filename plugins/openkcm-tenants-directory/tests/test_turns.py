@@ -98,3 +98,17 @@ def test_files_that_all_claim_the_same_cost_a_bounded_list_of_problems() -> None
     assert settled.refused_files == set(said)
     assert {each.refusal for each in settled.problems} == {Refusal.TENANT_CLAIMED}
     assert [each.presence for each in settled.tenants.values()] == [Presence.PRESENT]
+
+
+def test_a_file_that_says_the_same_when_it_is_read_again_changes_nothing() -> None:
+    files = Files(settle_s=0.0, max_bytes=1000)
+    files.saw(Look((1, 1), {"a.yaml": Entry(stamp(7), 7, 0.0)}), now=1.0)
+    broken = contents_of(b"kind: [", file_name="a.yaml", issuer="")
+    files.took("a.yaml", stamp(7), broken, now=1.0)
+    before = files.version
+    assert files.due(now=3.0, wall_s=10.0) == [("a.yaml", stamp(7))]
+    files.took("a.yaml", stamp(7), broken, now=3.0)
+    assert files.version == before
+    files.took("a.yaml", stamp(7), contents_of(account("a").encode(), file_name="a.yaml", issuer=""), now=5.0)
+    assert files.version > before
+    assert not files.uncertain()

@@ -99,10 +99,12 @@ class Files:
         seen = self._seen.get(name)
         if seen is None:
             return
-        self.version += 1
-        seen.read, seen.read_at, seen.problems, seen.busy = stamp, now, contents.problems, False
-        if contents.observations or not contents.problems:
-            seen.said = contents.observations
+        said = contents.observations if contents.observations or not contents.problems else seen.said
+        if (seen.read, seen.problems, seen.said) != (stamp, contents.problems, said):
+            # Read again without a change, it gives nobody cause to compare all tenants anew.
+            self.version += 1
+        seen.read, seen.read_at, seen.problems, seen.said = stamp, now, contents.problems, said
+        seen.busy = False
 
     def failed(
         self,
