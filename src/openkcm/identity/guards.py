@@ -14,6 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from openkcm.identity.principal import Visit
 from openkcm.identity.session import COOKIE, find_visit
 from openkcm.kernel.clock import Clock
+from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.web import paths
@@ -65,7 +66,8 @@ async def signed_in(connection: AnyConnection, _handler: BaseRouteHandler) -> No
             remedy=Remedy("Ask an owner, or whoever runs this installation, to name you one.", "You"),
         )
     connection.scope["state"][_VISIT] = visit
-    put_place(connection, Place(account=account_of(visit), user=visit.principal.username, ready=visit.ready))
+    user = display_name(visit.principal.username)
+    put_place(connection, Place(account=account_of(visit), user=user, ready=visit.ready))
 
 
 async def signed_in_and_ready(connection: AnyConnection, handler: BaseRouteHandler) -> None:

@@ -16,6 +16,7 @@ from openkcm.identity.session import COOKIE, end_session, session_cookie
 from openkcm.identity.view import LinkState, SignInPage
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
+from openkcm.sdk.plain_text import display_name
 from openkcm.web import paths
 from openkcm.web.page import page, redirect
 from openkcm.web.shell import Account, AnyRequest
@@ -49,7 +50,7 @@ async def offer(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     shown = SignInPage(
         state=found.state,
         account=_bare(tenant),
-        owner=found.principal.username if found.principal else None,
+        owner=display_name(found.principal.username) if found.principal else None,
         token=token if good else None,
         expires_in_s=(found.expires_at - clock.now()).total_seconds() if found.expires_at else None,
     )

@@ -14,6 +14,7 @@ from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning.view import PIVOT, Outcome, ProvisioningPage, SetupState, StepLine
 from openkcm.saga.journal import Trouble
 from openkcm.saga.states import SagaState
+from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.web.shell import Account
 
@@ -117,7 +118,7 @@ def page_of(tenant: str, row: Mapping[str, object], journal: Journal) -> Provisi
         found_in=_SOURCES.get(found.source, found.source),
         elapsed_s=max(0.0, ((end or found.now) - journal.began).total_seconds()),
         found_at_path=found.path or None,
-        owner=found.creator_username,
+        owner=display_name(found.creator_username) if found.creator_username else None,
         regions=tuple(found.regions),
         protected_at=found.protected_at,
         why=why,

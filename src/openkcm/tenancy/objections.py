@@ -95,12 +95,19 @@ def _document(told: Observation) -> str:
     made: dict[str, object] = {name: getattr(told, name) for name in Observation.__dataclass_fields__}
     made |= {name: _storable(value) for name, value in made.items() if isinstance(value, str)}
     if told.creator is not None:
-        made["creator"] = Creator(_storable(told.creator.issuer), _storable(told.creator.username))
+        # Nobody, where the name cannot be stored: what is left of it might be somebody else's.
+        names = (told.creator.issuer, told.creator.username)
+        made["creator"] = told.creator if all(map(_is_storable, names)) else Creator("", "")
     return msgspec.json.encode(made).decode()
 
 
 def _storable(text: str) -> str:
-    return text if plain_text(text, max_characters=4096) else display_text(text, max_characters=4096)
+    return text if _is_storable(text) else display_text(text, max_characters=4096)
+
+
+def _is_storable(text: str) -> bool:
+    # Direction marks stay: without them another name might be taken when the document is looked at again.
+    return plain_text(text, max_characters=4096, with_direction_marks=True)
 
 
 async def settle(tx: Transaction, settled: Iterable[tuple[str, str]]) -> None:
