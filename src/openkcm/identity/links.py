@@ -138,6 +138,6 @@ def unknown(tenant: str) -> Permanent:
     """The refusal for a tenant that this installation does not have."""
     return Permanent(
         Refusal.TENANT_UNKNOWN,
-        f"There is no tenant {ascii(tenant)[1:81]} here.",
+        f"There is no tenant {ascii(tenant)[1:-1][:80]} here.",
         remedy=Remedy("'openkcm tenants list' shows the ids of all tenants.", "operator", "operate/tenants"),
     )

@@ -35,7 +35,7 @@ def unknown(tenant: str) -> Permanent:
     """The refusal of everything about a tenant that is not there, or not for who asks."""
     return Permanent(
         Refusal.TENANT_UNKNOWN,
-        f"There is no tenant {ascii(tenant)[1:81]} here.",
+        f"There is no tenant {ascii(tenant)[1:-1][:80]} here.",
         remedy=Remedy("Compare the id with `openkcm tenants list`.", "operator", "operate/tenants"),
     )
 
