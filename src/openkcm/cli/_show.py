@@ -17,12 +17,12 @@ from openkcm.tenancy.store import every, get
 
 
 class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``tenants list``. ``since`` is when the source was first seen to have it."""
+    """One line of ``tenants list``. ``first_seen`` is when the source was first seen to have it."""
 
     id: str
     name: str
     state: str
-    since: datetime
+    first_seen: datetime
     source: str
     owner: str | None
     protected_at: datetime | None
@@ -86,7 +86,7 @@ def _line(tenant: Tenant) -> ShownTenant:
         id=tenant.id,
         name=tenant.label,
         state=state(tenant).value,
-        since=tenant.observed_at,
+        first_seen=tenant.observed_at,
         source=tenant.source,
         owner=tenant.creator.username if tenant.creator else None,
         protected_at=tenant.protected_at,
@@ -121,7 +121,7 @@ def print_tenant(shown: ShownWhole) -> None:
         "Path": shown.path,
         "Owner": tenant.owner or "not known (openkcm tenants grant)",
         "Regions": ", ".join(shown.regions),
-        "First seen": _at(tenant.since),
+        "First seen": _at(tenant.first_seen),
         "Protected": _at(tenant.protected_at),
         "Ready": _at(tenant.ready_at),
         "Grace ends": _at(tenant.grace_ends_at),

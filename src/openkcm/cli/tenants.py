@@ -47,10 +47,10 @@ def list_(state: Path | None, *, as_json: bool) -> None:
         click.echo("No tenant yet. One appears when a source names an account.")
         return
     rows = [
-        (each.id, each.state, f"{each.since:%Y-%m-%d %H:%M:%S}", each.owner or "–", each.name)
+        (each.id, each.state, f"{each.first_seen:%Y-%m-%d %H:%M:%S}", each.owner or "–", each.name)
         for each in found
     ]
-    print_table(("ID", "STATE", "SINCE (UTC)", "OWNER", "NAME"), rows)
+    print_table(("ID", "STATE", "FIRST SEEN (UTC)", "OWNER", "NAME"), rows)
 
 
 @command.command("show")
