@@ -192,6 +192,8 @@ def test_every_state_of_every_page_has_a_scene() -> None:
         ("setup-undone", "The operator cancelled the set-up at 14:03:40."),
         ("home", "(42\u00a0days)"),
         ("home", '<time datetime="2026-10-12T14:02:29Z">12\u00a0Oct\u00a02026, 14:02</time>'),
+        ("home", "The tenant key under it is your account’s alone."),
+        ("setup-running", "The tenant key under it is made for your account alone."),
         ("home-behind", "Stockholm keeps to decision 41 until it confirms 42"),
         ("home-mail-waits", "Mail not delivered yet."),
         ("home-owner-unknown", "openkcm tenants grant 2k7f9q1xw4m8zt3c"),
