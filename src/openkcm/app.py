@@ -23,6 +23,7 @@ from openkcm.identity.guards import CLOCK, SECURE, Elsewhere, led, signed_in, si
 from openkcm.identity.rate import Rate
 from openkcm.identity.web import RATE, identity_router
 from openkcm.kernel.clock import Clock, SystemClock
+from openkcm.kernel.commands import commands_are_given_as
 from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
@@ -115,6 +116,7 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
     Raises:
         Refused: whatever keeps it from starting: settings, identity, pins, schema, port.
     """
+    commands_are_given_as(settings.control.operator_command)
     bind = read_bind(settings.web.bind, setting="web.bind")
     tls = _tls(settings, bind)
     identity = load_identity(Path(needed(settings.parties.identity, "parties.identity")))

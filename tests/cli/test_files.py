@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openkcm.cli._files import Doors, Files, table, write_settings
+from openkcm.cli._files import Doors, Files, operator_command, table, write_settings
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory
 from openkcm.settings import load_settings
@@ -75,6 +75,23 @@ def test_each_file_is_private_and_holds_its_own_processs_passwords_alone(
     assert file.stat().st_mode & 0o777 == 0o600
     every = {"canary-web", "canary-worker", "canary-owner", "canary-local", "canary-mail"}
     assert {canary for canary in every if canary in file.read_text()} == canaries
+
+
+def test_the_commands_that_pages_and_mails_show_name_the_state_directory(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = f"openkcm {{command}} --state {files.state}"
+    for process in ("web", "worker", "operator"):
+        made = load_settings(environ={}, file=files.settings(process))
+        assert made.control.operator_command == expected
+    monkeypatch.setattr("openkcm.cli._files.default_state_directory", lambda: files.state)
+    monkeypatch.delenv("OPENKCM_CONFIG", raising=False)
+    unset = load_settings(environ={})
+    assert operator_command(unset, files.state) == "openkcm {command}"
+    monkeypatch.setenv("OPENKCM_CONFIG", "/etc/openkcm.toml")
+    assert operator_command(unset, files.state) == expected, "else that file's installation would be asked"
+    own = load_settings(environ={"OPENKCM_CONTROL__OPERATOR_COMMAND": "ssh keys openkcm {command}"})
+    assert operator_command(own, files.state) == "ssh keys openkcm {command}"
 
 
 def test_what_was_set_reaches_the_processes(files: Files) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from openkcm.kernel.commands import USUAL, commands_are_given_as
 from openkcm.notices.letters import (
     DelayedLetter,
     DeletingLetter,
@@ -133,3 +134,23 @@ def test_every_mail_template_has_a_letter_in_both_forms() -> None:
     found = {path.stem for path in (folder() / "mail").iterdir()} - {"frame"}
     assert found == {letter.template.removeprefix("mail/") for letter in LETTERS.values()}
     assert {path.suffix for path in (folder() / "mail").iterdir()} == {".txt", ".html"}
+
+
+def test_commands_in_letters_are_those_of_this_installation() -> None:
+    commands_are_given_as("openkcm {command} --state /srv/keys")
+    try:
+        for name, command in (
+            ("owner", "tenants grant 2k7f9q1xw4m8zt3c --username NAME"),
+            ("over-operator", "tenants cancel 2k7f9q1xw4m8zt3c"),
+            ("over-operator", "doctor"),
+        ):
+            assert f"openkcm {command} --state /srv/keys\n" in write(LETTERS[name]).text
+    finally:
+        commands_are_given_as(USUAL)
+
+
+def test_the_command_that_starts_again_stands_once_in_a_letter() -> None:
+    again = Remedy("Start it again with: openkcm tenants retry 2k7f9q1xw4m8zt3c", "operator")
+    written = write(dataclasses.replace(LETTERS["failed-operator"], remedy=again))  # type: ignore[arg-type]  # a FailedLetter
+    assert written.text.count("tenants retry") == 1
+    assert written.html.count("tenants retry") == 1

@@ -196,7 +196,7 @@ def test_every_state_of_every_page_has_a_scene() -> None:
         ("setup-running", "The tenant key under it is made for your account alone."),
         ("home-behind", "Stockholm keeps to decision 41 until it confirms 42"),
         ("home-mail-waits", "Mail not delivered yet."),
-        ("home-owner-unknown", "openkcm tenants grant 2k7f9q1xw4m8zt3c"),
+        ("home-owner-unknown", "openkcm tenants grant 2k7f9q1xw4m8zt3c --username NAME"),
         ("home-uninstalled", "24\u00a0Dec\u00a02026, 13:12</time> decrypting stops too"),
         ("home-deleting", "The keys are destroyed after"),
         ("sign-in-used", "openkcm tenants sign-in 2k7f9q1xw4m8zt3c"),

@@ -14,9 +14,10 @@ import click
 import msgspec
 from arq.connections import RedisSettings
 
-from openkcm.cli._files import Files
+from openkcm.cli._files import Files, elsewhere
 from openkcm.embedded.state import default_state_directory
 from openkcm.kernel import queue
+from openkcm.kernel.commands import commands_are_given_as
 from openkcm.kernel.db import close_database, open_database
 from openkcm.kernel.log import configure_logging
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -43,10 +44,18 @@ def json_option(command: F) -> F:
 def operator_settings(state: Path | None) -> Settings:
     """Control's settings: of the named state directory, else the process's own, else of the usual state directory.
 
+    What is said from now on shows commands that work on the same installation.
+
     Raises:
         Permanent: SETTING_MISSING; there is no installation below the state directory.
     """
-    if state is None and (FILE_VARIABLE in os.environ or _some_of_control()):
+    settings = _operator_settings(state)
+    commands_are_given_as(settings.control.operator_command)
+    return settings
+
+
+def _operator_settings(state: Path | None) -> Settings:
+    if state is None and elsewhere():
         return load_settings()
     file = Files((state or default_state_directory()).absolute()).settings("operator")
     if not file.exists():
@@ -60,10 +69,6 @@ def operator_settings(state: Path | None) -> Settings:
             ),
         )
     return load_settings(file=file)
-
-
-def _some_of_control() -> bool:
-    return any(name.startswith("OPENKCM_CONTROL__") for name in os.environ)
 
 
 def run_on_control(settings: Settings, work: Coroutine[Any, Any, T]) -> T:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from openkcm.cli._operator import print_table
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning.progress import progress
 from openkcm.provisioning.view import ProvisioningPage
@@ -119,7 +120,7 @@ def print_tenant(shown: ShownWhole) -> None:
         "State": tenant.state,
         "Source": f"{tenant.source}: {shown.origin}",
         "Path": shown.path,
-        "Owner": tenant.owner or "not known (openkcm tenants grant)",
+        "Owner": tenant.owner or f"not known ({command(f'tenants grant {tenant.id} --username NAME')})",
         "Regions": ", ".join(shown.regions),
         "First seen": _at(tenant.first_seen),
         "Protected": _at(tenant.protected_at),

@@ -17,6 +17,7 @@ from openkcm.identity.secret import hash_of, new_token
 from openkcm.identity.session import open_session
 from openkcm.identity.view import LinkState
 from openkcm.kernel.clock import Clock
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 from openkcm.web import paths
@@ -76,7 +77,7 @@ async def issue(tenant: str, *, by: str, clock: Clock, lifetime_s: float = LIFET
                 Refusal.NOT_PERMITTED,
                 f"Nobody owns tenant {tenant} yet: its source does not say who made the account.",
                 remedy=Remedy(
-                    f"Name the owner: openkcm tenants grant {tenant} --issuer ISSUER --username NAME",
+                    "Name the owner: " + command(f"tenants grant {tenant} --issuer ISSUER --username NAME"),
                     "operator",
                     "operate/tenants",
                 ),
@@ -139,5 +140,7 @@ def unknown(tenant: str) -> Permanent:
     return Permanent(
         Refusal.TENANT_UNKNOWN,
         f"There is no tenant {ascii(tenant)[1:-1][:80]} here.",
-        remedy=Remedy("'openkcm tenants list' shows the ids of all tenants.", "operator", "operate/tenants"),
+        remedy=Remedy(
+            f"'{command('tenants list')}' shows the ids of all tenants.", "operator", "operate/tenants"
+        ),
     )

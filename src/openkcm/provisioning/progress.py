@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from openkcm.identity.session import organisation_of
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning.view import PIVOT, Outcome, ProvisioningPage, SetupState, StepLine
 from openkcm.saga.journal import Trouble
@@ -243,7 +244,9 @@ def _why(
     if state is SetupState.FAILED and stopped is not None:
         return stopped.detail, None  # the remedy stands beside the step
     again = Remedy(
-        f"Start it again: openkcm tenants retry {tenant}", "Whoever runs this installation", "operate/tenants"
+        f"Start it again: {command(f'tenants retry {tenant}')}",
+        "Whoever runs this installation",
+        "operate/tenants",
     )
     if state is SetupState.UNDO_FAILED:
         trouble = next(iter(journal.trouble.values()), journal.outcome)

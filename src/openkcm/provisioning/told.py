@@ -7,6 +7,7 @@ from datetime import datetime
 
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Transaction
 from openkcm.kernel.log import get_logger
 from openkcm.notices.letters import DelayedLetter, FailedLetter
@@ -81,7 +82,9 @@ class Told:
                 why=why.message if why else "",
                 remedy=(why.remedy if why else None)
                 or Remedy(
-                    f"Start it again with: openkcm tenants retry {tenant}", "operator", "operate/tenants"
+                    f"Start it again with: {command(f'tenants retry {tenant}')}",
+                    "operator",
+                    "operate/tenants",
                 ),
             )
             await self._put(tx, found, f"failed-{state}-{found.generation}", letter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Transaction
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.sdk.tenant_source import Creator, Known, Presence
@@ -36,7 +37,7 @@ def unknown(tenant: str) -> Permanent:
     return Permanent(
         Refusal.TENANT_UNKNOWN,
         f"There is no tenant {ascii(tenant)[1:-1][:80]} here.",
-        remedy=Remedy("Compare the id with `openkcm tenants list`.", "operator", "operate/tenants"),
+        remedy=Remedy(f"Compare the id with '{command('tenants list')}'.", "operator", "operate/tenants"),
     )
 
 
