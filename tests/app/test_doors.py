@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 from litestar import Litestar, get
 
@@ -96,6 +97,20 @@ async def test_the_live_pages_last_request_leads_home_when_ready_and_back_before
             await browser.sign_in(links[tenant])
             answer = await browser.get(f"/t/{tenant}/setup/done", **{"hx-request": "true"})
             assert (answer.status_code, answer.headers["hx-redirect"]) == (200, goal)
+
+
+@pytest.mark.parametrize("presence", ["uninstalled", "deleting"])
+async def test_the_set_up_of_what_is_not_there_any_more_leads_to_the_overview(
+    app: Litestar, links: dict[str, str], tenants: ModuleDatabases, presence: str
+) -> None:
+    async with Browser(app) as browser:
+        await browser.sign_in(links[TENANT])
+        assert "All that you need is there" in (await browser.get(f"/t/{TENANT}/setup")).text
+        owner = await asyncpg.connect(tenants.superuser())
+        await owner.execute("update tenants set presence = $2 where id = $1", TENANT, presence)
+        await owner.close()
+        answer = await browser.get(f"/t/{TENANT}/setup")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/t/{TENANT}")
 
 
 async def test_alive_answers_without_a_session_once_the_keys_can_be_used(app: Litestar) -> None:

@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from openkcm.provisioning.view import Outcome, ProvisioningPage, SetupState, StepLine
+from openkcm.provisioning.web import parts_of
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 from openkcm.web import events, security
 from openkcm.web.failures import failed
@@ -90,8 +91,7 @@ async def set_up_events(request: AnyRequest, tenant: FromPath[str]) -> Stream:
             return
         for second in range(1, 4):
             await asyncio.sleep(0.5)
-            for block in ("clock", "steps", "said"):
-                text = fragment(request, "provisioning/page.html", at_second(second), block)
+            for block, text in parts_of(request, at_second(second)).items():
                 yield events.Event(block, text)
         yield events.Event("end", fragment(request, "provisioning/page.html", at_second(3), "end"))
 

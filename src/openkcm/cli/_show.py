@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import click
@@ -151,7 +152,8 @@ def print_tenant(shown: ShownWhole) -> None:
 def _told(step: ShownStep) -> str:
     parts = [step.detail]
     if step.next_in_s is not None:
-        parts.append(f"Next try in {step.next_in_s:.0f} s.")
+        wait_s = math.ceil(step.next_in_s)
+        parts.append(f"Next try in {wait_s} s." if wait_s else "Trying now.")
     if step.action:
         parts.append(f"What to do: {step.action} ({step.who})")
     return " ".join(filter(None, parts))
