@@ -36,7 +36,8 @@ _OPEN = "select count(*) from sign_in_links where tenant = $1 and used_at is nul
 _SWEEP = "delete from sign_in_links where tenant = $1 and expires_at <= $2"
 _PUT = """insert into sign_in_links (hash, tenant, issuer, username, created_at, expires_at)
 values ($1, $2, $3, $4, $5, $6)"""
-_LOOK = "select issuer, username, expires_at, used_at from sign_in_links where tenant = $1 and hash = $2"
+_LOOK = """select issuer, username, expires_at, used_at, coalesce(nullif(display_name, ''), name) as account
+from sign_in_links join tenants on tenants.id = tenant where tenant = $1 and hash = $2"""
 _USE = """update sign_in_links set used_at = $3 where tenant = $1 and hash = $2 and used_at is null and expires_at > $3
 returning issuer, username"""
 
@@ -52,11 +53,12 @@ class Issued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a link is now; who would come in by it, where it is good."""
+    """What a link is now; where it is good, who would come in by it, to the account of what name."""
 
     state: LinkState
     principal: Principal | None = None
     expires_at: datetime | None = None
+    account: str = ""
 
 
 async def issue(tenant: str, *, by: str, clock: Clock, lifetime_s: float = LIFETIME_S) -> Issued:
@@ -114,6 +116,7 @@ async def look(tenant: str, token: str, *, clock: Clock) -> Look:
         state=LinkState.OFFERED,
         principal=Principal(row["issuer"], row["username"]),
         expires_at=row["expires_at"],
+        account=row["account"],
     )
 
 
