@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openkcm.__main__ import run
 from openkcm.cli._files import Doors, Files, operator_command, table, write_settings
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory
+from openkcm.embedded.state import Lock, StateDirectory
 from openkcm.settings import load_settings
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -110,3 +112,24 @@ def test_what_was_set_reaches_the_processes(files: Files) -> None:
 def test_identities_are_made_once(files: Files) -> None:
     first = files.identities()
     assert [one.pin for one in files.identities()] == [one.pin for one in first]
+
+
+def test_a_command_for_an_installation_that_is_stopped_says_so_and_how_to_start_it(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = files.settings("operator").read_text()
+    nowhere = own.replace("postgresql://worker:canary-worker@/cmk", "postgresql://w@127.0.0.1:1/cmk")
+    files.settings("operator").write_text(nowhere)
+    assert run(["tenants", "list", "--state", str(files.state)]) == 1
+    told = capsys.readouterr().err
+    assert f"'openkcm up' is not running on {files.state}" in told
+    assert f"Start it with 'openkcm up --state {files.state}'" in told
+    assert "by itself" not in told
+    lock = Lock.take(StateDirectory(files.state).lock, what="This")
+    try:
+        assert run(["tenants", "list", "--state", str(files.state)]) == 1
+    finally:
+        lock.release()
+    told = capsys.readouterr().err
+    assert "a command does not ask it again" in told
+    assert f"openkcm doctor --state {files.state}" in told

@@ -13,7 +13,7 @@ import msgspec
 
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory, write_private
-from openkcm.embedded.state import default_state_directory
+from openkcm.embedded.state import StateDirectory, default_state_directory, is_locked
 from openkcm.kernel.commands import USUAL
 from openkcm.parties.identity import Identity, enrol, load_identity
 from openkcm.parties.pins import Pin
@@ -150,6 +150,14 @@ def operator_command(settings: Settings, state: Path) -> str:
         return settings.control.operator_command
     usual = state == default_state_directory() and not elsewhere()
     return USUAL if usual else f"{USUAL} --state {shlex.quote(str(state))}"
+
+
+def stopped_state(settings: Settings) -> Path | None:
+    """The state directory whose settings these are, where no 'openkcm up' runs on it now; else None."""
+    file = settings.file
+    if file is None or file != Files(file.parents[1]).settings("operator"):
+        return None
+    return None if is_locked(StateDirectory(file.parents[1]).lock) else file.parents[1]
 
 
 def elsewhere() -> bool:
