@@ -158,14 +158,14 @@ def test_commands_in_letters_are_those_of_this_installation() -> None:
 
 def test_the_command_that_starts_again_stands_once_in_a_letter() -> None:
     again = Remedy("Start it again with: openkcm tenants retry 2k7f9q1xw4m8zt3c", "operator")
-    written = write(dataclasses.replace(LETTERS["failed-operator"], remedy=again))  # type: ignore[arg-type]  # a FailedLetter
+    written = write(dataclasses.replace(LETTERS["failed-operator"], remedy=again))  # type: ignore[call-arg]  # a FailedLetter
     assert written.text.count("tenants retry") == 1
     assert written.html.count("tenants retry") == 1
 
 
 def test_the_operator_is_said_to_have_been_told_only_where_there_is_one() -> None:
     for told in (True, False):
-        written = write(dataclasses.replace(LETTERS["delayed"], operator_told=told))  # type: ignore[arg-type]  # a DelayedLetter
+        written = write(dataclasses.replace(LETTERS["delayed"], operator_told=told))  # type: ignore[call-arg]  # a DelayedLetter
         for form in (" ".join(written.text.split()), words(written.html)):
             assert ("The operator has been told too" in form) is told
             assert "There is nothing for you to do." in form
