@@ -195,6 +195,7 @@ def test_every_state_of_every_page_has_a_scene() -> None:
         ("setup-ready-nobody", "No e\u2011mail to mara"),
         ("setup-undoing", "<title>Taking back: Payments"),
         ("setup-undoing", "Clearing the space for your keys"),
+        ("setup-undoing", "1 taken back"),
         ("setup-undoing", "When that is done, with the reason."),
         ("setup-undone", 'aria-label="Not begun"'),
         ("setup-ready", '1.2\u00a0s <span class="muted">from found to ready'),

@@ -165,6 +165,16 @@ class ProvisioningPage:
         return self._count(Outcome.DONE)
 
     @property
+    def undone(self) -> int:
+        """How many steps are taken back."""
+        return self._count(Outcome.UNDONE)
+
+    @property
+    def back(self) -> bool:
+        """Whether it goes, or went, the way back."""
+        return self.state in (SetupState.UNDOING, SetupState.UNDONE, SetupState.UNDO_FAILED)
+
+    @property
     def retrying(self) -> int:
         """How many steps are tried again by themselves."""
         return self._count(Outcome.RETRYING)
