@@ -79,7 +79,7 @@ async def issue(tenant: str, *, by: str, clock: Clock, lifetime_s: float = LIFET
                 Refusal.NOT_PERMITTED,
                 f"Nobody owns tenant {tenant} yet: its source does not say who made the account.",
                 remedy=Remedy(
-                    "Name the owner: " + command(f"tenants grant {tenant} --issuer ISSUER --username NAME"),
+                    "Name the owner: " + command(f"tenants grant {tenant} --username NAME"),
                     "operator",
                     "operate/tenants",
                 ),
