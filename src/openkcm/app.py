@@ -23,6 +23,7 @@ from openkcm.identity.guards import CLOCK, SECURE, Elsewhere, led, signed_in, si
 from openkcm.identity.rate import Rate
 from openkcm.identity.web import RATE, identity_router
 from openkcm.kernel.clock import Clock, SystemClock
+from openkcm.kernel.commands import commands_are_given_as
 from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
@@ -30,7 +31,7 @@ from openkcm.kernel.migrate import check_schema
 from openkcm.kernel.notify import Listener
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
-from openkcm.provisioning.web import CLOSING, LISTENER, provisioning_router
+from openkcm.provisioning.web import CLOSING, LISTENER, OPERATOR, provisioning_router
 from openkcm.saga.journal import CHANNEL
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
 from openkcm.serving.address import Bind, listen, read_bind
@@ -67,6 +68,7 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = _UNKNOWN
+    operator: str = ""
 
 
 def create_app(parts: Parts, *, tls: bool) -> Litestar:
@@ -94,6 +96,7 @@ def create_app(parts: Parts, *, tls: bool) -> Litestar:
                 LISTENER: parts.listener,
                 REGIONS: parts.regions,
                 CLOSING: parts.closing,
+                OPERATOR: parts.operator,
             }
         ),
         request_max_body_size=64 * 1024,
@@ -115,6 +118,7 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
     Raises:
         Refused: whatever keeps it from starting: settings, identity, pins, schema, port.
     """
+    commands_are_given_as(settings.control.operator_command)
     bind = read_bind(settings.web.bind, setting="web.bind")
     tls = _tls(settings, bind)
     identity = load_identity(Path(needed(settings.parties.identity, "parties.identity")))
@@ -128,7 +132,12 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
         kept = settings.control.state_directory
         await open_installation(Role.APP, Path(kept) if kept else None)
         regions = PinnedRegions(identity, pins, settings.control.regions)
-        parts = Parts(listener=Listener(database, CHANNEL), regions=regions, health=Health(ready=True))
+        parts = Parts(
+            listener=Listener(database, CHANNEL),
+            regions=regions,
+            health=Health(ready=True),
+            operator=settings.notices.operator,
+        )
         try:
             await serve(
                 [

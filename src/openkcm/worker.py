@@ -14,6 +14,7 @@ from openkcm.catalog.registry import Registry
 from openkcm.crypto.client import PinnedRegions
 from openkcm.kernel import outbox, queue
 from openkcm.kernel.clock import SystemClock
+from openkcm.kernel.commands import commands_are_given_as
 from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
@@ -44,6 +45,7 @@ async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: 
     Raises:
         Refused: a setting, an identity, a pin, a schema or a database that this process cannot start with.
     """
+    commands_are_given_as(settings.control.operator_command)
     database = needed(settings.control.worker_database, "control.worker_database")
     redis = RedisSettings.from_dsn(settings.control.redis)
     connections = settings.worker.database_connections

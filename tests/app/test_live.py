@@ -79,6 +79,35 @@ async def test_a_step_reaches_the_page_with_its_commit_and_a_stop_ends_the_strea
     await worker.close()
 
 
+async def test_a_page_of_what_was_undone_comes_alive_when_it_is_started_again(
+    tenants: ModuleDatabases, links: dict[str, str], regions: MemoryRegions, clock: SetClock
+) -> None:
+    await close_database()
+    await open_database(tenants.web, application="test-web", max_size=4)
+    parts = Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    async with Browser(create_app(parts, tls=False)) as browser:
+        await browser.sign_in(links[OTHER])
+        cookie = browser.client.cookies["openkcm_session"]
+    worker = await asyncpg.connect(tenants.superuser())
+    saga = await worker.fetchval(BEGUN, OTHER)
+    async with served(parts) as address, httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+        path = f"{address}/t/{OTHER}/setup/events"
+        async with client.stream("GET", path, headers={"cookie": f"openkcm_session={cookie}"}) as answer:
+            told = answer.aiter_lines()
+            for state, stage, heading in (
+                ("undoing", "provisioning", "Taking back the set-up of"),
+                ("undone", "undone", "was not set up"),
+                ("running", "provisioning", "Setting up keys for"),
+            ):
+                async with worker.transaction():
+                    await worker.execute("update sagas set state = $2 where id = $1", saga, state)
+                    await worker.execute("update tenants set stage = $2 where id = $1", OTHER, stage)
+                    await worker.execute("select pg_notify($1, $2)", CHANNEL, OTHER)
+                await _until(told, f"<h1>{heading}" if state != "undone" else heading)
+                await _until(told, 'id="provisioning-clock"')
+    await worker.close()
+
+
 async def _until(lines: AsyncIterator[str], wanted: str) -> None:
     async with asyncio.timeout(10):
         async for line in lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,18 @@ async def _on(databases: ModuleDatabases, work: Coroutine[Any, Any, None]) -> No
 
 def test_tenants_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["tenants", "list"]) == 0
-    assert TENANT in capsys.readouterr().out
+    head, line = capsys.readouterr().out.splitlines()
+    assert "FIRST SEEN (UTC)" in head
+    assert line.startswith(TENANT)
     assert run(["tenants", "list", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["id"], found["state"], found["owner"]) == (TENANT, "provisioning", None)
+    assert found["first_seen"] <= datetime.now(UTC).isoformat()
     assert run(["tenants", "show", TENANT, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [step["name"] for step in shown["steps"]][:2] == ["admit", "assign"]
     assert run(["tenants", "show", TENANT]) == 0
-    assert "openkcm tenants grant" in capsys.readouterr().out
+    assert f"openkcm tenants grant {TENANT} --username NAME" in capsys.readouterr().out
 
 
 def test_an_owner_is_granted_and_comes_in_by_a_link_in_a_private_file(
@@ -107,7 +111,21 @@ def test_a_link_for_a_script_is_in_a_file_and_not_on_its_output(
 @pytest.mark.parametrize("verb", ["show", "retry", "cancel", "sign-in"])
 def test_a_tenant_that_is_not_there_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["tenants", verb, "nobody"]) == 1
-    assert "Refused (tenant-unknown)" in capsys.readouterr().err
+    assert "Refused (tenant-unknown): There is no tenant nobody here." in capsys.readouterr().err
+
+
+def test_a_command_that_is_shown_reaches_the_same_installation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENKCM_CONTROL__OPERATOR_COMMAND", "openkcm {command} --state '/srv/two words'")
+    assert run(["tenants", "show", "nobody"]) == 1
+    assert "openkcm tenants list --state '/srv/two words'" in capsys.readouterr().err
+    assert run(["tenants", "show", TENANT]) == 0
+    shown = capsys.readouterr().out
+    assert f"openkcm tenants grant {TENANT} --username NAME --state '/srv/two words'" in shown
+    monkeypatch.setenv("OPENKCM_CONTROL__OPERATOR_COMMAND", "openkcm")
+    assert run(["tenants", "list"]) == 1
+    assert "{command}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["retry", "cancel"])

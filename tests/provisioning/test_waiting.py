@@ -126,7 +126,10 @@ def test_cancel_before_the_pivot_undoes_and_after_it_is_refused_in_words(site: S
     age(site, account.id)
     wait_stage(site, account.id, "undone")
     assert_nothing_works(site, account.id)
-    assert site.loop.run(progress(account.id)).why == "Setting up was cancelled by the operator."
+    page = site.loop.run(progress(account.id))
+    assert page.why == "Setting up was cancelled by the operator."
+    assert page.remedy is not None
+    assert page.remedy.action.endswith(f"openkcm tenants retry {account.id}")
 
     site.openkcm("tenants", "retry", account.id)
     age(site, account.id)

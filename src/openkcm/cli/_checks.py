@@ -10,7 +10,9 @@ from pathlib import Path
 
 from openkcm.catalog.load import load
 from openkcm.catalog.registry import Registry
+from openkcm.cli._files import stopped_state
 from openkcm.cli._reach import Finding, database, databases, problems, redis, refused, region
+from openkcm.kernel.commands import command
 from openkcm.kernel.log import REDACTED
 from openkcm.parties.identity import Identity, load_identity
 from openkcm.parties.pins import Pin, Pins
@@ -25,7 +27,7 @@ _PLUGIN_S = 30.0
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Every check of what these settings point at, in the order of dependence."""
-    for finding in _files(settings):
+    for finding in [*_files(settings), *_running(settings)]:
         yield finding
     identity, pins = None, None
     try:
@@ -65,6 +67,16 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding(level="ok", about="settings", said=f"{settings.file}")
     if settings.crypto is not None:
         yield _root(Path(settings.crypto.root_file))
+
+
+def _running(settings: Settings) -> Iterator[Finding]:
+    if (state := stopped_state(settings)) is not None:
+        yield Finding(
+            level="bad",
+            about="openkcm up",
+            said=f"It is not running on {state}; its database and Valkey run only with it.",
+            action=f"Start it: {command('up')}",
+        )
 
 
 def _has_secrets(settings: Settings) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import LOST, Transaction
 from openkcm.kernel.migrate import check_schema
 from openkcm.parties.identity import Identity
@@ -103,7 +104,7 @@ async def problems(dsn: str) -> Finding:
         level="warn",
         about="tenants",
         said=f"{rows[0]['origin']} cannot be used: {rows[0]['message']}{more}",
-        action="See all of them: openkcm tenants problems",
+        action=f"See all of them: {command('tenants problems')}",
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import click
 import msgspec
 
 from openkcm.cli._operator import print_table
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning.progress import progress
 from openkcm.provisioning.view import ProvisioningPage
@@ -18,12 +20,12 @@ from openkcm.tenancy.store import every, get
 
 
 class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``tenants list``. ``since`` is when the source was first seen to have it."""
+    """One line of ``tenants list``. ``first_seen`` is when the source was first seen to have it."""
 
     id: str
     name: str
     state: str
-    since: datetime
+    first_seen: datetime
     source: str
     owner: str | None
     protected_at: datetime | None
@@ -104,7 +106,7 @@ def _line(tenant: Tenant) -> ShownTenant:
         id=tenant.id,
         name=tenant.label,
         state=state(tenant).value,
-        since=tenant.observed_at,
+        first_seen=tenant.observed_at,
         source=tenant.source,
         owner=tenant.creator.username if tenant.creator else None,
         protected_at=tenant.protected_at,
@@ -137,9 +139,9 @@ def print_tenant(shown: ShownWhole) -> None:
         "State": tenant.state,
         "Source": f"{tenant.source}: {shown.origin}",
         "Path": shown.path,
-        "Owner": tenant.owner or "not known (openkcm tenants grant)",
+        "Owner": tenant.owner or f"not known ({command(f'tenants grant {tenant.id} --username NAME')})",
         "Regions": ", ".join(shown.regions),
-        "First seen": _at(tenant.since),
+        "First seen": _at(tenant.first_seen),
         "Protected": _at(tenant.protected_at),
         "Ready": _at(tenant.ready_at),
         "Grace ends": _at(tenant.grace_ends_at),
@@ -168,7 +170,8 @@ def print_tenant(shown: ShownWhole) -> None:
 def _told(step: ShownStep) -> str:
     parts = [step.detail]
     if step.next_in_s is not None:
-        parts.append(f"Next try in {step.next_in_s:.0f} s.")
+        wait_s = math.ceil(step.next_in_s)
+        parts.append(f"Next try in {wait_s} s." if wait_s else "Trying now.")
     if step.action:
         parts.append(f"What to do: {step.action} ({step.who})")
     return " ".join(filter(None, parts))

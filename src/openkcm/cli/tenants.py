@@ -23,6 +23,7 @@ from openkcm.embedded.files import make_directory, write_private
 from openkcm.embedded.state import default_state_directory
 from openkcm.identity.grant import grant_owner
 from openkcm.identity.links import Issued, issue
+from openkcm.kernel import commands
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning import ask
@@ -41,7 +42,9 @@ def list_(state: Path | None, *, as_json: bool) -> None:
     """Every tenant with its state, oldest first."""
     found, unused = run_on_control(operator_settings(state), shown_tenants())
     if unused:
-        click.echo(f"{unused} that a source names cannot be used: openkcm tenants problems", err=True)
+        click.echo(
+            f"{unused} that a source names cannot be used: {commands.command('tenants problems')}", err=True
+        )
     if as_json:
         print_json(found)
         return
@@ -49,10 +52,10 @@ def list_(state: Path | None, *, as_json: bool) -> None:
         click.echo("No tenant yet. One appears when a source names an account.")
         return
     rows = [
-        (each.id, each.state, f"{each.since:%Y-%m-%d %H:%M:%S}", each.owner or "–", each.name)
+        (each.id, each.state, f"{each.first_seen:%Y-%m-%d %H:%M:%S}", each.owner or "–", each.name)
         for each in found
     ]
-    print_table(("ID", "STATE", "SINCE (UTC)", "OWNER", "NAME"), rows)
+    print_table(("ID", "STATE", "FIRST SEEN (UTC)", "OWNER", "NAME"), rows)
 
 
 @command.command("problems")

@@ -15,6 +15,7 @@ from openkcm.embedded.binaries import PostgresBinaries, find_postgres, reachable
 from openkcm.embedded.child import Launch, spawn
 from openkcm.embedded.files import read_private, remove_tree, sync_directory, write_private
 from openkcm.embedded.logfile import disk_full, full_disk
+from openkcm.kernel.commands import command
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 SUPERUSER = "postgres"
@@ -169,7 +170,7 @@ def _initdb_failed(programs: Path) -> Permanent:
         Refusal.START_FAILED,
         f"The database directory could not be made: {programs / 'initdb'} failed.",
         remedy=Remedy(
-            "Run 'openkcm doctor'; check the free space, and that the programs are complete.",
+            f"Run '{command('doctor')}'; check the free space, and that the programs are complete.",
             "operator",
             "howto/embedded",
         ),

@@ -59,7 +59,7 @@ async def signed_in(connection: AnyConnection, _handler: BaseRouteHandler) -> No
         Elsewhere: a browser's page without a session leads to the way in.
     """
     visit = await _visit(connection)
-    if not (visit.granted or (visit.creator and not visit.ready)):
+    if not visit.may_look:
         raise Permanent(
             Refusal.NOT_PERMITTED,
             "You are signed in, but you are no owner of this account (any more).",

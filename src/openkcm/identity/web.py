@@ -12,11 +12,12 @@ from openkcm.audit.verbs import AuditVerb
 from openkcm.identity import links
 from openkcm.identity.guards import CLOCK, SECURE, tenant_in
 from openkcm.identity.rate import Rate
-from openkcm.identity.session import COOKIE, end_session, session_cookie
+from openkcm.identity.session import COOKIE, LAST, end_session, find_visit, last_cookie, session_cookie
 from openkcm.identity.view import LinkState, SignInPage
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.plain_text import display_name
+from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.web import paths
 from openkcm.web.page import page, redirect
 from openkcm.web.shell import Account, AnyRequest
@@ -28,15 +29,22 @@ RATE: Final = "sign_in_rate"
 
 @get(paths.WAY_IN, include_in_schema=False)
 async def how_to_come_in(request: AnyRequest) -> Response[str]:
-    """How somebody gets a link, where it is not known for which account."""
+    """Where this browser came in last, the way leads to that account's pages; else how somebody gets a link."""
+    last = request.cookies.get(LAST, "")
+    if is_tenant_id(last):
+        return redirect(request, paths.home(last))
     return page(request, _TEMPLATE, SignInPage(state=LinkState.NONE))
 
 
 @get("/t/{tenant:str}/sign-in", include_in_schema=False)
 async def how_to_come_in_here(request: AnyRequest) -> Response[str]:
-    """How somebody gets a link for this account; tells nobody whether there is such an account."""
+    """How somebody who is not in gets a link for this account; tells nobody whether there is such an account."""
+    tenant = tenant_in(request)
+    visit = await find_visit(tenant, request.cookies.get(COOKIE, ""), now=_clock(request).now())
+    if visit is not None and visit.may_look:
+        return redirect(request, paths.home(tenant))
     state = LinkState.SIGNED_OUT if "signed-out" in request.query_params else LinkState.NONE
-    return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant_in(request))))
+    return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant)))
 
 
 @get("/t/{tenant:str}/sign-in/{token:str}", include_in_schema=False)
@@ -49,7 +57,7 @@ async def offer(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     good = found.state is LinkState.OFFERED and found.principal and found.expires_at
     shown = SignInPage(
         state=found.state,
-        account=_bare(tenant),
+        account=Account(id=tenant, name=found.account) if good else _bare(tenant),
         owner=display_name(found.principal.username) if found.principal else None,
         token=token if good else None,
         expires_in_s=(found.expires_at - clock.now()).total_seconds() if found.expires_at else None,
@@ -70,6 +78,7 @@ async def come_in(request: AnyRequest, token: FromPath[str]) -> Response[str]:
         return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant)), status_code=410)
     answer = redirect(request, paths.home(tenant))
     answer.set_cookie(session_cookie(tenant, session, tls=_by_tls(request)))
+    answer.set_cookie(last_cookie(tenant, tls=_by_tls(request)))
     return answer
 
 
@@ -83,6 +92,8 @@ async def go_out(request: AnyRequest) -> Response[str]:
             await record(tx, tenant, actor=whose.actor, verb=AuditVerb.SIGNED_OUT, object=whose.actor)
     answer = redirect(request, f"{paths.sign_in(tenant)}?signed-out")
     answer.set_cookie(session_cookie(tenant, "", tls=_by_tls(request)))
+    if request.cookies.get(LAST) == tenant:
+        answer.set_cookie(last_cookie("", tls=_by_tls(request)))
     return answer
 
 

@@ -24,8 +24,13 @@ LISTENER: Final = "progress"
 """Under this name the application's state holds the listener of ``tenant_progress``."""
 CLOSING: Final = "closing"
 """Under this name the application's state holds the event that ends every stream."""
+OPERATOR: Final = "operator"
+"""Under this name the application's state holds the address of the operator's mails; empty: there is none."""
+LIVE: Final = ("heading", "clock", "todo", "steps", "aside", "said")
 _TEMPLATE: Final = "provisioning/page.html"
 _TICK_S: Final = 1.0
+_REST_S: Final = 15.0
+"""How often a page is looked at again on which nothing goes on; what starts it again is heard at once."""
 
 _PUBLISHED = "select stage in ('protected', 'ready') from tenants where id = $1"
 
@@ -43,8 +48,11 @@ async def alive(request: AnyRequest) -> Response[None]:
 
 @get("/t/{tenant:str}/setup", guards=[signed_in], include_in_schema=False)
 async def setup(request: AnyRequest) -> Response[str]:
-    """The steps as they stand now."""
-    return page(request, _TEMPLATE, await progress(visit_of(request).tenant))
+    """The steps as they stand now. What became of the account after it was ready stands on its overview."""
+    visit = visit_of(request)
+    if visit.ready and visit.presence != "present":
+        return redirect(request, paths.home(visit.tenant))
+    return page(request, _TEMPLATE, await progress(visit.tenant, operator=_operator(request)))
 
 
 @get("/t/{tenant:str}/setup/done", guards=[signed_in], include_in_schema=False)
@@ -67,7 +75,7 @@ async def setup_events(request: AnyRequest) -> Stream:
 async def told(
     request: AnyRequest, tenant: str, listener: Listener, *, tick_s: float = _TICK_S
 ) -> AsyncGenerator[events.Event, None]:
-    """The parts that changed, at each commit of the journal and once a second for the clock; last ``end``.
+    """The parts that changed, at each commit of the journal and once a second for the clock; ``end`` when it is ready.
 
     A database that does not answer for a while is waited for; the stream stays open.
     """
@@ -75,23 +83,36 @@ async def told(
     with listener.subscribe(tenant) as changed:
         while True:
             changed.clear()
-            shown = await _read(tenant)
+            shown = await _read(tenant, _operator(request))
             if shown is not None:
-                for block in ("clock", "steps", "said"):
-                    text = fragment(request, _TEMPLATE, shown, block)
+                for block, text in parts_of(request, shown).items():
                     if before.get(block) != text:
                         before[block] = text
                         yield events.Event(block, text)
-                if not shown.live:
+                if not shown.watched:
                     yield events.Event("end", fragment(request, _TEMPLATE, shown, "end"))
                     return
+            resting = shown is not None and not shown.live
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), tick_s)
+                await asyncio.wait_for(changed.wait(), _REST_S if resting else tick_s)
 
 
-async def _read(tenant: str) -> ProvisioningPage | None:
+def parts_of(request: AnyRequest, shown: ProvisioningPage) -> dict[str, str]:
+    """Every part of the page that changes, by its event's name; the title comes with the heading."""
+    parts = {block: fragment(request, _TEMPLATE, shown, block) for block in LIVE}
+    parts["heading"] = (
+        f"<title>{fragment(request, _TEMPLATE, shown, 'title')} · OpenKCM</title>{parts['heading']}"
+    )
+    return parts
+
+
+def _operator(request: AnyRequest) -> str:
+    return str(cast("Any", request.app.state)[OPERATOR])
+
+
+async def _read(tenant: str, operator: str) -> ProvisioningPage | None:
     try:
-        return await progress(tenant)
+        return await progress(tenant, operator=operator)
     except Temporary:
         return None
 

@@ -237,7 +237,7 @@ class Runner:
         """From here the saga is undone; why stands in it."""
         log.error("saga.turned_back", saga=held.id, tenant=held.tenant, refusal=why.refusal)
         held.state = move(held.state, SagaState.UNDOING)
-        held.outcome, held.trouble = why, {}
+        held.outcome, held.trouble, held.told = why, {}, 0  # of the way back others are told
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s)
             await journal.tell(tx, held)

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from openkcm.kernel.backoff import backoff_s
+from openkcm.kernel.commands import command
 from openkcm.kernel.log import get_logger
 from openkcm.saga.journal import Held, Trouble
 from openkcm.saga.step import Made
@@ -44,7 +45,7 @@ def cancelled(held: Held) -> Trouble:
         attempts=1,
         since=held.now,
         next_at=held.now,
-        action="Start it again with: openkcm tenants retry",
+        action=f"Start it again with: {command(f'tenants retry {held.tenant}')}",
         who="operator",
         reference="operate/tenants",
     )
