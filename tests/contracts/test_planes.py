@@ -24,7 +24,13 @@ PROVIDERS = {
     "hvac",
 }
 #: What control may load of the crypto plane.
-OFFERED = {"openkcm.crypto", "openkcm.crypto.believed", "openkcm.crypto.contract", "openkcm.crypto.client", "openkcm.crypto.settings"}
+OFFERED = {
+    "openkcm.crypto",
+    "openkcm.crypto.believed",
+    "openkcm.crypto.contract",
+    "openkcm.crypto.client",
+    "openkcm.crypto.settings",
+}
 
 
 def loaded(module: str) -> set[str]:
