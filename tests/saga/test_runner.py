@@ -305,7 +305,7 @@ async def shown(saga: SagaId) -> dict[str, Trouble]:
     """What is wrong, as the page reads it."""
     async with transaction(Role.SYSTEM) as tx:
         text = await tx.fetchval("select trouble::text from sagas where id = $1", saga)
-    return msgspec.json.decode(text, type=dict[str, Trouble])
+    return msgspec.json.decode(str(text), type=dict[str, Trouble])
 
 
 @pytest.mark.parametrize("name", ["build", "tell"])

@@ -22,8 +22,6 @@ from openkcm.web.shell import Account, AnyConnection, AnyRequest, Place, put_pla
 
 CLOCK: Final = "clock"
 """Under this name the application's state holds the process's clock."""
-SECURE: Final = "secure"
-"""Under this name the application's state says whether people come by TLS (ours, or a proxy's before us)."""
 _VISIT: Final = "openkcm.visit"
 
 
@@ -58,7 +56,7 @@ async def signed_in(connection: AnyConnection, _handler: BaseRouteHandler) -> No
         Elsewhere: a browser's page without a session leads to the way in.
     """
     visit = await _visit(connection)
-    if not (visit.granted or (visit.creator and not visit.ready)):
+    if not _may(visit):
         raise Permanent(
             Refusal.NOT_PERMITTED,
             "You are signed in, but you are no owner of this account (any more).",
@@ -88,6 +86,17 @@ async def signed_in_and_ready(connection: AnyConnection, handler: BaseRouteHandl
     )
 
 
+async def still_in(connection: AnyConnection) -> bool:
+    """Whether who was let in would be let in now: what stays open asks again, for a session or a grant may end.
+
+    Raises:
+        Temporary: DATABASE_UNAVAILABLE; nobody knows.
+    """
+    clock: Clock = cast("Any", connection.app.state)[CLOCK]
+    visit = await find_visit(tenant_in(connection), connection.cookies.get(COOKIE, ""), now=clock.now())
+    return visit is not None and _may(visit)
+
+
 def tenant_in(connection: AnyConnection) -> str:
     """The tenant that the address names.
 
@@ -98,6 +107,10 @@ def tenant_in(connection: AnyConnection) -> str:
     if not is_tenant_id(tenant):
         raise Permanent(Refusal.NOT_FOUND, "There is nothing at this address.")
     return tenant
+
+
+def _may(visit: Visit) -> bool:
+    return visit.granted or (visit.creator and not visit.ready)
 
 
 async def _visit(connection: AnyConnection) -> Visit:

@@ -10,11 +10,11 @@ from typing import Any, Final, cast
 from litestar import Response, Router, get
 from litestar.response import Stream
 
-from openkcm.identity.guards import signed_in, tenant_in, visit_of
+from openkcm.identity.guards import signed_in, still_in, tenant_in, visit_of
+from openkcm.identity.session import COOKIE
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.notify import Listener
 from openkcm.provisioning.progress import progress
-from openkcm.provisioning.view import ProvisioningPage
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.web import events, paths
 from openkcm.web.page import fragment, page, redirect
@@ -24,8 +24,11 @@ LISTENER: Final = "progress"
 """Under this name the application's state holds the listener of ``tenant_progress``."""
 CLOSING: Final = "closing"
 """Under this name the application's state holds the event that ends every stream."""
+STREAMS: Final = "streams"
+"""Under this name the application's state counts the open streams of each session."""
 _TEMPLATE: Final = "provisioning/page.html"
 _TICK_S: Final = 1.0
+_LOOK_S: Final = 2.0
 
 _PUBLISHED = "select stage in ('protected', 'ready') from tenants where id = $1"
 
@@ -58,24 +61,37 @@ async def done(request: AnyRequest) -> Response[str]:
 async def setup_events(request: AnyRequest) -> Stream:
     """The page's parts whenever they change, until the set-up has come to an end."""
     state = cast("Any", request.app.state)
+    streams: events.Streams = state[STREAMS]
+    streams.check(request.cookies[COOKIE])
     return events.stream(
-        told(request, visit_of(request).tenant, state[LISTENER]),
+        told(request, visit_of(request).tenant, state[LISTENER], streams),
         closing=cast("asyncio.Event", state[CLOSING]),
     )
 
 
 async def told(
-    request: AnyRequest, tenant: str, listener: Listener, *, tick_s: float = _TICK_S
+    request: AnyRequest, tenant: str, listener: Listener, streams: events.Streams, *, tick_s: float = _TICK_S
 ) -> AsyncGenerator[events.Event, None]:
     """The parts that changed, at each commit of the journal and once a second for the clock; last ``end``.
 
-    A database that does not answer for a while is waited for; the stream stays open.
+    At each commit, and every two seconds, who watches is asked for again: nothing is told to somebody who has signed
+    out, or is no owner any more. A database that does not answer for a while is waited for; the stream stays open.
     """
     before: dict[str, str] = {}
-    with listener.subscribe(tenant) as changed:
+    now = asyncio.get_running_loop().time
+    looked_at = float("-inf")
+    with streams.one(request.cookies[COOKIE]), listener.subscribe(tenant) as changed:
         while True:
+            woken = changed.is_set()
             changed.clear()
-            shown = await _read(tenant)
+            shown = None
+            with contextlib.suppress(Temporary):
+                if woken or now() - looked_at >= _LOOK_S:
+                    if not await still_in(request):
+                        yield events.Event("end", fragment(request, _TEMPLATE, await progress(tenant), "end"))
+                        return
+                    looked_at = now()
+                shown = await progress(tenant)
             if shown is not None:
                 for block in ("clock", "steps", "said"):
                     text = fragment(request, _TEMPLATE, shown, block)
@@ -87,13 +103,6 @@ async def told(
                     return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), tick_s)
-
-
-async def _read(tenant: str) -> ProvisioningPage | None:
-    try:
-        return await progress(tenant)
-    except Temporary:
-        return None
 
 
 def provisioning_router() -> Router:

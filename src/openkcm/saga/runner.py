@@ -248,8 +248,8 @@ class Runner:
             except Exception as failed:  # noqa: BLE001 - logged whole, stored and told
                 if before is not None:
                     held.trouble[step.name] = before
-                refused = failed if isinstance(failed, Refused) else defect_at(step.name, failed)
-                await self._note(held, step.name, refused)
+                why = failed if isinstance(failed, Refused) else defect_at(step.name, failed)
+                await self._note(held, step.name, why)
                 await self._wait(held)
                 return
             held.undone.add(step.name)
