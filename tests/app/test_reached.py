@@ -21,7 +21,7 @@ NO_LINK = f"/t/{TENANT}/sign-in/{'x' * 43}"
 @pytest.fixture
 def parts(app: Litestar, regions: MemoryRegions, clock: SetClock) -> Parts:
     """With the database open as ``app`` has it."""
-    assert app
+    assert app.routes
     return Parts(listener=Listener("unused", "unused"), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
 
 

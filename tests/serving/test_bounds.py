@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Self
 
-import msgspec
 import pytest
-from litestar import Litestar, Request, get, post
-from litestar.response import Stream
 
 from openkcm.kernel.clock import SystemClock
 from openkcm.parties.dial import pinned_client
@@ -19,128 +14,12 @@ from openkcm.parties.identity import enrol
 from openkcm.parties.pins import Pins
 from openkcm.parties.tls import Door
 from openkcm.serving import bounds
-from openkcm.serving.address import Bind, listen
-from openkcm.serving.connections import CONNECTIONS, Connections, most_connections
-from openkcm.serving.problem import Problem, handlers
-from openkcm.serving.server import Served, serve
-
-GOOD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-MIB = 2**20
-
-
-class Opened:
-    """A server on a port of its own."""
-
-    def __init__(self, door: Door | None = None) -> None:
-        self.door = door
-        self.closing = asyncio.Event()
-        self.callers: list[Caller] = []
-
-    def application(self) -> Litestar:
-        @get("/")
-        async def one() -> str:
-            return "one"
-
-        @get("/stream")
-        async def stream() -> Stream:
-            async def events() -> AsyncIterator[bytes]:
-                yield b"first\n"
-                await self.closing.wait()
-                yield b"last\n"
-
-            return Stream(events())
-
-        @get("/flood")
-        async def flood() -> Stream:
-            async def events() -> AsyncIterator[bytes]:
-                while not self.closing.is_set():
-                    yield b"x" * MIB
-                    await asyncio.sleep(0)
-
-            return Stream(events())
-
-        @post("/body", status_code=200)
-        async def body(request: Request[object, object, object]) -> str:  # type: ignore[type-var] # any state
-            return str(len(await request.body()))
-
-        @post("/early", status_code=200)
-        async def early() -> str:
-            return "early"
-
-        return Litestar(
-            [one, stream, flood, body, early],
-            exception_handlers=handlers(),
-            logging_config=None,
-            openapi_config=None,
-        )
-
-    async def __aenter__(self) -> Self:
-        taken = listen(Bind("127.0.0.1", 0), setting="a")
-        self.port: int = taken.getsockname()[1]
-        started = asyncio.Event()
-        served = Served(app=self.application(), socket=taken, door=self.door)
-        self._task = asyncio.create_task(serve([served], closing=self.closing, started=started.set))
-        await started.wait()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for caller in self.callers:
-            caller.writer.transport.abort()
-        self.closing.set()
-        await asyncio.wait_for(self._task, 15)
-
-    async def connect(self) -> Caller:
-        self.callers.append(caller := Caller(*await asyncio.open_connection("127.0.0.1", self.port)))
-        return caller
-
-
-class Caller:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def send(self, *parts: bytes) -> None:
-        for part in parts:
-            self.writer.write(part)
-            await self.writer.drain()
-
-    async def answer(self) -> tuple[int, bytes]:
-        """Status and body of one answer."""
-        async with asyncio.timeout(10):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            return int(head.split()[1]), await self.reader.readexactly(length)
-
-    async def ended(self) -> bytes:
-        """All that still comes until the other side closes."""
-        try:
-            async with asyncio.timeout(10):
-                return await self.reader.read()
-        except ConnectionError:
-            return b""
-
-    async def refused(self, status: int, code: str) -> None:
-        """The answer is this refusal, and the connection is closed after it."""
-        found, body = await self.answer()
-        problem = msgspec.json.decode(body, type=Problem)
-        assert (found, problem.status, problem.code) == (status, status, code)
-        assert problem.detail
-        assert problem.action
-        assert await self.ended() == b""
+from openkcm.serving.connections import Connections, most_connections
+from tests.serving.opened import GOOD, MIB, Opened
 
 
 def headers(count: int, *, each: int = 4) -> bytes:
     return b"".join(b"x-%06d: %s\r\n" % (n, b"v" * each) for n in range(count))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets limits of time, in seconds."""
-
-    def make(**limits: float) -> None:
-        for name, seconds in (limits | {"sweep_s": 0.02}).items():
-            monkeypatch.setattr(bounds, name.upper(), seconds)
-
-    return make
 
 
 @pytest.mark.parametrize(
@@ -217,75 +96,6 @@ async def test_what_is_no_http_is_refused_in_our_words_and_logged_nowhere(
         await caller.send(b"\x16\x03\x01 hello\r\n\r\n")
         await caller.refused(400, "bad-request")
     assert "Invalid HTTP" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    "begun", [b"GET / HTTP/1.1\r\nHo", GOOD + b"GET / HT"], ids=["the first", "the second"]
-)
-async def test_headers_that_do_not_come_in_time_are_refused(begun: bytes, quick: Callable[..., None]) -> None:
-    quick(head_s=0.3)
-    async with Opened() as opened:
-        caller = await opened.connect()
-        await caller.send(begun)
-        if begun.startswith(GOOD):
-            assert (await caller.answer())[0] == 200
-        await caller.refused(408, "bad-request")
-
-
-async def test_a_connection_on_which_nothing_is_asked_is_closed(quick: Callable[..., None]) -> None:
-    quick(head_s=0.2, idle_s=0.2)
-    async with Opened() as opened:
-        caller = await opened.connect()
-        assert await caller.ended() == b""
-        caller = await opened.connect()
-        await caller.send(GOOD, b"\r\n")  # an empty line before a request is no request
-        assert (await caller.answer())[0] == 200
-        assert await caller.ended() == b""
-
-
-@pytest.mark.parametrize("path", [b"/body", b"/early"])
-async def test_a_body_that_does_not_come_in_time_ends_the_connection(
-    path: bytes, quick: Callable[..., None]
-) -> None:
-    quick(body_s=0.3)
-    async with Opened() as opened:
-        caller = await opened.connect()
-        await caller.send(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
-        if path == b"/early":
-            assert (await caller.answer())[0] == 200
-            assert await caller.ended() == b""
-        else:
-            await caller.refused(408, "bad-request")
-        caller = await opened.connect()
-        await caller.send(
-            b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"a" * 1_000_000
-        )
-        assert await caller.answer() == (200, b"1000000")
-
-
-async def test_an_open_stream_outlives_every_limit_of_a_request(quick: Callable[..., None]) -> None:
-    quick(head_s=0.1, body_s=0.1, idle_s=0.1, write_s=0.1)
-    async with Opened() as opened:
-        caller = await opened.connect()
-        await caller.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(10):
-            await caller.reader.readuntil(b"first\n\r\n")
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(caller.reader.read(1), 0.5)
-            opened.closing.set()
-            await caller.reader.readuntil(b"last\n")
-
-
-async def test_who_takes_nothing_of_an_answer_is_closed(quick: Callable[..., None]) -> None:
-    quick(write_s=0.3)
-    before = CONNECTIONS.refused["unread"]
-    async with Opened() as opened:
-        caller = await opened.connect()
-        caller.writer.transport.pause_reading()  # type: ignore[attr-defined] # the transport reads too
-        await caller.send(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(10):
-            while CONNECTIONS.refused["unread"] == before:
-                await asyncio.sleep(0.02)
 
 
 async def test_requests_that_wait_on_one_connection_are_few() -> None:

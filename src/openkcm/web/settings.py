@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 import msgspec
-
-from openkcm.web.reached import networks
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +26,8 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together: set both or none")
         try:
-            networks(self.trusted_proxies)
+            for proxy in self.trusted_proxies:
+                ipaddress.ip_network(proxy)
         except ValueError:
             raise ValueError("trusted_proxies are addresses or networks, such as 10.0.0.0/8") from None
         if self.database_connections < 1:
