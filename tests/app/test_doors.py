@@ -231,7 +231,7 @@ async def test_by_tls_the_session_is_never_sent_in_the_clear(
     tenants: ModuleDatabases, links: dict[str, str], regions: MemoryRegions, clock: SetClock
 ) -> None:
     parts = Parts(listener=Listener(tenants.web, "unused"), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
-    async with Browser(create_app(parts, tls=True)) as browser:
+    async with Browser(create_app(parts, tls=True), address="https://openkcm.test") as browser:
         answer = await browser.sign_in(links[TENANT])
         cookies = [value.lower() for value in answer.headers.get_list("set-cookie")]
         assert any("openkcm_session=" in value and "secure" in value for value in cookies)

@@ -26,6 +26,7 @@ PROVIDERS = {
 #: What control may load of the crypto plane: the contract, its client, and what that checks signatures by.
 OFFERED = {
     "openkcm.crypto",
+    "openkcm.crypto.believed",
     "openkcm.crypto.client",
     "openkcm.crypto.contract",
     "openkcm.crypto.covered",

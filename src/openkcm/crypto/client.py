@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from hashlib import sha256
 from typing import Final, Generic, TypeVar
 
 import httpx2
 import msgspec
 
+from openkcm.crypto import believed
 from openkcm.crypto.contract import (
     MAX_ITEMS,
     PATHS,
@@ -18,7 +18,6 @@ from openkcm.crypto.contract import (
     Answer,
     Applied,
     Call,
-    Fault,
     HandOver,
     HandOverItem,
     Minted,
@@ -47,7 +46,9 @@ log = get_logger(__name__)
 GATHER_S: Final = 0.002  # how long a first item waits for others to travel with
 STREAM_S: Final = 0.05  # calls closer together than this are a stream,
 STREAM_GATHER_S: Final = 0.03  # in which an item waits so long
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 10.0  # of each step of a call,
+DEADLINE_S: Final = 15.0  # and of the whole call
+MAX_ANSWER_BYTES: Final = 16 * 2**20  # as much as a call may hold: 100 tenants with 100 services each
 _PAGE: Final = "reference/crypto-service#control-door"
 
 Asked = TypeVar("Asked")
@@ -113,7 +114,7 @@ class _Verb(Generic[Asked, Done]):
         content = await self._region.post(self._path, body)
         try:
             answer = self._decoder.decode(content)
-        except msgspec.MsgspecError as wrong:
+        except (msgspec.MsgspecError, RecursionError) as wrong:
             raise self._region.unavailable("its answer is not of the contract's form") from wrong
         if answer.region != self._region.name or len(answer.outcomes) != len(batch):
             raise self._region.unavailable("its answer is not to what was asked")
@@ -126,7 +127,7 @@ class _Verb(Generic[Asked, Done]):
         if outcome.done is not None and outcome.fault is None and self._belongs(item, outcome.done):
             future.set_result(outcome.done)
         elif outcome.fault is not None and outcome.done is None:
-            future.set_exception(_refused(outcome.fault))
+            future.set_exception(believed.refused(outcome.fault))
         else:
             future.set_exception(self._region.unavailable("its answer is not to what was asked"))
 
@@ -139,10 +140,10 @@ class PinnedRegion:
         self._client = client
         signed = Signed(name, pins)
         self._verbs: list[Callable[[], Awaitable[None]]] = []
-        self._apply = self._verb("apply", Answer[Applied], _applied_belongs)
+        self._apply = self._verb("apply", Answer[Applied], believed.applied_belongs)
         self._mint = self._verb("mint", Answer[Minted], signed.minted)
-        self._offer = self._verb("offer", Answer[Offer], _offer_belongs)
-        self._hand_over = self._verb("hand_over", Answer[HandOver], _hand_over_belongs)
+        self._offer = self._verb("offer", Answer[Offer], believed.offer_belongs)
+        self._hand_over = self._verb("hand_over", Answer[HandOver], believed.hand_over_belongs)
         self._accept = self._verb("accept", Answer[Accepted], signed.accepted)
         self._prove: _Verb[ProveItem, Proof] = self._verb(
             "prove",
@@ -187,9 +188,12 @@ class PinnedRegion:
             Temporary: REGION_UNAVAILABLE, whatever else happened.
         """
         try:
-            answer = await self._client.post(path, content=body, headers={"Content-Type": "application/json"})
+            async with asyncio.timeout(DEADLINE_S):
+                return await self._post(path, body)
         except httpx2.TimeoutException as late:
             raise self.unavailable(f"it did not answer within {TIMEOUT_S:.0f} s") from late
+        except TimeoutError as late:
+            raise self.unavailable(f"its answer was not complete within {DEADLINE_S:.0f} s") from late
         except (httpx2.HTTPError, OSError) as failed:
             if is_wrong_peer(failed):
                 log.error("crypto.wrong_peer", region=self.name, alarm=True)
@@ -197,9 +201,22 @@ class PinnedRegion:
                     "who answers at its address is not the region that is pinned"
                 ) from failed
             raise self.unavailable("it cannot be reached, or does not take our certificate") from failed
-        if answer.status_code != 200:
-            raise self.unavailable(f"it answered with status {answer.status_code}")
-        return answer.content
+
+    async def _post(self, path: str, body: bytes) -> bytes:
+        """The body of a 200 answer, of which never more is held than an answer can be."""
+        content = bytearray()
+        # A few bytes of a compressed body can mean a gigabyte.
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        async with self._client.stream("POST", path, content=body, headers=headers) as answer:
+            if answer.status_code != 200:
+                raise self.unavailable(f"it answered with status {answer.status_code}")
+            if "content-encoding" in answer.headers:
+                raise self.unavailable("its answer is compressed, which was not asked for")
+            async for part in answer.aiter_bytes():
+                content += part
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise self.unavailable(f"its answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+        return bytes(content)
 
     def unavailable(self, why: str) -> Temporary:
         """The refusal of everything that this region does not answer."""
@@ -262,25 +279,3 @@ def _refuse(future: asyncio.Future[Done], refused: Refused) -> None:
                 refused.refusal, refused.message, remedy=refused.remedy, retry_after_s=refused.retry_after_s
             )
         )
-
-
-def _refused(fault: Fault) -> Refused:
-    try:
-        refusal = Refusal(fault.refusal)
-    except ValueError:  # a newer region's code
-        refusal = Refusal.INTERNAL
-    kind = Temporary if fault.temporary else Permanent
-    return kind(refusal, fault.message, retry_after_s=fault.retry_after_s)
-
-
-def _applied_belongs(item: SignedDesired, applied: Applied) -> bool:
-    return applied.hash == sha256(item.document).hexdigest()
-
-
-def _offer_belongs(item: OfferItem, offer: Offer) -> bool:
-    return all(getattr(offer, name) == getattr(item, name) for name in item.__struct_fields__)
-
-
-def _hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
-    names = ("offer_id", "tenant", "key_id", "generation", "sender", "receiver")
-    return all(getattr(given, name) == getattr(item.offer, name) for name in names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from openkcm.crypto import believed
 from openkcm.crypto.contract import FORMAT, Accepted, AcceptItem, KeyRecord, Minted, MintItem, Wrap
 from openkcm.crypto.covered import Item, covered_statement, covered_wrap
 from openkcm.parties.labels import Record
@@ -24,23 +25,16 @@ class Signed:
     pins: Pins
 
     def minted(self, item: MintItem, minted: Minted) -> bool:
-        """One L2 and an L3 for each service, in this order, of this tenant, each with its wrap."""
-        statements = [record.statement for record in minted.records]
-        wanted = [("L2", ""), *(("L3", service) for service in item.services)]
-        return (
-            minted.tenant == item.tenant
-            and all(statement.tenant == item.tenant for statement in statements)
-            and [(statement.level, statement.service) for statement in statements] == wanted
-            and all(record.wrap.key_id == record.statement.key_id for record in minted.records)
-            and all(self._stated(record) and self._wrapped(record.wrap) for record in minted.records)
+        """What was asked for, every statement and wrap of it signed."""
+        return believed.minted_belongs(item, minted) and all(
+            self._stated(record) and self._wrapped(record.wrap) for record in minted.records
         )
 
     def accepted(self, item: AcceptItem, accepted: Accepted) -> bool:
         """This region's own wrap of the L2 that was handed over to it."""
+        wrap = accepted.wrap
         return (
-            (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
-            and accepted.wrap.holder == self.region
-            and self._wrapped(accepted.wrap)
+            believed.accepted_belongs(item, accepted) and wrap.holder == self.region and self._wrapped(wrap)
         )
 
     def _stated(self, record: KeyRecord) -> bool:

@@ -23,8 +23,6 @@ from openkcm.web.shell import Account, AnyConnection, AnyRequest, Place, put_pla
 
 CLOCK: Final = "clock"
 """Under this name the application's state holds the process's clock."""
-SECURE: Final = "secure"
-"""Under this name the application's state says whether people come by TLS (ours, or a proxy's before us)."""
 _VISIT: Final = "openkcm.visit"
 
 
@@ -88,6 +86,17 @@ async def signed_in_and_ready(connection: AnyConnection, handler: BaseRouteHandl
         "This account is still being set up. Nothing was changed.",
         remedy=Remedy("Wait until its page says that it is ready; that happens by itself.", "You"),
     )
+
+
+async def still_in(connection: AnyConnection) -> bool:
+    """Whether who was let in would be let in now: what stays open asks again, for a session or a grant may end.
+
+    Raises:
+        Temporary: DATABASE_UNAVAILABLE; nobody knows.
+    """
+    clock: Clock = cast("Any", connection.app.state)[CLOCK]
+    visit = await find_visit(tenant_in(connection), connection.cookies.get(COOKIE, ""), now=clock.now())
+    return visit is not None and visit.may_look
 
 
 def tenant_in(connection: AnyConnection) -> str:

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.identity import links
-from openkcm.identity.guards import CLOCK, SECURE, tenant_in
+from openkcm.identity.guards import CLOCK, tenant_in
 from openkcm.identity.rate import Rate
 from openkcm.identity.session import COOKIE, LAST, end_session, find_visit, last_cookie, session_cookie
 from openkcm.identity.view import LinkState, SignInPage
@@ -20,6 +20,7 @@ from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.web import paths
 from openkcm.web.page import page, redirect
+from openkcm.web.reached import address_of, by_tls
 from openkcm.web.shell import Account, AnyRequest
 
 _TEMPLATE: Final = "identity/sign_in.html"
@@ -51,7 +52,7 @@ async def how_to_come_in_here(request: AnyRequest) -> Response[str]:
 async def offer(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """The page with the button. Opening it uses nothing up: mail scanners open links."""
     tenant = tenant_in(request)
-    _rate(request).count(_from(request))
+    _rate(request).count(address_of(request))
     clock = _clock(request)
     found = await links.look(tenant, token, clock=clock)
     good = found.state is LinkState.OFFERED and found.principal and found.expires_at
@@ -69,7 +70,7 @@ async def offer(request: AnyRequest, token: FromPath[str]) -> Response[str]:
 async def come_in(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """The link is used up; the browser has a session and goes to the account's pages."""
     tenant = tenant_in(request)
-    _rate(request).count(_from(request))
+    _rate(request).count(address_of(request))
     clock = _clock(request)
     session = await links.use(tenant, token, clock=clock)
     if session is None:
@@ -77,8 +78,8 @@ async def come_in(request: AnyRequest, token: FromPath[str]) -> Response[str]:
         state = LinkState.USED if found.state is LinkState.OFFERED else found.state
         return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant)), status_code=410)
     answer = redirect(request, paths.home(tenant))
-    answer.set_cookie(session_cookie(tenant, session, tls=_by_tls(request)))
-    answer.set_cookie(last_cookie(tenant, tls=_by_tls(request)))
+    answer.set_cookie(session_cookie(tenant, session, tls=by_tls(request)))
+    answer.set_cookie(last_cookie(tenant, tls=by_tls(request)))
     return answer
 
 
@@ -91,9 +92,9 @@ async def go_out(request: AnyRequest) -> Response[str]:
         if whose is not None:
             await record(tx, tenant, actor=whose.actor, verb=AuditVerb.SIGNED_OUT, object=whose.actor)
     answer = redirect(request, f"{paths.sign_in(tenant)}?signed-out")
-    answer.set_cookie(session_cookie(tenant, "", tls=_by_tls(request)))
+    answer.set_cookie(session_cookie(tenant, "", tls=by_tls(request)))
     if request.cookies.get(LAST) == tenant:
-        answer.set_cookie(last_cookie("", tls=_by_tls(request)))
+        answer.set_cookie(last_cookie("", tls=by_tls(request)))
     return answer
 
 
@@ -113,11 +114,3 @@ def _clock(request: AnyRequest) -> Clock:
 
 def _rate(request: AnyRequest) -> Rate:
     return cast("Rate", cast("Any", request.app.state)[RATE])
-
-
-def _from(request: AnyRequest) -> str:
-    return request.client.host if request.client else ""
-
-
-def _by_tls(request: AnyRequest) -> bool:
-    return bool(cast("Any", request.app.state)[SECURE])
