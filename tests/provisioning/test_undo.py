@@ -72,21 +72,20 @@ def test_what_comes_back_while_it_is_being_undone_is_set_up(site: Site) -> None:
             what="the source has said so",
         )
     with region_held(site, "eu-1"):
-        age(site, account.id)
         until(
             lambda: site.one("select from sagas where tenant = $1 and state = 'undoing'", account.id),
             what="it is being undone",
+            within_s=60,
         )
         account.drop()
         until(
             lambda: site.one("select from tenants where id = $1 and presence = 'present'", account.id),
             what="it is back",
         )
-    age(site, account.id)
     until(
         lambda: site.one("select from sagas where tenant = $1 and state = 'done'", account.id),
         what="it is set up by itself",
-        within_s=60,
+        within_s=90,
     )
     wait_stage(site, account.id, "ready")
     assert encrypted(site, "eu-1", account.id) is not None

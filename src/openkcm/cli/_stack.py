@@ -139,11 +139,12 @@ class Stack:
                 process.kill()
                 await process.wait()
         if process.returncode:
-            words, remedy = last_words(said.decode("utf-8", "replace"))
+            last = last_words(said.decode("utf-8", "replace"))
             raise Permanent(
-                Refusal.START_FAILED,
-                f"The {name} database could not be migrated. {words}".rstrip(),
-                remedy=remedy or Remedy("Start again; the data is as it was.", "operator", "operate/migrate"),
+                last.refusal,
+                f"The {name} database could not be migrated. {last.text}".rstrip(),
+                remedy=last.remedy
+                or Remedy("Start again; the data is as it was.", "operator", "operate/migrate"),
             )
 
     def _worker(self) -> ChildSpec:

@@ -16,7 +16,7 @@ from openkcm.embedded.postgres import RunningPostgres, start_postgres
 from openkcm.embedded.valkey import RunningValkey, start_valkey
 from openkcm.embedded.words import last_words
 from openkcm.kernel.commands import command
-from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.sdk.refusals import Permanent, Remedy
 
 _POLL_S = 0.05
 
@@ -99,7 +99,7 @@ class ChildSpec:
         """The child runs and its check has said yes.
 
         Raises:
-            Refused: START_FAILED, with the last line that it wrote when it ended by itself.
+            Refused: the child's own refusal where it was refused, else START_FAILED with the last line that it wrote.
         """
         bound(self.log)
         before = size(self.log)
@@ -139,12 +139,12 @@ class ChildSpec:
             what = f"{self.name} was not ready within {self.ready_within_s:g} s"
         else:
             what = f"{self.name} ended while it started ({describe_exit(ended)})"
-        words, remedy = last_words(said)
-        quoted = f" Its last words: {words}" if words else ""
+        last = last_words(said)
+        quoted = f" Its last words: {last.text}" if last.text else ""
         return Permanent(
-            Refusal.START_FAILED,
+            last.refusal,
             f"{what}; its log is {self.log}.{quoted}",
-            remedy=remedy
+            remedy=last.remedy
             or Remedy(
                 f"Read that log; '{command('doctor')}' checks the usual causes.", "operator", "howto/embedded"
             ),

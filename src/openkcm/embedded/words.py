@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import dataclass
 from typing import Final
 
-from openkcm.sdk.refusals import Remedy
+from openkcm.sdk.refusals import Refusal, Remedy
 
 MOST_CHARACTERS: Final = 600
 # As ``openkcm`` writes a refusal where nobody looks on: in one line (``__main__.say_refused``).
 _REFUSED: Final = re.compile(
-    r"Refused \([a-z-]+\): (?P<message>.+?)"
+    r"Refused \((?P<code>[a-z-]+)\): (?P<message>.+?)"
     r"(?: What to do: (?P<action>.+) \((?P<who>[^()]*)\)(?: Where it is written: (?P<reference>\S+))?)?"
 )
 
 
-def last_words(said: str) -> tuple[str, Remedy | None]:
-    """What went wrong, and what ends it where the child said so; empty text where it said nothing."""
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """What went wrong; with the child's own code and what ends it, where it was a refusal. Empty: it said nothing."""
+
+    text: str = ""
+    refusal: Refusal = Refusal.START_FAILED
+    remedy: Remedy | None = None
+
+
+def last_words(said: str) -> LastWords:
+    """What a child said last."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if not lines:
-        return "", None
+        return LastWords()
     found = _REFUSED.fullmatch(lines[-1])
     if found is None:
-        return shortened(lines[-1]), None
+        return LastWords(shortened(lines[-1]))
     remedy = Remedy(found["action"], found["who"], found["reference"] or "") if found["action"] else None
-    return shortened(found["message"]), remedy
+    try:
+        refusal = Refusal(found["code"])
+    except ValueError:
+        refusal = Refusal.START_FAILED
+    return LastWords(shortened(found["message"]), refusal, remedy)
 
 
 def shortened(text: str) -> str:
