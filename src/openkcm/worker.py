@@ -22,7 +22,7 @@ from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
-from openkcm.propagation import changed
+from openkcm.propagation import changed, remarked
 from openkcm.provisioning import begin
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
@@ -81,6 +81,7 @@ async def _means(settings: Settings, registry: Registry) -> AsyncIterator[Means]
             notifiers=tuple(registry.notifiers.values()),
             public_url=settings.public_url,
             operator=settings.notices.operator,
+            owner_wait_s=settings.tenants.owner_wait_s,
             probe=await stack.enter_async_context(probing()),
         )
 
@@ -115,6 +116,7 @@ def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
             operator=means.operator,
             sources=means.sources,
         ),
+        remarked.TOPIC: remarked.Remarked(clock=means.clock, public_url=means.public_url),
         notices_put.TOPIC: deliverer(means.notifiers),
     }
 

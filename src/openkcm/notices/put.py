@@ -22,6 +22,7 @@ _TONES: Final[dict[str, Tone]] = {
     "mail/delayed": "warn",
     "mail/owner": "warn",
     "mail/uninstalled": "warn",
+    "mail/resource-removed": "warn",
     "mail/failed": "bad",
     "mail/deleting": "bad",
 }
