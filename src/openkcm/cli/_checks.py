@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from openkcm.catalog.load import load
+from openkcm.catalog.registry import Registry
 from openkcm.cli._reach import Finding, database, databases, redis, refused, region
 from openkcm.kernel.log import REDACTED
 from openkcm.parties.identity import Identity, load_identity
 from openkcm.parties.pins import Pin, Pins
 from openkcm.parties.settings import read_pins
+from openkcm.sdk.checks import Checkable, Checked
 from openkcm.sdk.refusals import Refused
 from openkcm.settings import Settings
 from openkcm.tenancy.settings import LEAST_GRACE_S
+
+_PLUGIN_S = 30.0
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
@@ -38,7 +43,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     if identity is not None and pins is not None:
         for each in settings.control.regions:
             yield await region(each.name, each.address, identity, pins)
-    for finding in [*_plugins(settings), *_risks(settings)]:
+    registry = load(settings.plugins)
+    for finding in [*_plugins(settings, registry), *await _asked(registry), *_risks(settings)]:
         yield finding
 
 
@@ -112,8 +118,25 @@ def _identity(identity: Identity, pins: Pins) -> Finding:
     )
 
 
-def _plugins(settings: Settings) -> Iterator[Finding]:
-    registry = load(settings.plugins)
+async def _asked(registry: Registry) -> list[Finding]:
+    """What plugins that can look at their own systems say of them."""
+    found: list[Finding] = []
+    for name, each in [*registry.tenant_sources.items(), *registry.notifiers.items()]:
+        about = f"plugin {name}"
+        try:
+            async with asyncio.timeout(_PLUGIN_S):
+                said = await each.check() if isinstance(each, Checkable) else ()
+        except TimeoutError:
+            said = (Checked(level="bad", said=f"Its check took longer than {_PLUGIN_S:g} s."),)
+        found += [Finding(level=one.level, about=about, said=one.said, action=one.action) for one in said]
+    for source in registry.tenant_sources.values():
+        await source.aclose()
+    for notifier in registry.notifiers.values():
+        await notifier.aclose()
+    return found
+
+
+def _plugins(settings: Settings, registry: Registry) -> Iterator[Finding]:
     for broken in registry.broken:
         yield Finding(
             level="bad",

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from openkcm.sdk.checks import Checked
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.sdk.tenant_source import Batch, Known, Observation, TenantStatus
 from openkcm_tenants_kcp.api import Api, Failed
@@ -16,8 +17,9 @@ from openkcm_tenants_kcp.judge import Judgement, judge, present
 from openkcm_tenants_kcp.kubeconfig import read_kubeconfig
 from openkcm_tenants_kcp.reflector import Reflector
 from openkcm_tenants_kcp.resource import Resources
+from openkcm_tenants_kcp.rights import check_rights
 from openkcm_tenants_kcp.settings import KcpSettings
-from openkcm_tenants_kcp.trouble import not_written, unavailable
+from openkcm_tenants_kcp.trouble import not_written, said_of, unavailable
 
 #: States of which a workspace that is gone need not be told.
 _ENDED = frozenset({"uninstalled", "deleting", "gone", "undone"})
@@ -87,6 +89,23 @@ class KcpSource:
                         "plugins/tenants-kcp#trouble",
                     ),
                 )
+
+    async def check(self) -> Sequence[Checked]:
+        """Whether kcp answers, and whether our identities have the rights that they need and no more."""
+        try:
+            urls = await self._resources.urls()
+        except Failed as failed:
+            what, action = said_of(failed)
+            return [Checked(level="bad", said=what, action=action)]
+        found = await check_rights(self.reader, self.writer, self._settings.export, urls)
+        if not urls:
+            found.append(
+                Checked(
+                    level="ok",
+                    said="No endpoint yet: one appears when the first account has bound the export.",
+                )
+            )
+        return found
 
     async def aclose(self) -> None:
         await self.reader.aclose()

@@ -9,7 +9,7 @@ from openkcm_tenants_kcp.api import Answered, Failed, TooLarge
 _PAGE = "plugins/tenants-kcp#trouble"
 
 
-def _said(failed: Failed) -> tuple[str, str]:
+def said_of(failed: Failed) -> tuple[str, str]:
     """What is wrong, and what to do."""
     if isinstance(failed, TooLarge):
         return "One object is larger than 32 MiB and cannot be taken.", "Find out who made it, and remove it."
@@ -40,7 +40,7 @@ def _said(failed: Failed) -> tuple[str, str]:
 
 def unavailable(failed: Failed) -> Temporary:
     """The refusal of a kcp that cannot be read now; no tenant is uninstalled by it."""
-    what, remedy = _said(failed)
+    what, remedy = said_of(failed)
     return Temporary(
         Refusal.SOURCE_UNAVAILABLE,
         f"The tenants of kcp cannot be read. {what} They stay as they are meanwhile.",
@@ -51,7 +51,7 @@ def unavailable(failed: Failed) -> Temporary:
 
 def not_written(failed: Failed) -> Temporary:
     """The refusal of a status that did not get into the tenant's workspace."""
-    what, remedy = _said(failed)
+    what, remedy = said_of(failed)
     return Temporary(
         Refusal.STATUS_NOT_WRITTEN,
         f"The status was not written into the account's workspace. {what}",
@@ -62,5 +62,5 @@ def not_written(failed: Failed) -> Temporary:
 
 def problem_of(failed: Failed, where: str) -> Problem:
     """The same, as an entry in the source's list."""
-    what, remedy = _said(failed)
+    what, remedy = said_of(failed)
     return Problem(origin=where, line=None, refusal=Refusal.SOURCE_UNAVAILABLE, message=f"{what} {remedy}")
