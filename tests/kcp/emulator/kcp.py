@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.kcp.emulator.access import ADMIN_GROUP, Tokens, User
 from tests.kcp.emulator.acts import Acts
-from tests.kcp.emulator.answers import failure
+from tests.kcp.emulator.answers import torn_down
 from tests.kcp.emulator.app import App, Seen
 from tests.kcp.emulator.bindings import Bindings
 from tests.kcp.emulator.deletion import Deletion
@@ -127,9 +127,7 @@ class Kcp:
     def _end_unserved(self, export: Stored) -> None:
         """Watches in the virtual workspace of a kind whose schema is another now end with an error, as recorded."""
         offered = self.world.exported(export)
-        error = failure(
-            500, "InternalError", "an error on the server has prevented the request from succeeding"
-        )
+        error = torn_down()
         for watcher in list(self.app.watchers):
             resource = watcher.scope.resource
             if watcher.export == (export.key[0], export.key[2]) and resource.schema_uid:
