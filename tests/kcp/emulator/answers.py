@@ -55,6 +55,15 @@ def failure(code: int, reason: str, message: str, details: Json | None = None) -
     return body | {"code": code}
 
 
+def torn_down() -> Json:
+    """The last word of a watch in a virtual workspace whose kind is served by another schema now, or not any more."""
+    cause = "unable to decode an event from the watch stream: context canceled"
+    message = f'an error on the server ("{cause}") has prevented the request from succeeding'
+    reasons = ("UnexpectedServerResponse", "ClientWatchDecoding")
+    causes = [{"reason": reason, "message": cause} for reason in reasons]
+    return failure(500, "InternalError", message, {"causes": causes})
+
+
 def _of(resource: Resource, name: str = "") -> Json:
     details: Json = {"name": name} if name else {}
     if resource.group:

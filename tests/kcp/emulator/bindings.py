@@ -65,7 +65,14 @@ class Bindings:
         new, shard = change.new, change.shard
         if new.obj.get("status", {}).get("phase") == "Bound":
             return  # it has moved here from another shard
+        self.world.work.later(self.world.delays.step_s, lambda: self._appear(shard, new))
         self.take_up(shard, new)
+
+    def _appear(self, shard: Shard, binding: Stored) -> None:
+        """Its export has a URL for this shard, before the binding is bound."""
+        export = self.world.export_of(binding.obj)
+        if export is not None and shard.get(BINDINGS.key, binding.key):
+            self.exports.bound(export, shard, binding.key[0])
 
     def resume(self) -> None:
         """After a start: those that were on their way begin it anew."""
@@ -114,7 +121,6 @@ class Bindings:
         else:
             self._write(shard, binding, lambda obj: self._bound(obj, export))
             self._bring(binding.key[0], export)
-            self.exports.bound(export, shard, binding.key[0])
 
     def mended(self, shard: Shard, binding: Stored) -> None:
         """A binding that was stuck is bound, with its claims, in one step."""
@@ -128,7 +134,6 @@ class Bindings:
         self._write(shard, binding, mend)
         self._note(shard, binding, export)
         self._bring(binding.key[0], export)
-        self.exports.bound(export, shard, binding.key[0])
         self.done(shard, binding.key[0])
 
     def _write(self, shard: Shard, binding: Stored, change: Callable[[Json], None]) -> None:
@@ -140,7 +145,6 @@ class Bindings:
 
     def _bring(self, cluster: str, export: Stored) -> None:
         self.world.bound[cluster] |= self.world.exported(export)
-        self.world.bound["*"] |= self.world.exported(export)
 
     def _binding(self, obj: Json) -> None:
         obj.setdefault("status", {})["phase"] = "Binding"

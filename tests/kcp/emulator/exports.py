@@ -20,6 +20,8 @@ from tests.kcp.emulator.objects import (
 from tests.kcp.emulator.store import Change, Shard, Stored
 from tests.kcp.emulator.world import World
 
+_TYPE = "internal.tenancy.kcp.io/type"
+
 
 class Exports:
     """Every export has a slice, and the slice a URL for each shard with a binding."""
@@ -110,21 +112,19 @@ class Exports:
             self.mended(shard, binding)
 
     def _note_reconciled(self, export: Stored) -> None:
-        now = self.world.now()
-        bound = self.world.serving.get((export.key[0], export.key[2]), {})
-        for name, clusters in bound.items():
-            for cluster in sorted(clusters):
-                logical = self.world.shards[name].get(LOGICAL_CLUSTERS.key, (cluster, "", "cluster"))
-                if (
-                    logical is not None
-                    and logical.obj["metadata"]["annotations"].get("internal.tenancy.kcp.io/type")
-                    != "root:universal"
-                ):
+        done = condition("APIBindingsReconciled", status=True)
+        for shard in self.world.shards.values():
+            for binding in list(shard.table(BINDINGS.key).objects.values()):
+                reference = self.world.export_of(binding.obj)
+                logical = shard.get(LOGICAL_CLUSTERS.key, (binding.key[0], "", "cluster"))
+                if reference is None or reference.key != export.key or logical is None:
+                    continue
+                if logical.obj["metadata"]["annotations"].get(_TYPE) != "root:universal":
                     self.world.change(
-                        self.world.shards[name],
+                        shard,
                         LOGICAL_CLUSTERS,
                         logical,
-                        lambda obj: set_condition(obj, condition("APIBindingsReconciled", status=True), now),
+                        lambda obj: set_condition(obj, done, self.world.now()),
                     )
 
     def bound(self, export: Stored, shard: Shard, cluster: str) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 
 from tests.kcp.emulator.access import ADMIN_GROUP, Tokens, User
 from tests.kcp.emulator.acts import Acts
-from tests.kcp.emulator.answers import failure
+from tests.kcp.emulator.answers import torn_down
 from tests.kcp.emulator.app import App, Seen
 from tests.kcp.emulator.bindings import Bindings
 from tests.kcp.emulator.deletion import Deletion
@@ -60,14 +60,19 @@ class Kcp:
         clock: Clock = _utc_now,
         delays: Delays | None = None,
         ports: Ports | None = None,
+        manual: bool = False,
     ) -> None:
         self.ports = ports or Ports()
         self.one_port = one_port
         self.authority = Authority(folder) if tls and folder else None
         self.client_certificates = client_certificates
-        self.work = Work()
+        self.work = Work(manual=manual)
+        began = clock()
         self.world = World(
-            {name: Shard(name) for name in shards}, self.work, clock, delays=delays or Delays()
+            {name: Shard(name) for name in shards},
+            self.work,
+            (lambda: began + dt.timedelta(seconds=self.work.now_s)) if manual else clock,
+            delays=delays or Delays(),
         )
         self.tokens = Tokens()
         self.app = App(self.world, self.tokens, front_serves_virtual=one_port)
@@ -77,13 +82,17 @@ class Kcp:
         self.deletion = Deletion(self.world, self.exports)
         self.bindings.done = self.workspaces.proceed
         self.exports.looked = self._end_unserved
-        self.admin = User("kcp-admin", groups=(ADMIN_GROUP, "system:authenticated"))
-        self.admin_token = self.tokens.issue(self.admin)
-        self.api = Acts(self.world, self.admin)
+        self._new_admin()
         self.connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         for shard in self.world.shards.values():
             shard.observers.append(self._changed)
+
+    def _new_admin(self) -> None:
+        """kcp makes itself a new admin at every start: another token, another UID."""
+        self.admin = User("kcp-admin", groups=(ADMIN_GROUP, "system:authenticated"))
+        self.admin_token = self.tokens.issue(self.admin)
+        self.api = Acts(self.world, self.admin)
 
     @property
     def faults(self) -> Faults:
@@ -118,9 +127,7 @@ class Kcp:
     def _end_unserved(self, export: Stored) -> None:
         """Watches in the virtual workspace of a kind whose schema is another now end with an error, as recorded."""
         offered = self.world.exported(export)
-        error = failure(
-            500, "InternalError", "an error on the server has prevented the request from succeeding"
-        )
+        error = torn_down()
         for watcher in list(self.app.watchers):
             resource = watcher.scope.resource
             if watcher.export == (export.key[0], export.key[2]) and resource.schema_uid:
@@ -180,7 +187,8 @@ class Kcp:
         if backup is not None:
             restore(self.world, backup)
         self.compact()
-        self.admin_token = self.tokens.rotate(self.admin.name)
+        self.tokens.revoke(self.admin_token)
+        self._new_admin()
         self.resume()
         await self.start(phases=phases)
 
@@ -228,8 +236,12 @@ class Kcp:
         await self.stop()
 
     async def settled(self) -> None:
-        """Controllers have nothing left to do."""
+        """Controllers have nothing left to do (with ``manual``: nothing without a delay)."""
         await self.work.settled()
+
+    async def pass_time(self, seconds: float) -> None:
+        """With ``manual``: so much time has passed for controllers, and what was due is done."""
+        await self.work.pass_time(seconds)
 
     def _bootstrap(self) -> None:
         world, now = self.world, self.world.now()

@@ -73,8 +73,9 @@ def rebuild(world: World) -> None:
     for shard in world.shards.values():
         for binding in shard.table(BINDINGS.key).objects.values():
             export = world.export_of(binding.obj)
-            if export is not None and binding.obj.get("status", {}).get("phase") == "Bound":
-                world.bound[binding.key[0]] |= world.exported(export)
+            if export is not None:
+                if binding.obj.get("status", {}).get("phase") == "Bound":
+                    world.bound[binding.key[0]] |= world.exported(export)
                 world.serving[export.key[0], export.key[2]][shard.name].add(binding.key[0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import heapq
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -76,9 +77,18 @@ class Quirks:
 
 
 class Work:
-    """What is to be done later. ``settled`` tells when nothing is left."""
+    """What is to be done later. ``settled`` tells when nothing is left.
 
-    def __init__(self) -> None:
+    By hand (``manual``), no time passes but by ``pass_time``: what has a delay waits for that, and ``settled`` does not
+    wait for it.
+    """
+
+    def __init__(self, *, manual: bool = False) -> None:
+        self.manual = manual
+        self.now_s = 0.0
+        """How much time has passed by hand."""
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
         self._handles: set[asyncio.Handle] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,6 +96,10 @@ class Work:
 
     def later(self, delay_s: float, do: Callable[[], None]) -> None:
         """``do`` runs on this loop, at once after what is running or in ``delay_s`` seconds."""
+        if self.manual and delay_s > 0:
+            self._count += 1
+            heapq.heappush(self._due, (self.now_s + delay_s, self._count, do))
+            return
         loop = asyncio.get_running_loop()
 
         def run() -> None:
@@ -107,6 +121,7 @@ class Work:
         for handle in self._handles:
             handle.cancel()
         self._handles.clear()
+        self._due.clear()
         self._idle.set()
 
     async def settled(self) -> None:
@@ -114,6 +129,16 @@ class Work:
         await self._idle.wait()
         if self.failures:
             raise self.failures.pop(0)
+
+    async def pass_time(self, seconds: float) -> None:
+        """So much time has passed by hand, and all that was due within it is done."""
+        until = self.now_s + seconds
+        await self.settled()
+        while self._due and self._due[0][0] <= until:
+            self.now_s, _, do = heapq.heappop(self._due)
+            do()
+            await self.settled()
+        self.now_s = until
 
 
 def random_id() -> str:
@@ -161,7 +186,7 @@ class World:
         return self.shards[self.homes[cluster][0]]
 
     def resource(self, cluster: str, group: str, plural: str) -> Resource | None:
-        """The kind as this workspace serves it; ``*`` knows what any workspace serves."""
+        """The kind as this workspace serves it."""
         if built_in := BUILT_IN.get((group, plural)):
             return built_in
         return self.bound.get(cluster, {}).get((group, plural))
