@@ -1,0 +1,87 @@
+"""A wire between a source and kcp that can go dead: nothing comes through any more, and nobody is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+
+import httpcore2
+
+from openkcm_tenants_kcp.api import Api
+
+
+class Wire(httpcore2.AsyncNetworkBackend):
+    """Every connection goes through a relay on this machine; TLS is the two ends' own and sees nothing of it."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkBackend) -> None:
+        self._inner = inner
+        self._relays: dict[tuple[str, int], asyncio.Server] = {}
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._age = 0
+
+    def go_dead(self) -> None:
+        """What is connected now hears nothing any more and stays connected; a new connection works."""
+        self._age += 1
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        if (host, port) not in self._relays:
+
+            async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await self._relay(reader, writer, host, port)
+
+            self._relays[host, port] = await asyncio.start_server(relay, "127.0.0.1", 0)
+        here = self._relays[host, port].sockets[0].getsockname()[1]
+        return await self._inner.connect_tcp("127.0.0.1", here, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+    async def _relay(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int
+    ) -> None:
+        born = self._age
+        try:
+            there_reader, there_writer = await asyncio.open_connection(host, port)
+        except OSError:
+            writer.close()
+            return
+        for source, target in ((reader, there_writer), (there_reader, writer)):
+            task = asyncio.create_task(self._pump(source, target, born))
+            self._pumps.add(task)
+            task.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, born: int) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await source.read(65_536):
+                if born == self._age:
+                    target.write(piece)
+                    await target.drain()
+        if born == self._age:
+            target.close()
+
+    async def aclose(self) -> None:
+        for server in self._relays.values():
+            server.close()
+        for task in list(self._pumps):
+            task.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def wired(api: Api) -> AsyncIterator[Wire]:
+    """The identity's way to kcp is a wire from now on; call before the first request."""
+    pool = api._client._transport._pool  # type: ignore[attr-defined]  # the one way to the library's connections
+    wire = Wire(pool._network_backend)
+    pool._network_backend = wire
+    try:
+        yield wire
+    finally:
+        await wire.aclose()
