@@ -1,25 +1,16 @@
-"""What was done to a real kcp when it was recorded, done to the emulator."""
+"""What was done to a real kcp with one shard when it was recorded, done to the emulator."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
-import httpx2
 
 from tests.kcp.emulator import people
 from tests.kcp.emulator.bindings import Step
 from tests.kcp.emulator.kcp import Kcp
+from tests.kcp.emulator.manifests import workspace, workspace_type
 from tests.kcp.emulator.objects import Json
-from tests.kcp.emulator.platform_mesh import workspace_type
-from tests.kcp.emulator.world import measured
-from tests.kcp.recorded import Exchange, exchanges
-from tests.kcp.watching import Watching, client, send
+from tests.kcp.recorded import exchanges
+from tests.kcp.recorder import BINDINGS, CLUSTERS, GROUP, TENANTS, Recorder, Told, emulator, tenant, wildcard
+from tests.kcp.watching import Watching, client
 
-GROUP = "operations.openkcm.io"
-FINALIZER = f"{GROUP}/tenant-cleanup"
-BINDINGS, CLUSTERS = "apis/apis.kcp.io/v1alpha2/apibindings", "apis/core.kcp.io/v1alpha1/logicalclusters"
-TENANTS = f"apis/{GROUP}/v1alpha1/tenants"
 _T, _O, _I, _C, _B, _R = Step.TAKE, Step.TOUCH, Step.BINDING, Step.CLAIMS, Step.BOUND, Step.REPEAT
 COURSES: dict[str, list[tuple[Step, ...]]] = {
     "root:t1": [(_T, _O, _I, _B, _C), (_T, _O, _I, _B, _C)],
@@ -31,84 +22,7 @@ COURSES: dict[str, list[tuple[Step, ...]]] = {
     "root:a4": [(_I, _T, _O, _B, _R, _C)],
     "root:b1": [(_T, _O, _I, _B, _C)],
 }
-SHARDED: dict[str, list[tuple[Step, ...]]] = {
-    "root:a0": [(_T, _O, _I, _B, _C)],
-    "root:b0": [(_T, _O, _I, _B, _C)],
-    "root:a1": [(_T, _O, _I, _C, _B, _C)],
-    "root:b1": [(_I, _T, _O, _B, _R, _C)],
-    "root:b2": [(_T, _I, _O, _R, _C, _B, _C)],
-}
 """The steps of each binding as its watch recorded them: kcp's controllers race, and the recordings show how."""
-
-
-def tenant(name: str, *, finalizer: bool = True, annotations: Json | None = None, **more: object) -> Json:
-    metadata: Json = {"name": name}
-    if finalizer:
-        metadata["finalizers"] = [FINALIZER]
-    if annotations:
-        metadata["annotations"] = annotations
-    return {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Tenant", "metadata": metadata, **more}
-
-
-def account_workspace(name: str) -> Json:
-    return {
-        "apiVersion": "tenancy.kcp.io/v1alpha1",
-        "kind": "Workspace",
-        "metadata": {"name": name},
-        "spec": {"type": {"name": "account", "path": "root"}},
-    }
-
-
-@dataclass
-class Recorder:
-    """Sends the recorded requests one after the other, and keeps what came back."""
-
-    kcp: Kcp
-    left: Iterator[Exchange]
-    hosts: dict[str, str]
-    """Our URLs by the recorded ones."""
-    answers: list[tuple[Exchange, httpx2.Response]] = field(default_factory=list)
-
-    async def send(
-        self, name: str, body: object = None, *, kind: str = "application/json", token: str | None = "admin"
-    ) -> httpx2.Response:
-        """The next recorded request, which must have this name."""
-        exchange = next(self.left)
-        assert exchange.name == name, (exchange.number, exchange.name)
-        path = exchange.path
-        for recorded, ours in self.hosts.items():
-            path = path.replace(recorded, ours)
-        if body is None and isinstance(exchange.sent, dict):
-            body = exchange.sent
-        async with client(self.kcp, token) as session:
-            answer = await send(session, exchange.method, path, body, kind=kind)
-        self.answers.append((exchange, answer))
-        return answer
-
-    async def settled(self, seconds: float = 2.0) -> None:
-        """A while later."""
-        await self.kcp.pass_time(seconds)
-
-
-def emulator(
-    ids: list[str], courses: dict[str, list[tuple[Step, ...]]], *, shards: tuple[str, ...] = ("root",)
-) -> Kcp:
-    """A kcp in which workspaces get these IDs, bindings go these courses, and time passes by hand as measured."""
-    kcp = Kcp(tls=False, one_port=len(shards) == 1, shards=shards, manual=True, delays=measured())
-    remaining = iter(ids)
-    kcp.world.new_id = lambda: next(remaining)
-    waiting = {path: iter(steps) for path, steps in courses.items()}
-    kcp.bindings.course = lambda path: next(waiting[path])
-    return kcp
-
-
-@dataclass
-class Told:
-    """All that came of a story."""
-
-    answers: list[tuple[Exchange, httpx2.Response]]
-    watches: dict[str, list[Json]]
-    hosts: dict[str, str]
 
 
 async def one_shard() -> Told:
@@ -206,10 +120,10 @@ async def _end(recorder: Recorder) -> list[Json]:
     default: Json = {"extend": {"with": [{"name": "universal", "path": "root"}]}}
     default |= {"defaultAPIBindings": [{"path": "root:provider", "export": GROUP}]}
     kcp.api.create("root", workspace_type("account", default))
-    kcp.api.create("root", account_workspace("t2"))
+    kcp.api.create("root", workspace("t2", "account"))
     await recorder.settled()
     kcp.api.create("root:t2", tenant("tenant"))
-    async with client(kcp) as session, Watching(session, _wildcard(kcp, BINDINGS, now=True)) as watching:
+    async with client(kcp) as session, Watching(session, wildcard(kcp, BINDINGS, now=True)) as watching:
         await recorder.send("delete workspace t2")
         await recorder.settled(1)
         await recorder.send("tenant CR while workspace deletes")
@@ -229,13 +143,6 @@ async def _end(recorder: Recorder) -> list[Json]:
         await recorder.send("VW list after endpoint vanished")
         kcp.end_watches()
         return await watching.ended()
-
-
-def _wildcard(kcp: Kcp, rest: str, *, shard: str = "root", now: bool = False) -> str:
-    """A watch through the virtual workspace; ``now`` begins it at this moment."""
-    provider = kcp.world.resolve("root:provider")
-    since = f"&resourceVersion={kcp.world.shards[shard].rv}" if now else ""
-    return f"{kcp.shard_url(shard)}/services/apiexport/{provider}/{GROUP}/clusters/*/{rest}?watch=true{since}"
 
 
 async def _least_privilege(recorder: Recorder) -> None:
@@ -259,12 +166,12 @@ async def _zero_touch(recorder: Recorder) -> dict[str, list[Json]]:
     kcp, merge = recorder.kcp, "application/merge-patch+json"
     async with (
         client(kcp) as session,
-        Watching(session, _wildcard(kcp, BINDINGS, now=True)) as bindings,
-        Watching(session, _wildcard(kcp, TENANTS, now=True)) as tenants,
-        Watching(session, _wildcard(kcp, CLUSTERS, now=True)) as clusters,
+        Watching(session, wildcard(kcp, BINDINGS, now=True)) as bindings,
+        Watching(session, wildcard(kcp, TENANTS, now=True)) as tenants,
+        Watching(session, wildcard(kcp, CLUSTERS, now=True)) as clusters,
     ):
         for number in range(5):
-            kcp.api.create("root", account_workspace(f"a{number}"))
+            kcp.api.create("root", workspace(f"a{number}", "account"))
             await recorder.settled()
         await recorder.send("VW create tenant (no annotations sent)", tenant("tenant"))
         kcp.api.edit(
@@ -281,7 +188,7 @@ async def _zero_touch(recorder: Recorder) -> dict[str, list[Json]]:
         await tenants.until(4)
         _schema(kcp, f"v9.tenants.{GROUP}")
         await recorder.settled()
-        kcp.api.create("root", account_workspace("b1"))
+        kcp.api.create("root", workspace("b1", "account"))
         await recorder.settled()
         await recorder.send("workspace stuck by a broken export")
         _schema(kcp, f"v1.tenants.{GROUP}")
@@ -296,68 +203,3 @@ def _schema(kcp: Kcp, name: str) -> None:
     kcp.api.edit(
         "root:provider", "apiexports", GROUP, lambda obj: obj["spec"]["resources"][0].update(schema=name)
     )
-
-
-async def two_shards() -> Told:
-    """Two shards behind a front proxy: ``a*`` on root, ``b*`` on shard-1, then all of ``b*`` deleted."""
-    ids = ["2aun56kn2ezjnv0s", "1e3dpz6v40e1v301", "322xm43qtbj4enz3", "spq4dx79z1o1d5b7", "gef2rqguyjge2z9w"]
-    watches = ("watch-two-shards-root-apibindings.jsonl", "watch-two-shards-shard-1-apibindings.jsonl")
-    async with emulator([*ids, "eqelhipk6h3wxhcc"], SHARDED, shards=("root", "shard-1")) as kcp:
-        kcp.workspaces.shard_for = lambda path: "shard-1" if path.startswith("root:b") else "root"
-        hosts = {
-            "https://127.0.0.1:6443": kcp.url,
-            "https://127.0.0.1:6444": kcp.shard_url("root"),
-            "https://127.0.0.1:6445": kcp.shard_url("shard-1"),
-        }
-        recorder = Recorder(kcp, iter(exchanges("exchanges-two-shards.jsonl")), hosts)
-        await recorder.send("shards")
-        _provide(kcp)
-        await recorder.settled()
-        _offer(kcp)
-        await _accounts(recorder, "a0", "b0")
-        await recorder.send("two shards: slice with two endpoints")
-        door = "/services/apiexport/2aun56kn2ezjnv0s/operations.openkcm.io"
-        urls = [f"https://127.0.0.1:{port}{door}" for port in (6444, 6445)]
-        for url in urls:
-            await recorder.send(f"two shards: wildcard list {url}")
-        async with (
-            client(kcp) as session,
-            Watching(session, _wildcard(kcp, BINDINGS, now=True)) as root,
-            Watching(session, _wildcard(kcp, BINDINGS, shard="shard-1", now=True)) as other,
-        ):
-            await _accounts(recorder, "a1", "b1", "b2")
-            for url in urls:
-                await recorder.send(f"two shards: tenant a0 through {url}")
-                await recorder.send(f"two shards: tenant b0 through {url}")
-                await recorder.send(
-                    f"two shards: create in b1 through {url}", tenant("tenant-1", finalizer=False)
-                )
-            for name in ("b0", "b1", "b2"):
-                kcp.api.delete("root", "workspaces", name)
-                await recorder.settled(20)
-            for url in urls:
-                await recorder.send(f"two shards: list after shard-1 emptied {url}")
-            kcp.end_watches()
-            told = dict(zip(watches, (await root.ended(), await other.ended()), strict=True))
-        assert next(recorder.left, None) is None
-        return Told(recorder.answers, told, {url: recorded for recorded, url in hosts.items()})
-
-
-async def _accounts(recorder: Recorder, *names: str) -> None:
-    for name in names:
-        recorder.kcp.api.create("root", account_workspace(name))
-        await recorder.settled()
-
-
-def _provide(kcp: Kcp) -> None:
-    kcp.api.create("root", account_workspace("provider"))
-
-
-def _offer(kcp: Kcp) -> None:
-    """The provider's export, and a type of workspace that binds it."""
-    for name in ("create schema", "create export"):
-        body = next(one.sent for one in exchanges("exchanges.jsonl") if one.name == name)
-        assert isinstance(body, dict)
-        kcp.api.create("root:provider", body)
-    default = {"defaultAPIBindings": [{"path": "root:provider", "export": GROUP}]}
-    kcp.api.create("root", workspace_type("account", default))

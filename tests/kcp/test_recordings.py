@@ -10,7 +10,9 @@ import pytest
 from tests.kcp.emulator.objects import Json, encode
 from tests.kcp.likeness import Likeness
 from tests.kcp.recorded import Exchange, events, exchanges
-from tests.kcp.story import Told, one_shard, two_shards
+from tests.kcp.recorder import Told
+from tests.kcp.story import one_shard
+from tests.kcp.story_two import two_shards
 
 NOT_MODELLED: dict[str, str] = {}
 """Exchanges by ``number name``, each with the reason why the emulator answers otherwise."""

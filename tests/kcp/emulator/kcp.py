@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +14,7 @@ from tests.kcp.emulator.answers import torn_down
 from tests.kcp.emulator.app import App, Seen
 from tests.kcp.emulator.bindings import Bindings
 from tests.kcp.emulator.deletion import Deletion
+from tests.kcp.emulator.doors import HOST, Doors
 from tests.kcp.emulator.exports import Exports
 from tests.kcp.emulator.faults import Faults
 from tests.kcp.emulator.objects import (
@@ -27,23 +27,12 @@ from tests.kcp.emulator.objects import (
 from tests.kcp.emulator.snapshots import Backup, back_up, forget, move, restore
 from tests.kcp.emulator.store import Change, Shard, Stored
 from tests.kcp.emulator.tls import Authority
-from tests.kcp.emulator.wire import Connection
 from tests.kcp.emulator.workspaces import Workspaces
 from tests.kcp.emulator.world import Delays, Quirks, Work, World
-
-HOST = "127.0.0.1"
 
 
 def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-@dataclass
-class Ports:
-    """Where it listens; 0 takes any free port, and keeps it over a restart."""
-
-    front: int = 0
-    shards: dict[str, int] = field(default_factory=dict)
 
 
 class Kcp:
@@ -59,10 +48,10 @@ class Kcp:
         one_port: bool = False,
         clock: Clock = _utc_now,
         delays: Delays | None = None,
-        ports: Ports | None = None,
+        doors: Doors | None = None,
         manual: bool = False,
     ) -> None:
-        self.ports = ports or Ports()
+        self.doors = doors or Doors()
         self.one_port = one_port
         self.authority = Authority(folder) if tls and folder else None
         self.client_certificates = client_certificates
@@ -83,8 +72,6 @@ class Kcp:
         self.bindings.done = self.workspaces.proceed
         self.exports.looked = self._end_unserved
         self._new_admin()
-        self.connections: set[Connection] = set()
-        self._servers: list[asyncio.Server] = []
         for shard in self.world.shards.values():
             shard.observers.append(self._changed)
 
@@ -143,35 +130,20 @@ class Kcp:
             if self.authority
             else None
         )
+        names = () if self.one_port else tuple(self.world.shards)
+        await self.doors.open(names, self.app.handle, self.world.clock, context)
         scheme = "https" if context else "http"
-        loop = asyncio.get_running_loop()
-
-        async def listen(port_name: str, port: int) -> int:
-            def made() -> Connection:
-                return Connection(port_name, self.app.handle, self.world.clock, self.connections)
-
-            server = await loop.create_server(made, HOST, port, ssl=context)
-            self._servers.append(server)
-            return int(server.sockets[0].getsockname()[1])
-
-        self.ports.front = await listen("front", self.ports.front)
-        self.world.front_url = f"{scheme}://{HOST}:{self.ports.front}"
+        self.world.front_url = f"{scheme}://{HOST}:{self.doors.front}"
         for name in self.world.shards:
-            if self.one_port:
-                self.world.shard_urls[name] = self.world.front_url
-                continue
-            self.ports.shards[name] = await listen(name, self.ports.shards.get(name, 0))
-            self.world.shard_urls[name] = f"{scheme}://{HOST}:{self.ports.shards[name]}"
+            port = self.doors.front if self.one_port else self.doors.shards[name]
+            self.world.shard_urls[name] = f"{scheme}://{HOST}:{port}"
         if "root" not in self.world.homes:
             self._bootstrap()
         return self
 
     async def stop(self) -> None:
         """As after kill -9: every connection is reset, nothing listens, nothing more is done."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-        self.reset_connections()
+        self.doors.close()
         self.work.cancel()
         await asyncio.sleep(0)
 
@@ -279,16 +251,12 @@ class Kcp:
             first.put(SHARDS.key, ("root", "", name), made)
 
     def reset_connections(self, port: str = "") -> None:
-        """The clients (of this port) see their connections reset."""
-        for connection in list(self.connections):
-            if port in ("", connection.port):
-                connection.reset()
+        """The clients (of ``front`` or a shard) see their connections reset."""
+        self.doors.reset(port)
 
     def silence(self, port: str = "") -> None:
-        """The open connections (of this port) are half open from now on: no byte, no end."""
-        for connection in self.connections:
-            if port in ("", connection.port):
-                connection.silent = True
+        """The open connections (of ``front`` or a shard) are half open from now on: no byte, no end."""
+        self.doors.silence(port)
 
     def end_watches(self, *error: Json, plural: str = "") -> None:
         """The open watches (of this kind) end cleanly, after an ERROR event with this Status if one is given."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.kcp.emulator.kcp import Kcp
+from tests.kcp.emulator.manifests import binding, export, schema, workspace, workspace_type
 from tests.kcp.emulator.objects import WORKSPACES, Json, timestamp
 from tests.kcp.emulator.store import Change, Stored
 
@@ -30,47 +31,6 @@ class Account:
     """Empty as long as its workspace is not scheduled."""
 
 
-def schema(plural: str, kind: str, group: str = GROUP, *, prefix: str = "v1") -> Json:
-    """An APIResourceSchema that takes anything."""
-    anything: Json = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apis.kcp.io/v1alpha1",
-        "kind": "APIResourceSchema",
-        "metadata": {"name": f"{prefix}.{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
-            "scope": "Cluster",
-            "versions": [
-                {
-                    "name": "v1alpha1",
-                    "served": True,
-                    "storage": True,
-                    "subresources": {"status": {}},
-                    "schema": anything,
-                }
-            ],
-        },
-    }
-
-
-def export(name: str, group: str, plurals: list[str], claims: list[Json] | None = None) -> Json:
-    """An APIExport of these kinds of one group."""
-    resources = [
-        {"name": plural, "group": group, "schema": f"v1.{plural}.{group}", "storage": {"crd": {}}}
-        for plural in plurals
-    ]
-    spec: Json = {"resources": resources}
-    if claims:
-        spec["permissionClaims"] = claims
-    return {
-        "apiVersion": "apis.kcp.io/v1alpha2",
-        "kind": "APIExport",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
 class PlatformMesh:
     """The operators of Platform Mesh, scripted."""
 
@@ -85,21 +45,13 @@ class PlatformMesh:
         """``root:platform-mesh-system`` with the export of accounts, ``root:orgs``, and both types of workspace."""
         api = self.kcp.api
         for name in ("platform-mesh-system", "orgs"):
-            api.create("root", _workspace(name, "universal"))
+            api.create("root", workspace(name, "universal"))
         await self.kcp.settled()
-        api.create(SYSTEM, schema("accounts", "Account"))
-        api.create(SYSTEM, schema("accountinfos", "AccountInfo"))
+        api.create(SYSTEM, schema("accounts", "Account", GROUP))
+        api.create(SYSTEM, schema("accountinfos", "AccountInfo", GROUP))
         api.create(SYSTEM, export(GROUP, GROUP, ["accounts", "accountinfos"]))
         await self.kcp.settled()
-        api.create(
-            ORGS,
-            {
-                "apiVersion": "apis.kcp.io/v1alpha2",
-                "kind": "APIBinding",
-                "metadata": {"name": GROUP},
-                "spec": {"reference": {"export": {"path": SYSTEM, "name": GROUP}}},
-            },
-        )
+        api.create(ORGS, binding(GROUP, SYSTEM, GROUP))
         for name in ("org", "account"):
             spec = {"defaultAPIBindings": [{"path": SYSTEM, "export": GROUP}]}
             found = api.get("root", "workspacetypes", name)
@@ -204,7 +156,7 @@ class PlatformMesh:
 
     def _order(self, account: Stored) -> None:
         if self.kcp.api.get(account.key[0], "workspaces", account.key[2]) is None:
-            body = _workspace(account.key[2], account.obj["spec"]["type"])
+            body = workspace(account.key[2], account.obj["spec"]["type"])
             self.kcp.api.create(account.key[0], body)
 
     def _end(self, account: Stored) -> None:
@@ -292,24 +244,6 @@ class PlatformMesh:
             obj["spec"].setdefault("oidc", {"issuerUrl": issuer, "clients": clients})
 
         self.kcp.api.edit(cluster, "accountinfos", "account", fill)
-
-
-def workspace_type(name: str, spec: Json) -> Json:
-    return {
-        "apiVersion": "tenancy.kcp.io/v1alpha1",
-        "kind": "WorkspaceType",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
-def _workspace(name: str, type_of: str) -> Json:
-    return {
-        "apiVersion": "tenancy.kcp.io/v1alpha1",
-        "kind": "Workspace",
-        "metadata": {"name": name},
-        "spec": {"type": {"name": type_of, "path": "root"}},
-    }
 
 
 def _offer(obj: Json, path: str, export_name: str) -> None:
