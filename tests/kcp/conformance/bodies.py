@@ -1,4 +1,4 @@
-"""What the suite applies besides the manifests that the plugin prints: workspaces, bindings, what a mesh would bring."""
+"""What the suite applies besides the printed manifests: workspaces, bindings, what a mesh would bring."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def workspace(name: str, type_: Json, shard: Mapping[str, str] | None) -> Json:
 
 
 def workspace_type(name: str, bindings: list[Json]) -> Json:
-    return body(
-        "WorkspaceType", name, {"extend": {"with": [UNIVERSAL]}, "defaultAPIBindings": bindings}
-    )
+    return body("WorkspaceType", name, {"extend": {"with": [UNIVERSAL]}, "defaultAPIBindings": bindings})
 
 
 def binding(path: str, export: str, claims: list[Json]) -> Json:
@@ -50,7 +48,12 @@ def mesh() -> list[Json]:
             "metadata": {"name": f"v1.{plural}.{MESH}"},
             "spec": {
                 "group": MESH,
-                "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
+                "names": {
+                    "kind": kind,
+                    "listKind": f"{kind}List",
+                    "plural": plural,
+                    "singular": kind.lower(),
+                },
                 "scope": "Cluster",
                 "versions": [version],
             },

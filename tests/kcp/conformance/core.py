@@ -47,7 +47,9 @@ class Core:
         cursor: str | None = None
         while True:
             try:
-                async with contextlib.aclosing(self.source.watch(cursor, list(self.known.values()))) as batches:  # type: ignore[type-var]  # an async generator, promised as an iterator
+                async with contextlib.aclosing(
+                    self.source.watch(cursor, list(self.known.values()))
+                ) as batches:  # type: ignore[type-var]  # an async generator, promised as an iterator
                     async for batch in batches:
                         now = time.monotonic()
                         self.batches += 1

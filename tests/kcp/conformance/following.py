@@ -26,7 +26,8 @@ class Watch:
 
     def find(self, wanted: Callable[[str, Json], bool]) -> tuple[float, Json] | None:
         """The first event (type, object) that is so, with its moment."""
-        return next(((at, each) for at, each in self.events if wanted(each["type"], each["object"])), None)
+        found = ((at, each["object"]) for at, each in self.events if wanted(each["type"], each["object"]))
+        return next(found, None)
 
     async def comes(
         self, what: str, wanted: Callable[[str, Json], bool], *, within_s: float = 30.0
@@ -45,8 +46,9 @@ class Watch:
 
 @contextlib.asynccontextmanager
 async def watched(api: Api, url: str, *, version: str = "", lasts_s: float = 300.0) -> AsyncIterator[Watch]:
-    """A watch of ``url`` that kcp is to end after ``lasts_s``; bookmarks are not asked for."""
+    """A watch of ``url``, open by now, that kcp is to end after ``lasts_s``; bookmarks are not asked for."""
     kept = Watch()
+    opened = asyncio.Event()
     parameters = {"watch": "true", "timeoutSeconds": f"{lasts_s:.0f}"}
     if version:
         parameters["resourceVersion"] = version
@@ -54,6 +56,7 @@ async def watched(api: Api, url: str, *, version: str = "", lasts_s: float = 300
     async def follow() -> None:
         try:
             async with api.watch(url, parameters, lasts_s=lasts_s) as pieces:
+                opened.set()
                 async for line in lines(pieces, max_bytes=MAX_LINE_BYTES):
                     if line is not None:
                         kept.events.append((time.monotonic(), decoded(line)))
@@ -61,9 +64,11 @@ async def watched(api: Api, url: str, *, version: str = "", lasts_s: float = 300
             kept.failed = failed
         finally:
             kept.ended = True
+            opened.set()
 
     task = asyncio.create_task(follow())
     try:
+        await opened.wait()
         yield kept
     finally:
         task.cancel()

@@ -91,9 +91,7 @@ class Offer:
         await ground.admin.change(
             ground.path, "WorkspaceType", self.account_type["name"], patch, how=JSON_PATCH
         )
-        self.org = await ground.workspace(
-            ground.path, f"org-{self.number}", self.account_type, shard=shard
-        )
+        self.org = await ground.workspace(ground.path, f"org-{self.number}", self.account_type, shard=shard)
         ground.tenants.insert(0, self.org)
         return self.org
 
@@ -103,9 +101,7 @@ class Offer:
         """An account, as the mesh's operator makes it: an Account, and beside it its Workspace. Nobody installs us."""
         assert self.org is not None, "accounts are made in an org"
         await self.ground.admin.create(self.org.path, bodies.account(name, creator))
-        place = await self.ground.workspace(
-            self.org.path, name, self.account_type, shard=shard, wait=wait
-        )
+        place = await self.ground.workspace(self.org.path, name, self.account_type, shard=shard, wait=wait)
         self.ground.tenants.insert(0, place)
         return place
 
@@ -129,7 +125,9 @@ class Offer:
 
         async def found() -> str | None:
             for url in await self.urls():
-                if place.cluster in {each_of(each) for each in await every(api, f"{url}/clusters/*{BINDINGS.path}")}:
+                if place.cluster in {
+                    each_of(each) for each in await every(api, f"{url}/clusters/*{BINDINGS.path}")
+                }:
                     return url
             return None
 

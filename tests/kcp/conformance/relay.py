@@ -28,7 +28,7 @@ class Wire(httpcore2.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+        timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
@@ -39,7 +39,13 @@ class Wire(httpcore2.AsyncNetworkBackend):
 
             self._relays[host, port] = await asyncio.start_server(relay, "127.0.0.1", 0)
         here = self._relays[host, port].sockets[0].getsockname()[1]
-        return await self._inner.connect_tcp("127.0.0.1", here, timeout, local_address, socket_options)
+        return await self._inner.connect_tcp(
+            host="127.0.0.1",
+            port=here,
+            timeout=timeout,
+            local_address=local_address,
+            socket_options=socket_options,
+        )
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

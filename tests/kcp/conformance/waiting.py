@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from openkcm.sdk.refusals import Temporary
 from openkcm_tenants_kcp.api import Failed
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ async def until(what: str, ask: Callable[[], Awaitable[T | None]], *, within_s: 
         last: object
         try:
             found = await ask()
-        except Failed as failed:
+        except (Failed, Temporary) as failed:
             last = f"{failed} {' '.join(getattr(failed, '__notes__', ()))}"
         else:
             if found:
