@@ -17,7 +17,8 @@ class Wire(httpcore2.AsyncNetworkBackend):
     def __init__(self, inner: httpcore2.AsyncNetworkBackend) -> None:
         self._inner = inner
         self._relays: dict[tuple[str, int], asyncio.Server] = {}
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._ends: list[asyncio.StreamWriter] = []
+        self._starting = asyncio.Lock()
         self._age = 0
 
     def go_dead(self) -> None:
@@ -32,12 +33,12 @@ class Wire(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        if (host, port) not in self._relays:
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._relay(reader, writer, host, port)
 
-            async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await self._relay(reader, writer, host, port)
-
-            self._relays[host, port] = await asyncio.start_server(relay, "127.0.0.1", 0)
+        async with self._starting:
+            if (host, port) not in self._relays:
+                self._relays[host, port] = await asyncio.start_server(relay, "127.0.0.1", 0)
         here = self._relays[host, port].sockets[0].getsockname()[1]
         return await self._inner.connect_tcp(
             host="127.0.0.1",
@@ -54,15 +55,16 @@ class Wire(httpcore2.AsyncNetworkBackend):
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int
     ) -> None:
         born = self._age
+        self._ends.append(writer)
         try:
             there_reader, there_writer = await asyncio.open_connection(host, port)
         except OSError:
             writer.close()
             return
-        for source, target in ((reader, there_writer), (there_reader, writer)):
-            task = asyncio.create_task(self._pump(source, target, born))
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
+        self._ends.append(there_writer)
+        await asyncio.gather(
+            self._pump(reader, there_writer, born), self._pump(there_reader, writer, born)
+        )
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, born: int) -> None:
         with contextlib.suppress(OSError):
@@ -76,9 +78,11 @@ class Wire(httpcore2.AsyncNetworkBackend):
     async def aclose(self) -> None:
         for server in self._relays.values():
             server.close()
-        for task in list(self._pumps):
-            task.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        for end in self._ends:
+            end.transport.abort()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
 
 
 @contextlib.asynccontextmanager
