@@ -36,7 +36,7 @@ class Control:
                 done = await done
         except Refused as refused:
             await writer.answer(refused.answer)
-        except (AssertionError, LookupError, TypeError, ValueError, StopIteration) as failed:
+        except (AssertionError, LookupError, TypeError, ValueError) as failed:
             await writer.answer(Answer(400, encode(f"{type(failed).__name__}: {failed}")))
         else:
             await writer.answer(Answer(200, encode(done)))

@@ -61,9 +61,19 @@ class PlatformMesh:
         self.resume()
 
     def resume(self) -> None:
-        """The operators are at work."""
+        """The operators are at work, and take up what they find half done."""
         for shard in self.kcp.world.shards.values():
             shard.observers.append(self._changed)
+            for account in list(shard.table(ACCOUNTS).objects.values()):
+                self._changed(Change(shard, ACCOUNTS, None, account))
+                if "deletionTimestamp" in account.obj["metadata"]:
+                    self._changed(Change(shard, ACCOUNTS, account, account))
+                elif (held := shard.get(WORKSPACES.key, account.key)) and held.obj["status"][
+                    "phase"
+                ] == "Ready":
+                    self._ready(held)
+            for info in list(shard.table(INFOS).objects.values()):
+                self._changed(Change(shard, INFOS, info, info))
 
     @property
     def identity(self) -> str:
@@ -155,7 +165,8 @@ class PlatformMesh:
             later(0, lambda: self._release(new, "accountinfos", _INFO_FINALIZER))
 
     def _order(self, account: Stored) -> None:
-        if self.kcp.api.get(account.key[0], "workspaces", account.key[2]) is None:
+        found = self.kcp.api.get(account.key[0], "workspaces", account.key[2])
+        if found is None and "deletionTimestamp" not in account.obj["metadata"]:
             body = workspace(account.key[2], account.obj["spec"]["type"])
             self.kcp.api.create(account.key[0], body)
 
@@ -189,6 +200,8 @@ class PlatformMesh:
         world, cluster = self.kcp.world, workspace.obj["spec"]["cluster"]
         account = world.home(parent).get(ACCOUNTS, (parent, "", name))
         if account is None or INFOS not in world.bound.get(cluster, {}):
+            return
+        if world.home(cluster).get(INFOS, (cluster, "", "account")):
             return
         path = world.path_of[cluster]
         body = self._info(account, workspace, path)
