@@ -263,6 +263,18 @@ async def test_virtual_workspaces_may_be_served_later_than_their_url_is_told(
     assert (await http.get(two.virtual(TENANTS))).status_code == 200
 
 
+async def test_a_shard_may_serve_a_while_after_its_first_binding(
+    scene: Scene, http: httpx2.AsyncClient
+) -> None:
+    scene.kcp.quirks.vw_late = (503, 0.2)
+    await scene.account("a")
+    (url,) = scene.slice_urls()
+    assert (await http.get(f"{url}/clusters/*/{TENANTS}")).status_code == 503
+    async with asyncio.timeout(10):
+        while (await http.get(f"{url}/clusters/*/{TENANTS}")).status_code != 200:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_start_goes_through_phases(two: Scene) -> None:
     await two.kcp.restart(phases=[(403, 0.05), (500, 0.05), (404, 0.05)])
     seen: list[int] = []

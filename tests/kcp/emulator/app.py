@@ -140,9 +140,9 @@ class App:
     ) -> Answer | None:
         if request.port not in self.world.shards and not self.front_serves_virtual:
             raise forbidden_path(user.name, wanted.verb, request.path, _UNRESOLVED)
-        if self.world.quirks.vw_down:
-            return bad_answer(self.world.quirks.vw_down)
         port = request.port if request.port in self.world.shards else next(iter(self.world.shards))
+        if refused := self.world.down(where.provider, where.export, port):
+            return bad_answer(refused)
         shard = self.world.shards[port]
         view = Virtual(self.world, shard, where)
         view.authorize(user, wanted, request.path)

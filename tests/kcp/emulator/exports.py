@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 
@@ -131,6 +132,9 @@ class Exports:
         """The shard has a binding of this export, so the slice has its URL."""
         clusters = self.world.serving[export.key[0], export.key[2]][shard.name]
         clusters.add(cluster)
+        where = (export.key[0], export.key[2], shard.name)
+        if where not in self.world.late:
+            self.world.late[where] = asyncio.get_running_loop().time() + self.world.quirks.vw_late[1]
         if len(clusters) == 1:
             self.publish(export.key[0], export.key[2])
 
