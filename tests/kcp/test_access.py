@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import ssl
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -12,7 +13,7 @@ from tests.kcp.emulator import people
 from tests.kcp.emulator.kcp import Kcp
 from tests.kcp.emulator.objects import Json
 from tests.kcp.scene import BINDINGS, CLUSTERS, GROUP, PROVIDER, TENANTS, Scene, provide, tenant
-from tests.kcp.watching import client, send
+from tests.kcp.watching import Watching, client, send
 
 MERGE = "application/merge-patch+json"
 SLICES = "apis/apis.kcp.io/v1alpha1/apiexportendpointslices"
@@ -150,6 +151,33 @@ async def test_a_claim_works_once_it_is_accepted_with_the_verbs_of_both(
     paths = {kcp.world.path_of[item["metadata"]["annotations"]["kcp.io/cluster"]] for item in seen}
     assert paths == {"root:full", "root:reading"}
     assert (await http.get(scene.virtual(f"{rest}/c", "root:silent"))).status_code == 403
+
+
+def answer_claim(obj: Json, state: str) -> None:
+    obj["spec"]["permissionClaims"][0]["state"] = state
+
+
+async def test_a_claim_can_be_accepted_and_taken_back_later(kcp: Kcp, http: httpx2.AsyncClient) -> None:
+    scene = await provide(kcp, [CONFIG_MAPS])
+    cluster = await scene.opt_in("a", [{**CONFIG_MAPS, "state": "Rejected"}])
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    kcp.api.create("root:a", config, "default")
+    steps = (("Accepted", 200, "ADDED"), ("Rejected", 403, "DELETED"))
+    async with Watching(http, scene.watch("api/v1/configmaps")) as watching:
+        for count, (state, status, kind) in enumerate(steps, 1):
+            kcp.api.edit("root:a", "apibindings", "openkcm", partial(answer_claim, state=state))
+            await kcp.settled()
+            assert (await http.get(scene.virtual("api/v1/configmaps", cluster))).status_code == status
+            assert (await watching.until(count))[-1]["type"] == kind
+
+
+async def test_an_export_that_is_gone_is_served_no_more(scene: Scene, http: httpx2.AsyncClient) -> None:
+    await scene.account("a")
+    (url,) = scene.slice_urls()
+    scene.kcp.api.delete(PROVIDER, "apiexports", GROUP)
+    await scene.kcp.settled()
+    assert scene.kcp.api.get(PROVIDER, "apiexportendpointslices", GROUP) is None
+    assert (await http.get(f"{url}/clusters/*/{BINDINGS}")).status_code == 404
 
 
 async def test_a_claim_may_take_only_what_is_labelled(kcp: Kcp, http: httpx2.AsyncClient) -> None:

@@ -81,6 +81,12 @@ class Control:
     async def create_account(self, org: str, name: str, **given: Any) -> str:  # noqa: ANN401 - as PlatformMesh has them
         return (await self._mesh.create_account(org, name, **given)).cluster
 
+    async def create_accounts(self, org: str, names: Sequence[str], per_s: float = 200.0) -> None:
+        await self._mesh.create_accounts(org, names, per_s=per_s)
+
+    async def delete_accounts(self, paths: Sequence[str], per_s: float = 200.0) -> None:
+        await self._mesh.delete_accounts(paths, per_s=per_s)
+
     def delete_account(self, path: str) -> None:
         self._mesh.delete_account(path)
 

@@ -5,7 +5,9 @@ The operators act on any Account in an org's workspace, whoever created it, over
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 from tests.kcp.emulator.kcp import Kcp
@@ -109,6 +111,20 @@ class PlatformMesh:
         return await self._create(
             where, name, creator=creator, type_of="account", display_name=display_name or name, wait=wait
         )
+
+    async def create_accounts(
+        self, org: str, names: Iterable[str], *, creator: str = "owner@example.org", per_s: float = 200.0
+    ) -> None:
+        """Accounts at this pace, as if users made them; done when all are ready."""
+        async for name in _paced(names, per_s):
+            await self.create_account(org, name, creator=creator, wait=False)
+        await self.kcp.settled()
+
+    async def delete_accounts(self, paths: Iterable[str], *, per_s: float = 200.0) -> None:
+        """Accounts are marked at this pace; done when there is nothing left to do but for others."""
+        async for path in _paced(paths, per_s):
+            self.delete_account(path)
+        await self.kcp.settled()
 
     async def _create(
         self,
@@ -263,3 +279,11 @@ def _offer(obj: Json, path: str, export_name: str) -> None:
     held = obj["spec"].setdefault("defaultAPIBindings", [])
     if {"path": path, "export": export_name} not in held:
         held.append({"path": path, "export": export_name})
+
+
+async def _paced(names: Iterable[str], per_s: float) -> AsyncIterator[str]:
+    due = time.monotonic()
+    for name in names:
+        yield name
+        due += 1 / per_s
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
