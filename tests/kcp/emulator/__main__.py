@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from tests.kcp.emulator.control import Control
-from tests.kcp.emulator.kcp import HOST, Kcp, Ports
+from tests.kcp.emulator.doors import HOST, Doors
+from tests.kcp.emulator.kcp import Kcp
 from tests.kcp.emulator.objects import encode
 from tests.kcp.emulator.platform_mesh import PlatformMesh
 from tests.kcp.emulator.snapshots import Journal, replay
@@ -39,7 +40,7 @@ async def _serve(options: argparse.Namespace) -> None:
         tls=not options.plain,
         client_certificates=options.client_certificates,
         delays=measured() if options.measured else None,
-        ports=Ports(options.front, {name: int(port) for name, port in shards.items()}),
+        doors=Doors(options.front, {name: int(port) for name, port in shards.items()}),
     )
     mesh = PlatformMesh(kcp)
     known = bool(options.state) and replay(kcp.world, kcp.tokens, options.state)

@@ -55,6 +55,15 @@ def failure(code: int, reason: str, message: str, details: Json | None = None) -
     return body | {"code": code}
 
 
+def torn_down() -> Json:
+    """The last word of a watch in a virtual workspace whose kind is served by another schema now, or not any more."""
+    cause = "unable to decode an event from the watch stream: context canceled"
+    message = f'an error on the server ("{cause}") has prevented the request from succeeding'
+    reasons = ("UnexpectedServerResponse", "ClientWatchDecoding")
+    causes = [{"reason": reason, "message": cause} for reason in reasons]
+    return failure(500, "InternalError", message, {"causes": causes})
+
+
 def _of(resource: Resource, name: str = "") -> Json:
     details: Json = {"name": name} if name else {}
     if resource.group:
@@ -107,6 +116,12 @@ def unsupported(*accepted: str) -> Refused:
     types = ", ".join(accepted)
     message = f"the body of the request was in an unknown format - accepted media types include: {types}"
     return Refused(failure(415, "UnsupportedMediaType", message))
+
+
+def check_json(headers: Mapping[str, str]) -> None:
+    """Only JSON is understood here; a real kcp takes YAML and, for kinds of Kubernetes, protobuf too."""
+    if headers.get("content-type", "application/json").partition(";")[0].strip() != "application/json":
+        raise unsupported("application/json")
 
 
 def too_large() -> Refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 
 from tests.kcp.emulator.admission import claim_labels, resource_bindings
@@ -60,12 +60,35 @@ class Bindings:
         self._under_way: Counter[tuple[str, str]] = Counter()
 
     def changed(self, change: Change) -> None:
-        if change.resource != BINDINGS.key or change.old is not None or change.new is None:
+        if change.resource != BINDINGS.key or change.new is None:
             return
         new, shard = change.new, change.shard
+        if change.old is not None:
+            self._reconsider(shard, change.old, new)
+            return
         if new.obj.get("status", {}).get("phase") == "Bound":
             return  # it has moved here from another shard
+        self.world.work.later(self.world.delays.step_s, lambda: self._appear(shard, new))
         self.take_up(shard, new)
+
+    def _reconsider(self, shard: Shard, old: Stored, new: Stored) -> None:
+        """The owner has accepted claims, or refused them, after the binding was bound."""
+        before, now = (one.obj["spec"].get("permissionClaims") or [] for one in (old, new))
+        if before == now or new.obj.get("status", {}).get("phase") != "Bound":
+            return
+        kinds = {(claim.get("group", ""), claim["resource"]) for claim in before}
+
+        def again() -> None:
+            self.label_claimed(shard, new.key[0], kinds)
+            self.step(shard, new, Step.CLAIMS)
+
+        self.world.work.later(self.world.delays.step_s, again)
+
+    def _appear(self, shard: Shard, binding: Stored) -> None:
+        """Its export has a URL for this shard, before the binding is bound."""
+        export = self.world.export_of(binding.obj)
+        if export is not None and shard.get(BINDINGS.key, binding.key):
+            self.exports.bound(export, shard, binding.key[0])
 
     def resume(self) -> None:
         """After a start: those that were on their way begin it anew."""
@@ -114,7 +137,6 @@ class Bindings:
         else:
             self._write(shard, binding, lambda obj: self._bound(obj, export))
             self._bring(binding.key[0], export)
-            self.exports.bound(export, shard, binding.key[0])
 
     def mended(self, shard: Shard, binding: Stored) -> None:
         """A binding that was stuck is bound, with its claims, in one step."""
@@ -128,7 +150,6 @@ class Bindings:
         self._write(shard, binding, mend)
         self._note(shard, binding, export)
         self._bring(binding.key[0], export)
-        self.exports.bound(export, shard, binding.key[0])
         self.done(shard, binding.key[0])
 
     def _write(self, shard: Shard, binding: Stored, change: Callable[[Json], None]) -> None:
@@ -140,7 +161,6 @@ class Bindings:
 
     def _bring(self, cluster: str, export: Stored) -> None:
         self.world.bound[cluster] |= self.world.exported(export)
-        self.world.bound["*"] |= self.world.exported(export)
 
     def _binding(self, obj: Json) -> None:
         obj.setdefault("status", {})["phase"] = "Binding"
@@ -159,6 +179,8 @@ class Bindings:
         status = obj.setdefault("status", {})
         if applied:
             status["appliedPermissionClaims"] = applied
+        else:
+            status.pop("appliedPermissionClaims", None)
         for kind in ("PermissionClaimsApplied", "PermissionClaimsValid"):
             set_condition(obj, condition(kind, status=True), self.world.now())
 
@@ -201,21 +223,23 @@ class Bindings:
 
         self.world.change(shard, LOGICAL_CLUSTERS, logical, note)
 
-    def label_claimed(self, shard: Shard, cluster: str) -> None:
-        """What the bindings of this workspace claim carries their labels."""
+    def label_claimed(self, shard: Shard, cluster: str, more: Collection[tuple[str, str]] = ()) -> None:
+        """What the bindings of this workspace claim carries their labels; ``more`` kinds may lose theirs."""
         kinds: dict[tuple[str, str], Resource] = {**CLAIMABLE, **self.world.bound.get(cluster, {})}
         wanted = {
             (claim.get("group", ""), claim["resource"])
             for binding in self.world.bindings(cluster, shard)
             for claim in binding.obj["spec"].get("permissionClaims") or []
         }
-        for key in sorted(wanted & set(kinds) - {BINDINGS.key}):
+        for key in sorted((wanted | set(more)) & set(kinds) - {BINDINGS.key}):
             for stored in list(shard.table(key).clusters.get(cluster, {}).values()):
                 own = {name: value for name, value in stored.labels.items() if not name.startswith(CLAIMED)}
                 labels = own | claim_labels(self.world, cluster, kinds[key], own)
                 if labels != stored.labels:
                     obj = stored.obj
                     obj["metadata"]["labels"] = dict(sorted(labels.items()))
+                    if not labels:
+                        del obj["metadata"]["labels"]
                     shard.put(key, stored.key, obj)
 
 

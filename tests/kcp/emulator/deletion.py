@@ -9,11 +9,13 @@ from tests.kcp.emulator.exports import Exports
 from tests.kcp.emulator.objects import (
     BINDINGS,
     BUILT_IN,
+    EXPORT_LABEL,
     LOGICAL_CLUSTERS,
     WORKSPACES,
     Json,
     Resource,
     condition,
+    export_hash,
     set_condition,
 )
 from tests.kcp.emulator.store import Change, Shard, Stored
@@ -127,23 +129,27 @@ class Deletion:
         current = shard.get(BINDINGS.key, binding.key)
         if current is None:
             return
-        for kind, stored in list(self._brought(shard, current)):
+        brought = list(self._brought(shard, current))
+        for kind, stored in brought:
             delete(self._place(shard, kind, binding.key[0], stored.key[1]), stored)
-        left = [stored for _, stored in self._brought(shard, current)]
-        held = Counter(one for stored in left for one in stored.obj["metadata"].get("finalizers") or [])
+        held = Counter(
+            one
+            for _, stored in self._brought(shard, current)
+            for one in stored.obj["metadata"].get("finalizers") or []
+        )
         if held:
             each = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(held.items()))
-            self._success(
-                shard,
-                current,
-                condition(
-                    "BindingResourceDeleteSuccess",
-                    status=False,
-                    reason="SomeFinalizersRemain",
-                    message=f"Some content in the workspace has finalizers remaining: {each}",
-                    severity="Error",
-                ),
+            message = f"Some content in the workspace has finalizers remaining: {each}"
+            self._success(shard, current, _failed("SomeFinalizersRemain", message))
+            return
+        if brought:
+            kinds = Counter(kind.qualified for kind, _ in brought)
+            each = ", ".join(
+                f"{name} has {count} resource instances" for name, count in sorted(kinds.items())
             )
+            message = f"Some resources are remaining: {each}"
+            self._success(shard, current, _failed("SomeResourcesRemain", message))
+            self.world.work.later(self.world.delays.deletion_step_s, lambda: self.empty(shard, binding))
             return
         self._success(shard, current, condition("BindingResourceDeleteSuccess", status=True))
         self.world.work.later(self.world.delays.deletion_step_s, lambda: self.finish(shard, binding))
@@ -207,10 +213,10 @@ class Deletion:
             return
         for brought in binding.obj.get("status", {}).get("boundResources") or []:
             self.world.bound[cluster].pop((brought["group"], brought["resource"]), None)
-        provider = binding.obj.get("status", {}).get("apiExportClusterName")
-        if provider:
-            name = binding.obj["spec"]["reference"]["export"]["name"]
-            self.exports.unbound(provider, name, shard, cluster)
+        for (provider, name), clusters in self.world.serving.items():
+            labelled = binding.labels.get(EXPORT_LABEL) == export_hash(provider, name)
+            if labelled and cluster in clusters.get(shard.name, ()):
+                self.exports.unbound(provider, name, shard, cluster)
 
     def _place(self, shard: Shard, resource: Resource, cluster: str, namespace: str = "") -> Place:
         return Place(self.world, shard, resource, cluster, namespace)
@@ -228,3 +234,9 @@ class Deletion:
 
     def _success(self, shard: Shard, binding: Stored, told: Json) -> None:
         self.world.change(shard, BINDINGS, binding, lambda obj: set_condition(obj, told, self.world.now()))
+
+
+def _failed(reason: str, message: str) -> Json:
+    return condition(
+        "BindingResourceDeleteSuccess", status=False, reason=reason, message=message, severity="Error"
+    )

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from tests.kcp.emulator.access import ADMIN_GROUP, Tokens, User
 from tests.kcp.emulator.acts import Acts
-from tests.kcp.emulator.answers import failure
+from tests.kcp.emulator.answers import torn_down
 from tests.kcp.emulator.app import App, Seen
 from tests.kcp.emulator.bindings import Bindings
 from tests.kcp.emulator.deletion import Deletion
+from tests.kcp.emulator.doors import HOST, Doors
 from tests.kcp.emulator.exports import Exports
 from tests.kcp.emulator.faults import Faults
 from tests.kcp.emulator.objects import (
@@ -27,23 +27,12 @@ from tests.kcp.emulator.objects import (
 from tests.kcp.emulator.snapshots import Backup, back_up, forget, move, restore
 from tests.kcp.emulator.store import Change, Shard, Stored
 from tests.kcp.emulator.tls import Authority
-from tests.kcp.emulator.wire import Connection
 from tests.kcp.emulator.workspaces import Workspaces
 from tests.kcp.emulator.world import Delays, Quirks, Work, World
-
-HOST = "127.0.0.1"
 
 
 def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-@dataclass
-class Ports:
-    """Where it listens; 0 takes any free port, and keeps it over a restart."""
-
-    front: int = 0
-    shards: dict[str, int] = field(default_factory=dict)
 
 
 class Kcp:
@@ -59,15 +48,20 @@ class Kcp:
         one_port: bool = False,
         clock: Clock = _utc_now,
         delays: Delays | None = None,
-        ports: Ports | None = None,
+        doors: Doors | None = None,
+        manual: bool = False,
     ) -> None:
-        self.ports = ports or Ports()
+        self.doors = doors or Doors()
         self.one_port = one_port
         self.authority = Authority(folder) if tls and folder else None
         self.client_certificates = client_certificates
-        self.work = Work()
+        self.work = Work(manual=manual)
+        began = clock()
         self.world = World(
-            {name: Shard(name) for name in shards}, self.work, clock, delays=delays or Delays()
+            {name: Shard(name) for name in shards},
+            self.work,
+            (lambda: began + dt.timedelta(seconds=self.work.now_s)) if manual else clock,
+            delays=delays or Delays(),
         )
         self.tokens = Tokens()
         self.app = App(self.world, self.tokens, front_serves_virtual=one_port)
@@ -77,13 +71,15 @@ class Kcp:
         self.deletion = Deletion(self.world, self.exports)
         self.bindings.done = self.workspaces.proceed
         self.exports.looked = self._end_unserved
+        self._new_admin()
+        for shard in self.world.shards.values():
+            shard.observers.append(self._changed)
+
+    def _new_admin(self) -> None:
+        """kcp makes itself a new admin at every start: another token, another UID."""
         self.admin = User("kcp-admin", groups=(ADMIN_GROUP, "system:authenticated"))
         self.admin_token = self.tokens.issue(self.admin)
         self.api = Acts(self.world, self.admin)
-        self.connections: set[Connection] = set()
-        self._servers: list[asyncio.Server] = []
-        for shard in self.world.shards.values():
-            shard.observers.append(self._changed)
 
     @property
     def faults(self) -> Faults:
@@ -118,10 +114,8 @@ class Kcp:
     def _end_unserved(self, export: Stored) -> None:
         """Watches in the virtual workspace of a kind whose schema is another now end with an error, as recorded."""
         offered = self.world.exported(export)
-        error = failure(
-            500, "InternalError", "an error on the server has prevented the request from succeeding"
-        )
-        for watcher in list(self.app.watchers):
+        error = torn_down()
+        for watcher in list(self.app.serving.watchers):
             resource = watcher.scope.resource
             if watcher.export == (export.key[0], export.key[2]) and resource.schema_uid:
                 now = offered.get(resource.key)
@@ -136,35 +130,20 @@ class Kcp:
             if self.authority
             else None
         )
+        names = () if self.one_port else tuple(self.world.shards)
+        await self.doors.open(names, self.app.handle, self.world.clock, context)
         scheme = "https" if context else "http"
-        loop = asyncio.get_running_loop()
-
-        async def listen(port_name: str, port: int) -> int:
-            def made() -> Connection:
-                return Connection(port_name, self.app.handle, self.world.clock, self.connections)
-
-            server = await loop.create_server(made, HOST, port, ssl=context)
-            self._servers.append(server)
-            return int(server.sockets[0].getsockname()[1])
-
-        self.ports.front = await listen("front", self.ports.front)
-        self.world.front_url = f"{scheme}://{HOST}:{self.ports.front}"
+        self.world.front_url = f"{scheme}://{HOST}:{self.doors.front}"
         for name in self.world.shards:
-            if self.one_port:
-                self.world.shard_urls[name] = self.world.front_url
-                continue
-            self.ports.shards[name] = await listen(name, self.ports.shards.get(name, 0))
-            self.world.shard_urls[name] = f"{scheme}://{HOST}:{self.ports.shards[name]}"
+            port = self.doors.front if self.one_port else self.doors.shards[name]
+            self.world.shard_urls[name] = f"{scheme}://{HOST}:{port}"
         if "root" not in self.world.homes:
             self._bootstrap()
         return self
 
     async def stop(self) -> None:
         """As after kill -9: every connection is reset, nothing listens, nothing more is done."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-        self.reset_connections()
+        self.doors.close()
         self.work.cancel()
         await asyncio.sleep(0)
 
@@ -180,7 +159,8 @@ class Kcp:
         if backup is not None:
             restore(self.world, backup)
         self.compact()
-        self.admin_token = self.tokens.rotate(self.admin.name)
+        self.tokens.revoke(self.admin_token)
+        self._new_admin()
         self.resume()
         await self.start(phases=phases)
 
@@ -201,7 +181,7 @@ class Kcp:
         """Resource versions up to now (or before the last ``keep`` events of a kind) are too old for a watch."""
         for shard in self.world.shards.values():
             shard.compact(keep=keep)
-        self.app.pages.held.clear()
+        self.app.serving.pages.held.clear()
 
     def move(self, cluster: str, to: str, *, keep: bool = False) -> None:
         """The workspace (path or ID) is on another shard; with ``keep`` it is seen on both until ``forget``."""
@@ -228,8 +208,12 @@ class Kcp:
         await self.stop()
 
     async def settled(self) -> None:
-        """Controllers have nothing left to do."""
+        """Controllers have nothing left to do (with ``manual``: nothing without a delay)."""
         await self.work.settled()
+
+    async def pass_time(self, seconds: float) -> None:
+        """With ``manual``: so much time has passed for controllers, and what was due is done."""
+        await self.work.pass_time(seconds)
 
     def _bootstrap(self) -> None:
         world, now = self.world, self.world.now()
@@ -267,20 +251,16 @@ class Kcp:
             first.put(SHARDS.key, ("root", "", name), made)
 
     def reset_connections(self, port: str = "") -> None:
-        """The clients (of this port) see their connections reset."""
-        for connection in list(self.connections):
-            if port in ("", connection.port):
-                connection.reset()
+        """The clients (of ``front`` or a shard) see their connections reset."""
+        self.doors.reset(port)
 
     def silence(self, port: str = "") -> None:
-        """The open connections (of this port) are half open from now on: no byte, no end."""
-        for connection in self.connections:
-            if port in ("", connection.port):
-                connection.silent = True
+        """The open connections (of ``front`` or a shard) are half open from now on: no byte, no end."""
+        self.doors.silence(port)
 
     def end_watches(self, *error: Json, plural: str = "") -> None:
         """The open watches (of this kind) end cleanly, after an ERROR event with this Status if one is given."""
-        for watcher in list(self.app.watchers):
+        for watcher in list(self.app.serving.watchers):
             if plural in ("", watcher.scope.resource.plural):
                 watcher.end(*error)
 

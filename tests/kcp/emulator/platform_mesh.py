@@ -5,10 +5,13 @@ The operators act on any Account in an org's workspace, whoever created it, over
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 from tests.kcp.emulator.kcp import Kcp
+from tests.kcp.emulator.manifests import binding, export, schema, workspace, workspace_type
 from tests.kcp.emulator.objects import WORKSPACES, Json, timestamp
 from tests.kcp.emulator.store import Change, Stored
 
@@ -30,47 +33,6 @@ class Account:
     """Empty as long as its workspace is not scheduled."""
 
 
-def schema(plural: str, kind: str, group: str = GROUP, *, prefix: str = "v1") -> Json:
-    """An APIResourceSchema that takes anything."""
-    anything: Json = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apis.kcp.io/v1alpha1",
-        "kind": "APIResourceSchema",
-        "metadata": {"name": f"{prefix}.{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
-            "scope": "Cluster",
-            "versions": [
-                {
-                    "name": "v1alpha1",
-                    "served": True,
-                    "storage": True,
-                    "subresources": {"status": {}},
-                    "schema": anything,
-                }
-            ],
-        },
-    }
-
-
-def export(name: str, group: str, plurals: list[str], claims: list[Json] | None = None) -> Json:
-    """An APIExport of these kinds of one group."""
-    resources = [
-        {"name": plural, "group": group, "schema": f"v1.{plural}.{group}", "storage": {"crd": {}}}
-        for plural in plurals
-    ]
-    spec: Json = {"resources": resources}
-    if claims:
-        spec["permissionClaims"] = claims
-    return {
-        "apiVersion": "apis.kcp.io/v1alpha2",
-        "kind": "APIExport",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
 class PlatformMesh:
     """The operators of Platform Mesh, scripted."""
 
@@ -85,21 +47,13 @@ class PlatformMesh:
         """``root:platform-mesh-system`` with the export of accounts, ``root:orgs``, and both types of workspace."""
         api = self.kcp.api
         for name in ("platform-mesh-system", "orgs"):
-            api.create("root", _workspace(name, "universal"))
+            api.create("root", workspace(name, "universal"))
         await self.kcp.settled()
-        api.create(SYSTEM, schema("accounts", "Account"))
-        api.create(SYSTEM, schema("accountinfos", "AccountInfo"))
+        api.create(SYSTEM, schema("accounts", "Account", GROUP))
+        api.create(SYSTEM, schema("accountinfos", "AccountInfo", GROUP))
         api.create(SYSTEM, export(GROUP, GROUP, ["accounts", "accountinfos"]))
         await self.kcp.settled()
-        api.create(
-            ORGS,
-            {
-                "apiVersion": "apis.kcp.io/v1alpha2",
-                "kind": "APIBinding",
-                "metadata": {"name": GROUP},
-                "spec": {"reference": {"export": {"path": SYSTEM, "name": GROUP}}},
-            },
-        )
+        api.create(ORGS, binding(GROUP, SYSTEM, GROUP))
         for name in ("org", "account"):
             spec = {"defaultAPIBindings": [{"path": SYSTEM, "export": GROUP}]}
             found = api.get("root", "workspacetypes", name)
@@ -109,9 +63,19 @@ class PlatformMesh:
         self.resume()
 
     def resume(self) -> None:
-        """The operators are at work."""
+        """The operators are at work, and take up what they find half done."""
         for shard in self.kcp.world.shards.values():
             shard.observers.append(self._changed)
+            for account in list(shard.table(ACCOUNTS).objects.values()):
+                self._changed(Change(shard, ACCOUNTS, None, account))
+                if "deletionTimestamp" in account.obj["metadata"]:
+                    self._changed(Change(shard, ACCOUNTS, account, account))
+                elif (held := shard.get(WORKSPACES.key, account.key)) and held.obj["status"][
+                    "phase"
+                ] == "Ready":
+                    self._ready(held)
+            for info in list(shard.table(INFOS).objects.values()):
+                self._changed(Change(shard, INFOS, info, info))
 
     @property
     def identity(self) -> str:
@@ -147,6 +111,20 @@ class PlatformMesh:
         return await self._create(
             where, name, creator=creator, type_of="account", display_name=display_name or name, wait=wait
         )
+
+    async def create_accounts(
+        self, org: str, names: Iterable[str], *, creator: str = "owner@example.org", per_s: float = 200.0
+    ) -> None:
+        """Accounts at this pace, as if users made them; done when all are ready."""
+        async for name in _paced(names, per_s):
+            await self.create_account(org, name, creator=creator, wait=False)
+        await self.kcp.settled()
+
+    async def delete_accounts(self, paths: Iterable[str], *, per_s: float = 200.0) -> None:
+        """Accounts are marked at this pace; done when there is nothing left to do but for others."""
+        async for path in _paced(paths, per_s):
+            self.delete_account(path)
+        await self.kcp.settled()
 
     async def _create(
         self,
@@ -203,8 +181,9 @@ class PlatformMesh:
             later(0, lambda: self._release(new, "accountinfos", _INFO_FINALIZER))
 
     def _order(self, account: Stored) -> None:
-        if self.kcp.api.get(account.key[0], "workspaces", account.key[2]) is None:
-            body = _workspace(account.key[2], account.obj["spec"]["type"])
+        found = self.kcp.api.get(account.key[0], "workspaces", account.key[2])
+        if found is None and "deletionTimestamp" not in account.obj["metadata"]:
+            body = workspace(account.key[2], account.obj["spec"]["type"])
             self.kcp.api.create(account.key[0], body)
 
     def _end(self, account: Stored) -> None:
@@ -237,6 +216,8 @@ class PlatformMesh:
         world, cluster = self.kcp.world, workspace.obj["spec"]["cluster"]
         account = world.home(parent).get(ACCOUNTS, (parent, "", name))
         if account is None or INFOS not in world.bound.get(cluster, {}):
+            return
+        if world.home(cluster).get(INFOS, (cluster, "", "account")):
             return
         path = world.path_of[cluster]
         body = self._info(account, workspace, path)
@@ -294,25 +275,15 @@ class PlatformMesh:
         self.kcp.api.edit(cluster, "accountinfos", "account", fill)
 
 
-def workspace_type(name: str, spec: Json) -> Json:
-    return {
-        "apiVersion": "tenancy.kcp.io/v1alpha1",
-        "kind": "WorkspaceType",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
-def _workspace(name: str, type_of: str) -> Json:
-    return {
-        "apiVersion": "tenancy.kcp.io/v1alpha1",
-        "kind": "Workspace",
-        "metadata": {"name": name},
-        "spec": {"type": {"name": type_of, "path": "root"}},
-    }
-
-
 def _offer(obj: Json, path: str, export_name: str) -> None:
     held = obj["spec"].setdefault("defaultAPIBindings", [])
     if {"path": path, "export": export_name} not in held:
         held.append({"path": path, "export": export_name})
+
+
+async def _paced(names: Iterable[str], per_s: float) -> AsyncIterator[str]:
+    due = time.monotonic()
+    for name in names:
+        yield name
+        due += 1 / per_s
+        await asyncio.sleep(max(0.0, due - time.monotonic()))

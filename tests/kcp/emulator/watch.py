@@ -52,7 +52,8 @@ class Watcher:
     ended: bool = False
 
     def end(self, *error: Json) -> None:
-        self.ending += error
+        if not self.ended:
+            self.ending += error
         self.ended = True
         self.bell.set()
 
@@ -141,6 +142,7 @@ class _Stream:
                 mark = now + marks
             with suppress(TimeoutError):
                 await asyncio.wait_for(watcher.bell.wait(), (min(until, mark) if marks else until) - now)
+        await self.catch_up(table)
 
     async def catch_up(self, table: Table) -> None:
         events = table.log[self.cursor - table.dropped :]

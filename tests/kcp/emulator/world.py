@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import heapq
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -73,12 +74,23 @@ class Quirks:
     longest_watch_s: float = 1800.0
     vw_down: int = 0
     """A status (404, 503) that virtual workspaces answer with; 0 serves them."""
+    vw_late: tuple[int, float] = (404, 0.0)
+    """So many seconds after a URL has been told for the first time its virtual workspace answers with this status."""
 
 
 class Work:
-    """What is to be done later. ``settled`` tells when nothing is left."""
+    """What is to be done later. ``settled`` tells when nothing is left.
 
-    def __init__(self) -> None:
+    By hand (``manual``), no time passes but by ``pass_time``: what has a delay waits for that, and ``settled`` does not
+    wait for it.
+    """
+
+    def __init__(self, *, manual: bool = False) -> None:
+        self.manual = manual
+        self.now_s = 0.0
+        """How much time has passed by hand."""
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
         self._handles: set[asyncio.Handle] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,6 +98,10 @@ class Work:
 
     def later(self, delay_s: float, do: Callable[[], None]) -> None:
         """``do`` runs on this loop, at once after what is running or in ``delay_s`` seconds."""
+        if self.manual and delay_s > 0:
+            self._count += 1
+            heapq.heappush(self._due, (self.now_s + delay_s, self._count, do))
+            return
         loop = asyncio.get_running_loop()
 
         def run() -> None:
@@ -107,6 +123,7 @@ class Work:
         for handle in self._handles:
             handle.cancel()
         self._handles.clear()
+        self._due.clear()
         self._idle.set()
 
     async def settled(self) -> None:
@@ -114,6 +131,16 @@ class Work:
         await self._idle.wait()
         if self.failures:
             raise self.failures.pop(0)
+
+    async def pass_time(self, seconds: float) -> None:
+        """So much time has passed by hand, and all that was due within it is done."""
+        until = self.now_s + seconds
+        await self.settled()
+        while self._due and self._due[0][0] <= until:
+            self.now_s, _, do = heapq.heappop(self._due)
+            do()
+            await self.settled()
+        self.now_s = until
 
 
 def random_id() -> str:
@@ -140,10 +167,18 @@ class World:
     """Cluster ID to the shards that hold it: one, or two while it moves."""
     bound: dict[str, dict[tuple[str, str], Resource]] = field(default_factory=lambda: defaultdict(dict))
     """By cluster: the kinds that a binding has brought."""
+    late: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """By export (cluster, name) and shard: the loop's time from which on its virtual workspace is served."""
     serving: dict[tuple[str, str], dict[str, set[str]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(set))
     )
     """By export (cluster, name) and shard: the clusters that are bound to it."""
+
+    def down(self, cluster: str, export: str, shard: str) -> int:
+        """The status with which this virtual workspace is refused just now; 0 where it is served."""
+        if asyncio.get_running_loop().time() < self.late.get((cluster, export, shard), 0.0):
+            return self.quirks.vw_late[0]
+        return self.quirks.vw_down
 
     def clock(self) -> dt.datetime:
         return self.real_clock() + dt.timedelta(seconds=self.skew_s)
@@ -161,7 +196,7 @@ class World:
         return self.shards[self.homes[cluster][0]]
 
     def resource(self, cluster: str, group: str, plural: str) -> Resource | None:
-        """The kind as this workspace serves it; ``*`` knows what any workspace serves."""
+        """The kind as this workspace serves it."""
         if built_in := BUILT_IN.get((group, plural)):
             return built_in
         return self.bound.get(cluster, {}).get((group, plural))
