@@ -18,8 +18,11 @@ class Acts:
         self.world, self.user = world, user
 
     def kind(self, cluster: str, plural: str) -> Resource:
-        """The kind as this workspace serves it."""
-        return next(kind for kind in self._kinds(cluster) if plural in (kind.plural, kind.qualified))
+        """The kind as this workspace serves it. Raises LookupError where it does not."""
+        for kind in self._kinds(cluster):
+            if plural in (kind.plural, kind.qualified):
+                return kind
+        raise LookupError(f"{cluster} serves no {plural}")
 
     def place(self, cluster: str, kind: Resource, namespace: str = "") -> Place:
         found = self.world.resolve(cluster)
@@ -29,11 +32,10 @@ class Acts:
 
     def create(self, cluster: str, body: Json, namespace: str = "") -> Json:
         """The object as it is stored."""
-        kind = next(
-            kind
-            for kind in self._kinds(cluster)
-            if (kind.kind, kind.group) == (body["kind"], body["apiVersion"].rpartition("/")[0])
-        )
+        wanted = (body["kind"], body["apiVersion"].rpartition("/")[0])
+        kind = next((one for one in self._kinds(cluster) if (one.kind, one.group) == wanted), None)
+        if kind is None:
+            raise LookupError(f"{cluster} serves no {wanted}")
         return create(self.place(cluster, kind, namespace), decode(encode(body))).obj
 
     def get(self, cluster: str, plural: str, name: str, namespace: str = "") -> Json | None:

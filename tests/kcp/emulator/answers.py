@@ -118,6 +118,12 @@ def unsupported(*accepted: str) -> Refused:
     return Refused(failure(415, "UnsupportedMediaType", message))
 
 
+def check_json(headers: Mapping[str, str]) -> None:
+    """Only JSON is understood here; a real kcp takes YAML and, for kinds of Kubernetes, protobuf too."""
+    if headers.get("content-type", "application/json").partition(";")[0].strip() != "application/json":
+        raise unsupported("application/json")
+
+
 def too_large() -> Refused:
     return Refused(
         failure(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY_BYTES}")

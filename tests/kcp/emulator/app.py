@@ -12,17 +12,16 @@ from tests.kcp.emulator.access import ANONYMOUS, Tokens, User, from_certificate,
 from tests.kcp.emulator.answers import Answer, Refused, forbidden, forbidden_path, plain
 from tests.kcp.emulator.discovery import discover
 from tests.kcp.emulator.faults import Fault, Faults, bad_answer
-from tests.kcp.emulator.lists import Pages, Scope, empty_without_version, list_objects, wanted_version
-from tests.kcp.emulator.objects import BUILT_IN, Resource, decode
-from tests.kcp.emulator.patch import patch
+from tests.kcp.emulator.lists import Scope, empty_without_version
+from tests.kcp.emulator.objects import BUILT_IN, Resource
 from tests.kcp.emulator.paths import Door, Target, door, target
 from tests.kcp.emulator.reviews import Reviews
+from tests.kcp.emulator.serving import Serving
 from tests.kcp.emulator.store import Shard
 from tests.kcp.emulator.virtual import Served, Virtual
-from tests.kcp.emulator.watch import Tampering, Watcher, watch
+from tests.kcp.emulator.watch import Tampering
 from tests.kcp.emulator.wire import Request, Writer
 from tests.kcp.emulator.world import World
-from tests.kcp.emulator.writes import Place, create, delete, parse, replace
 
 _HEALTH = {"/readyz", "/livez", "/healthz"}
 _UNRESOLVED = "Path not resolved to a valid virtual workspace"
@@ -50,15 +49,14 @@ class App:
     world: World
     tokens: Tokens
     faults: Faults = field(default_factory=Faults)
-    pages: Pages = field(default_factory=Pages)
     seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=50_000))
-    watchers: list[Watcher] = field(default_factory=list)
     phase: int = 0
     """While kcp starts: the status (403, 500, 404) that every request is answered with; 0 is normal work."""
     front_serves_virtual: bool = False
 
     def __post_init__(self) -> None:
         self.reviews = Reviews(self.world, self.tokens)
+        self.serving = Serving(self.world)
 
     async def handle(self, request: Request, writer: Writer) -> None:
         """The request is answered, or its connection has come to its end."""
@@ -142,9 +140,9 @@ class App:
     ) -> Answer | None:
         if request.port not in self.world.shards and not self.front_serves_virtual:
             raise forbidden_path(user.name, wanted.verb, request.path, _UNRESOLVED)
-        if self.world.quirks.vw_down:
-            return bad_answer(self.world.quirks.vw_down)
         port = request.port if request.port in self.world.shards else next(iter(self.world.shards))
+        if refused := self.world.down(where.provider, where.export, port):
+            return bad_answer(refused)
         shard = self.world.shards[port]
         view = Virtual(self.world, shard, where)
         view.authorize(user, wanted, request.path)
@@ -162,7 +160,7 @@ class App:
             if wanted.name:
                 raise answers.not_found(served.resource, wanted.name)
             raise answers.unexpected_not_found()
-        return await self._objects(
+        return await self.serving.serve(
             request, writer, user, wanted, self._scope(shard, served, where, wanted), tampering
         )
 
@@ -190,7 +188,7 @@ class App:
                 raise forbidden_path(user.name, wanted.verb, request.path)
             return discover(wanted.rest, kinds, self.world.front_url.partition("//")[2], virtual=False)
         if user is not ANONYMOUS:
-            reviewed = self.reviews.answer(user, cluster, wanted, request.body)
+            reviewed = self.reviews.answer(user, cluster, wanted, request)
             if reviewed is not None:
                 return reviewed
         resource = self.world.resource(cluster, wanted.group, wanted.plural)
@@ -209,74 +207,7 @@ class App:
         if resource is None or wanted.version not in (resource.version, *resource.also):
             return answers.not_served()
         scope = Scope(shard, resource, wanted.version, cluster, wanted.namespace, remaining=True)
-        return await self._objects(request, writer, user, wanted, scope, tampering)
-
-    async def _objects(
-        self,
-        request: Request,
-        writer: Writer,
-        user: User,
-        wanted: Target,
-        scope: Scope,
-        tampering: Tampering,
-    ) -> Answer | None:
-        """A verb on objects that the user may see."""
-        if wanted.verb == "watch":
-            where = door(request.path)
-            export = (where.provider, where.export) if where and where.virtual else None
-            watcher = Watcher(scope, request.query, self.world.quirks, export, tampering)
-            self.watchers.append(watcher)
-            try:
-                await watch(watcher, writer)
-            finally:
-                self.watchers.remove(watcher)
-            return None
-        if wanted.verb == "list":
-            version = wanted_version(request.query)
-            if version is not None and version > scope.shard.rv and self.world.quirks.future_list_hangs:
-                await writer.connection.lost.wait()
-                return None
-            return list_objects(scope, request.query, self.pages)
-        return self._one(request, user, wanted, scope)
-
-    def _one(self, request: Request, user: User, wanted: Target, scope: Scope) -> Answer:
-        resource = scope.resource
-        if resource.namespaced and not wanted.namespace:
-            raise answers.method_not_allowed()
-        place = Place(
-            self.world, scope.shard, resource, scope.cluster, wanted.namespace, user.name, user.as_owner
-        )
-        if wanted.subresource and not (wanted.subresource == "status" and resource.status):
-            return answers.not_served()
-        status = wanted.subresource == "status"
-        if wanted.verb == "create" and not wanted.name:
-            return Answer(201, scope.raw(create(place, parse(request.body)).raw) + b"\n")
-        if wanted.verb == "deletecollection":
-            return self._delete_all(request, place, scope)
-        if wanted.verb == "patch":
-            self._check_visible(scope, place, wanted)
-            kind = request.headers.get("content-type", "")
-            return patch(place, wanted.name, kind, request.body, request.query, status=status)
-        stored = place.find(wanted.name)
-        self._check_visible(scope, place, wanted)
-        if wanted.verb == "get":
-            return Answer(200, scope.raw(stored.raw) + b"\n")
-        if wanted.verb == "update":
-            return Answer(200, replace(place, stored, parse(request.body), status=status) + b"\n")
-        if wanted.verb == "delete" and not status:
-            return Answer(200, delete(place, stored, decode(request.body) if request.body else None) + b"\n")
-        raise answers.method_not_allowed()
-
-    def _check_visible(self, scope: Scope, place: Place, wanted: Target) -> None:
-        """What the virtual workspace's selector does not take is not there."""
-        stored = scope.shard.get(scope.resource.key, place.key(wanted.name))
-        if stored is not None and scope.forced is not None and not scope.forced(stored.labels, stored.key):
-            raise answers.not_found(scope.resource, wanted.name)
-
-    def _delete_all(self, request: Request, place: Place, scope: Scope) -> Answer:
-        for stored in scope.select(request.query):
-            delete(place, stored)
-        return list_objects(scope, request.query, self.pages)
+        return await self.serving.serve(request, writer, user, wanted, scope, tampering)
 
 
 def _no_access(user: User, wanted: Target, path: str) -> Refused:

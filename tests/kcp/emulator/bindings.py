@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 
 from tests.kcp.emulator.admission import claim_labels, resource_bindings
@@ -60,13 +60,29 @@ class Bindings:
         self._under_way: Counter[tuple[str, str]] = Counter()
 
     def changed(self, change: Change) -> None:
-        if change.resource != BINDINGS.key or change.old is not None or change.new is None:
+        if change.resource != BINDINGS.key or change.new is None:
             return
         new, shard = change.new, change.shard
+        if change.old is not None:
+            self._reconsider(shard, change.old, new)
+            return
         if new.obj.get("status", {}).get("phase") == "Bound":
             return  # it has moved here from another shard
         self.world.work.later(self.world.delays.step_s, lambda: self._appear(shard, new))
         self.take_up(shard, new)
+
+    def _reconsider(self, shard: Shard, old: Stored, new: Stored) -> None:
+        """The owner has accepted claims, or refused them, after the binding was bound."""
+        before, now = (one.obj["spec"].get("permissionClaims") or [] for one in (old, new))
+        if before == now or new.obj.get("status", {}).get("phase") != "Bound":
+            return
+        kinds = {(claim.get("group", ""), claim["resource"]) for claim in before}
+
+        def again() -> None:
+            self.label_claimed(shard, new.key[0], kinds)
+            self.step(shard, new, Step.CLAIMS)
+
+        self.world.work.later(self.world.delays.step_s, again)
 
     def _appear(self, shard: Shard, binding: Stored) -> None:
         """Its export has a URL for this shard, before the binding is bound."""
@@ -163,6 +179,8 @@ class Bindings:
         status = obj.setdefault("status", {})
         if applied:
             status["appliedPermissionClaims"] = applied
+        else:
+            status.pop("appliedPermissionClaims", None)
         for kind in ("PermissionClaimsApplied", "PermissionClaimsValid"):
             set_condition(obj, condition(kind, status=True), self.world.now())
 
@@ -205,21 +223,23 @@ class Bindings:
 
         self.world.change(shard, LOGICAL_CLUSTERS, logical, note)
 
-    def label_claimed(self, shard: Shard, cluster: str) -> None:
-        """What the bindings of this workspace claim carries their labels."""
+    def label_claimed(self, shard: Shard, cluster: str, more: Collection[tuple[str, str]] = ()) -> None:
+        """What the bindings of this workspace claim carries their labels; ``more`` kinds may lose theirs."""
         kinds: dict[tuple[str, str], Resource] = {**CLAIMABLE, **self.world.bound.get(cluster, {})}
         wanted = {
             (claim.get("group", ""), claim["resource"])
             for binding in self.world.bindings(cluster, shard)
             for claim in binding.obj["spec"].get("permissionClaims") or []
         }
-        for key in sorted(wanted & set(kinds) - {BINDINGS.key}):
+        for key in sorted((wanted | set(more)) & set(kinds) - {BINDINGS.key}):
             for stored in list(shard.table(key).clusters.get(cluster, {}).values()):
                 own = {name: value for name, value in stored.labels.items() if not name.startswith(CLAIMED)}
                 labels = own | claim_labels(self.world, cluster, kinds[key], own)
                 if labels != stored.labels:
                     obj = stored.obj
                     obj["metadata"]["labels"] = dict(sorted(labels.items()))
+                    if not labels:
+                        del obj["metadata"]["labels"]
                     shard.put(key, stored.key, obj)
 
 

@@ -36,7 +36,7 @@ class Control:
                 done = await done
         except Refused as refused:
             await writer.answer(refused.answer)
-        except (AssertionError, LookupError, TypeError, ValueError, StopIteration) as failed:
+        except (AssertionError, LookupError, TypeError, ValueError) as failed:
             await writer.answer(Answer(400, encode(f"{type(failed).__name__}: {failed}")))
         else:
             await writer.answer(Answer(200, encode(done)))
@@ -80,6 +80,12 @@ class Control:
 
     async def create_account(self, org: str, name: str, **given: Any) -> str:  # noqa: ANN401 - as PlatformMesh has them
         return (await self._mesh.create_account(org, name, **given)).cluster
+
+    async def create_accounts(self, org: str, names: Sequence[str], per_s: float = 200.0) -> None:
+        await self._mesh.create_accounts(org, names, per_s=per_s)
+
+    async def delete_accounts(self, paths: Sequence[str], per_s: float = 200.0) -> None:
+        await self._mesh.delete_accounts(paths, per_s=per_s)
 
     def delete_account(self, path: str) -> None:
         self._mesh.delete_account(path)

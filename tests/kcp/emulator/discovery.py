@@ -24,7 +24,7 @@ VERSION: Json = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
-_ALL = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+_ALL = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 
 def discover(rest: str, resources: Iterable[Resource], address: str, *, virtual: bool) -> Answer:
@@ -39,7 +39,8 @@ def discover(rest: str, resources: Iterable[Resource], address: str, *, virtual:
     if parts == ["apis"]:
         return as_json({"kind": "APIGroupList", "apiVersion": "v1", "groups": _groups(kinds)})
     if parts == ["api", "v1"]:
-        return _kinds("v1", [kind for kind in kinds if not kind.group], virtual=virtual)
+        core = [kind for kind in kinds if not kind.group]
+        return _kinds("v1", core, virtual=virtual) if core else not_served()
     if parts[:1] == ["apis"] and len(parts) == 3:
         group, version = parts[1:]
         found = [kind for kind in kinds if kind.group == group and version in (kind.version, *kind.also)]
@@ -78,7 +79,7 @@ def _kinds(group_version: str, kinds: list[Resource], *, virtual: bool) -> Answe
         if kind.status:
             status = {"name": f"{kind.plural}/status", "singularName": "", "namespaced": kind.namespaced}
             status |= {"kind": kind.kind, "verbs": None if reading else ["get", "patch", "update"]}
-            # The virtual workspace lists the status of a read-only kind once for each of its two subresources.
+            # The virtual workspace lists the status once for each version of the schema, and bindings have two.
             listed += [status, dict(status)] if reading else [status]
     return as_json(
         {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed}

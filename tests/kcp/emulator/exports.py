@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tests.kcp.emulator.objects import (
     BINDINGS,
@@ -17,7 +18,7 @@ from tests.kcp.emulator.objects import (
     new_uid,
     set_condition,
 )
-from tests.kcp.emulator.store import Change, Shard, Stored
+from tests.kcp.emulator.store import Change, Key, Shard, Stored
 from tests.kcp.emulator.world import World
 
 _TYPE = "internal.tenancy.kcp.io/type"
@@ -39,13 +40,42 @@ class Exports:
             for export in list(change.shard.table(EXPORTS.key).clusters.get(change.new.key[0], {}).values()):
                 if change.new.key[2] in world.schemas(export):
                     world.work.later(world.delays.step_s, lambda held=export: self.look(held))  # type: ignore[misc]  # a lambda with a default
-        if change.resource != EXPORTS.key or change.new is None:
+        if change.resource != EXPORTS.key:
+            return
+        if change.new is None:
+            assert change.old is not None
+            gone = change.old.key
+            world.work.later(world.delays.step_s, lambda: self.end(change.shard, gone))
             return
         new = change.new
         if change.old is None:
             world.work.later(world.delays.step_s, lambda: self.begin(change.shard, new))
         elif change.old.obj["spec"].get("resources") != new.obj["spec"].get("resources"):
             world.work.later(world.delays.step_s, lambda: self.look(new))
+        elif change.old.obj["spec"].get("permissionClaims") != new.obj["spec"].get("permissionClaims"):
+            world.work.later(world.delays.step_s, lambda: self.tell_claims(new))
+
+    def end(self, shard: Shard, key: Key) -> None:
+        """Without the export there is no slice."""
+        if shard.get(SLICES.key, key) and shard.get(EXPORTS.key, key) is None:
+            shard.remove(SLICES.key, key)
+
+    def tell_claims(self, export: Stored) -> None:
+        """The bindings note what the export claims now; whether that is accepted is for their owners to say."""
+        claims = export.obj["spec"].get("permissionClaims") or []
+        for shard, binding in list(self.bindings_of(export)):
+            if binding.obj.get("status", {}).get("phase") == "Bound":
+                self.world.change(
+                    shard, BINDINGS, binding, lambda obj: obj["status"].update(exportPermissionClaims=claims)
+                )
+
+    def bindings_of(self, export: Stored) -> Iterator[tuple[Shard, Stored]]:
+        """All that refer to this export, on every shard."""
+        for shard in self.world.shards.values():
+            for binding in list(shard.table(BINDINGS.key).objects.values()):
+                reference = self.world.export_of(binding.obj)
+                if reference is not None and reference.key == export.key:
+                    yield shard, binding
 
     def begin(self, shard: Shard, export: Stored) -> None:
         """The export has an identity and a slice without URLs."""
@@ -88,12 +118,10 @@ class Exports:
         if current is None:
             return
         self.looked(current)
-        self._note_reconciled(current)
-        for shard in self.world.shards.values():
-            for binding in list(shard.table(BINDINGS.key).objects.values()):
-                reference = self.world.export_of(binding.obj)
-                if reference is not None and reference.key == current.key:
-                    self._tell(shard, binding, current)
+        found = list(self.bindings_of(current))
+        self._note_reconciled(found)
+        for shard, binding in found:
+            self._tell(shard, binding, current)
 
     def _tell(self, shard: Shard, binding: Stored, export: Stored) -> None:
         """The binding says whether its export is valid; one that waited is bound now, one that was bound stays so."""
@@ -111,26 +139,23 @@ class Exports:
         elif phase == "Binding" and not missing:
             self.mended(shard, binding)
 
-    def _note_reconciled(self, export: Stored) -> None:
+    def _note_reconciled(self, found: list[tuple[Shard, Stored]]) -> None:
+        """Workspaces of a type with default bindings tell that these were looked at."""
         done = condition("APIBindingsReconciled", status=True)
-        for shard in self.world.shards.values():
-            for binding in list(shard.table(BINDINGS.key).objects.values()):
-                reference = self.world.export_of(binding.obj)
-                logical = shard.get(LOGICAL_CLUSTERS.key, (binding.key[0], "", "cluster"))
-                if reference is None or reference.key != export.key or logical is None:
-                    continue
-                if logical.obj["metadata"]["annotations"].get(_TYPE) != "root:universal":
-                    self.world.change(
-                        shard,
-                        LOGICAL_CLUSTERS,
-                        logical,
-                        lambda obj: set_condition(obj, done, self.world.now()),
-                    )
+        for shard, binding in found:
+            logical = shard.get(LOGICAL_CLUSTERS.key, (binding.key[0], "", "cluster"))
+            if logical and logical.obj["metadata"]["annotations"].get(_TYPE) != "root:universal":
+                self.world.change(
+                    shard, LOGICAL_CLUSTERS, logical, lambda obj: set_condition(obj, done, self.world.now())
+                )
 
     def bound(self, export: Stored, shard: Shard, cluster: str) -> None:
         """The shard has a binding of this export, so the slice has its URL."""
         clusters = self.world.serving[export.key[0], export.key[2]][shard.name]
         clusters.add(cluster)
+        where = (export.key[0], export.key[2], shard.name)
+        if where not in self.world.late:
+            self.world.late[where] = asyncio.get_running_loop().time() + self.world.quirks.vw_late[1]
         if len(clusters) == 1:
             self.publish(export.key[0], export.key[2])
 

@@ -116,7 +116,7 @@ class Kcp:
         """Watches in the virtual workspace of a kind whose schema is another now end with an error, as recorded."""
         offered = self.world.exported(export)
         error = torn_down()
-        for watcher in list(self.app.watchers):
+        for watcher in list(self.app.serving.watchers):
             resource = watcher.scope.resource
             if watcher.export == (export.key[0], export.key[2]) and resource.schema_uid:
                 now = offered.get(resource.key)
@@ -182,7 +182,7 @@ class Kcp:
         """Resource versions up to now (or before the last ``keep`` events of a kind) are too old for a watch."""
         for shard in self.world.shards.values():
             shard.compact(keep=keep)
-        self.app.pages.held.clear()
+        self.app.serving.pages.held.clear()
 
     def move(self, cluster: str, to: str, *, keep: bool = False) -> None:
         """The workspace (path or ID) is on another shard; with ``keep`` it is seen on both until ``forget``."""
@@ -262,7 +262,7 @@ class Kcp:
 
     def end_watches(self, *error: Json, plural: str = "") -> None:
         """The open watches (of this kind) end cleanly, after an ERROR event with this Status if one is given."""
-        for watcher in list(self.app.watchers):
+        for watcher in list(self.app.serving.watchers):
             if plural in ("", watcher.scope.resource.plural):
                 watcher.end(*error)
 

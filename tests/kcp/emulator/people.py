@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,30 +110,29 @@ def kubeconfig(server: str, credentials: Json, *, ca: str = "") -> bytes:
     )
 
 
-def exec_user(folder: Path, token_file: Path, *, expires: str = "") -> Json:
-    """Credentials from a program that prints what ``token_file`` holds at that moment, and counts its calls.
+_PROGRAM = """
+import json, sys
+calls, token_file, version = sys.argv[1:]
+open(calls, "a").write("called\\n")
+token, *expires = open(token_file).read().split()
+status = {"token": token} | ({"expirationTimestamp": expires[0]} if expires else {})
+print(json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status}))
+"""
 
-    The calls are lines of ``credential-calls`` in the folder.
+
+def exec_user(folder: Path, token_file: Path, *, version: str = "v1") -> Json:
+    """Credentials from a program that tells what ``token_file`` holds at that moment: a token, and when it expires.
+
+    Each call is a line of ``credential-calls`` in the folder. ``version`` is that of ``client.authentication.k8s.io``.
     """
-    calls = folder / "credential-calls"
-    script = folder / "credential.py"
-    status = (
-        '{"token": open(TOKEN).read().strip()'
-        + (f', "expirationTimestamp": {expires!r}' if expires else "")
-        + "}"
-    )
-    script.write_text(
-        "import json\n"
-        f"TOKEN = {str(token_file)!r}\n"
-        f"open({str(calls)!r}, 'a').write('called\\n')\n"
-        'print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",\n'
-        f'    "status": {status}}}))\n'
-    )
+    script, calls = folder / "credential.py", folder / "credential-calls"
+    script.write_text(_PROGRAM)
+    api_version = f"client.authentication.k8s.io/{version}"
     return {
         "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "command": shlex.quote(sys.executable),
-            "args": ["-I", str(script)],
+            "apiVersion": api_version,
+            "command": sys.executable,
+            "args": ["-I", str(script), str(calls), str(token_file), api_version],
             "interactiveMode": "Never",
         }
     }

@@ -5,7 +5,9 @@ The operators act on any Account in an org's workspace, whoever created it, over
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 from tests.kcp.emulator.kcp import Kcp
@@ -61,9 +63,19 @@ class PlatformMesh:
         self.resume()
 
     def resume(self) -> None:
-        """The operators are at work."""
+        """The operators are at work, and take up what they find half done."""
         for shard in self.kcp.world.shards.values():
             shard.observers.append(self._changed)
+            for account in list(shard.table(ACCOUNTS).objects.values()):
+                self._changed(Change(shard, ACCOUNTS, None, account))
+                if "deletionTimestamp" in account.obj["metadata"]:
+                    self._changed(Change(shard, ACCOUNTS, account, account))
+                elif (held := shard.get(WORKSPACES.key, account.key)) and held.obj["status"][
+                    "phase"
+                ] == "Ready":
+                    self._ready(held)
+            for info in list(shard.table(INFOS).objects.values()):
+                self._changed(Change(shard, INFOS, info, info))
 
     @property
     def identity(self) -> str:
@@ -99,6 +111,20 @@ class PlatformMesh:
         return await self._create(
             where, name, creator=creator, type_of="account", display_name=display_name or name, wait=wait
         )
+
+    async def create_accounts(
+        self, org: str, names: Iterable[str], *, creator: str = "owner@example.org", per_s: float = 200.0
+    ) -> None:
+        """Accounts at this pace, as if users made them; done when all are ready."""
+        async for name in _paced(names, per_s):
+            await self.create_account(org, name, creator=creator, wait=False)
+        await self.kcp.settled()
+
+    async def delete_accounts(self, paths: Iterable[str], *, per_s: float = 200.0) -> None:
+        """Accounts are marked at this pace; done when there is nothing left to do but for others."""
+        async for path in _paced(paths, per_s):
+            self.delete_account(path)
+        await self.kcp.settled()
 
     async def _create(
         self,
@@ -155,7 +181,8 @@ class PlatformMesh:
             later(0, lambda: self._release(new, "accountinfos", _INFO_FINALIZER))
 
     def _order(self, account: Stored) -> None:
-        if self.kcp.api.get(account.key[0], "workspaces", account.key[2]) is None:
+        found = self.kcp.api.get(account.key[0], "workspaces", account.key[2])
+        if found is None and "deletionTimestamp" not in account.obj["metadata"]:
             body = workspace(account.key[2], account.obj["spec"]["type"])
             self.kcp.api.create(account.key[0], body)
 
@@ -189,6 +216,8 @@ class PlatformMesh:
         world, cluster = self.kcp.world, workspace.obj["spec"]["cluster"]
         account = world.home(parent).get(ACCOUNTS, (parent, "", name))
         if account is None or INFOS not in world.bound.get(cluster, {}):
+            return
+        if world.home(cluster).get(INFOS, (cluster, "", "account")):
             return
         path = world.path_of[cluster]
         body = self._info(account, workspace, path)
@@ -250,3 +279,11 @@ def _offer(obj: Json, path: str, export_name: str) -> None:
     held = obj["spec"].setdefault("defaultAPIBindings", [])
     if {"path": path, "export": export_name} not in held:
         held.append({"path": path, "export": export_name})
+
+
+async def _paced(names: Iterable[str], per_s: float) -> AsyncIterator[str]:
+    due = time.monotonic()
+    for name in names:
+        yield name
+        due += 1 / per_s
+        await asyncio.sleep(max(0.0, due - time.monotonic()))

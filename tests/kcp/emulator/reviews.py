@@ -11,6 +11,7 @@ from tests.kcp.emulator.answers import Answer, as_json
 from tests.kcp.emulator.objects import SECRETS, SERVICE_ACCOUNTS, Json, Resource, timestamp
 from tests.kcp.emulator.paths import Target
 from tests.kcp.emulator.store import Change
+from tests.kcp.emulator.wire import Request
 from tests.kcp.emulator.world import World
 from tests.kcp.emulator.writes import parse
 
@@ -24,12 +25,14 @@ class Reviews:
     def __init__(self, world: World, tokens: Tokens) -> None:
         self.world, self.tokens = world, tokens
 
-    def answer(self, user: User, cluster: str, target: Target, body: bytes) -> Answer | None:
+    def answer(self, user: User, cluster: str, target: Target, request: Request) -> Answer | None:
         """None for a request that is none of these."""
         if target.verb == "create" and target.plural in _NEVER and target.group.endswith(".k8s.io"):
-            return as_json(self._review(user, cluster, target, parse(body)), 201)
+            answers.check_json(request.headers)
+            return as_json(self._review(user, cluster, target, parse(request.body)), 201)
         if (target.plural, target.subresource, target.verb) == ("serviceaccounts", "token", "create"):
-            return self._token(user, cluster, target, parse(body))
+            answers.check_json(request.headers)
+            return self._token(user, cluster, target, parse(request.body))
         return None
 
     def _review(self, user: User, cluster: str, target: Target, body: Json) -> Json:

@@ -12,7 +12,6 @@ from tests.kcp.emulator.objects import (
     LOGICAL_CLUSTERS,
     PATH,
     WORKSPACES,
-    Json,
     decode,
     encode,
 )
@@ -149,14 +148,12 @@ class Journal:
     def changed(self, change: Change) -> None:
         stored = change.new or change.old
         assert stored is not None
-        line: Json = {"s": change.shard.name, "v": change.shard.rv, "r": change.resource, "k": stored.key}
-        if change.new is not None:
-            line |= {"o": change.new.obj, "a": change.new.applied}
-        os.write(self._file, encode(line) + b"\n")
+        what = (change.shard.name, change.shard.rv, change.resource, stored.key, stored.applied)
+        os.write(self._file, b"[%b,%b]\n" % (encode(what), change.new.raw if change.new else b"null"))
 
     def note_token(self, token: str, user: User) -> None:
         held = {"name": user.name, "uid": user.uid, "groups": user.groups, "cluster": user.cluster}
-        os.write(self._file, encode({"t": token, "u": held}) + b"\n")
+        os.write(self._file, encode([token, held]) + b"\n")
 
     def close(self) -> None:
         os.close(self._file)
@@ -170,22 +167,21 @@ def replay(world: World, tokens: Tokens, path: Path) -> bool:
     versions: dict[str, int] = {}
     for raw in path.read_bytes().splitlines():
         try:
-            line = decode(raw)
+            what, obj = decode(raw)
         except ValueError:
             break  # the last line of a process that was killed while it wrote
-        if "t" in line:
-            user = line["u"]
-            tokens.users[line["t"]] = User(user["name"], user["uid"], tuple(user["groups"]), user["cluster"])
+        if isinstance(what, str):
+            tokens.users[what] = User(obj["name"], obj["uid"], tuple(obj["groups"]), obj["cluster"])
             continue
-        objects = held.setdefault(line["s"], {}).setdefault(tuple(line["r"]), {})
-        key = tuple(line["k"])
-        versions[line["s"]] = line["v"]
-        if "o" not in line:
+        shard, rv, resource, (cluster, namespace, name), applied = what
+        key = (cluster, namespace, name)
+        objects = held.setdefault(shard, {}).setdefault(tuple(resource), {})
+        versions[shard] = rv
+        if obj is None:
             objects.pop(key, None)
-            continue
-        obj = line["o"]
-        labels = obj["metadata"].get("labels") or {}
-        objects[key] = Stored(key, line["v"], encode(obj), labels, line["a"])
+        else:
+            labels = obj["metadata"].get("labels") or {}
+            objects[key] = Stored(key, int(obj["metadata"]["resourceVersion"]), encode(obj), labels, applied)
     for name, tables in held.items():
         load(world.shards[name], versions[name], {key: list(found.values()) for key, found in tables.items()})
     rebuild(world)

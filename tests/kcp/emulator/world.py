@@ -74,6 +74,8 @@ class Quirks:
     longest_watch_s: float = 1800.0
     vw_down: int = 0
     """A status (404, 503) that virtual workspaces answer with; 0 serves them."""
+    vw_late: tuple[int, float] = (404, 0.0)
+    """So many seconds after a URL has been told for the first time its virtual workspace answers with this status."""
 
 
 class Work:
@@ -165,10 +167,18 @@ class World:
     """Cluster ID to the shards that hold it: one, or two while it moves."""
     bound: dict[str, dict[tuple[str, str], Resource]] = field(default_factory=lambda: defaultdict(dict))
     """By cluster: the kinds that a binding has brought."""
+    late: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """By export (cluster, name) and shard: the loop's time from which on its virtual workspace is served."""
     serving: dict[tuple[str, str], dict[str, set[str]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(set))
     )
     """By export (cluster, name) and shard: the clusters that are bound to it."""
+
+    def down(self, cluster: str, export: str, shard: str) -> int:
+        """The status with which this virtual workspace is refused just now; 0 where it is served."""
+        if asyncio.get_running_loop().time() < self.late.get((cluster, export, shard), 0.0):
+            return self.quirks.vw_late[0]
+        return self.quirks.vw_down
 
     def clock(self) -> dt.datetime:
         return self.real_clock() + dt.timedelta(seconds=self.skew_s)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+
+from tests.kcp.emulator.kcp import Kcp
+from tests.kcp.scene import Scene, provide
+from tests.kcp.watching import client
+
+
+@pytest.fixture
+async def kcp() -> AsyncIterator[Kcp]:
+    async with Kcp(tls=False, shards=("root", "shard-1")) as started:
+        yield started
+        await started.settled()
+
+
+@pytest.fixture
+async def scene(kcp: Kcp) -> Scene:
+    return await provide(kcp)
+
+
+@pytest.fixture
+async def http(kcp: Kcp) -> AsyncIterator[httpx2.AsyncClient]:
+    """kcp's admin."""
+    async with client(kcp) as session:
+        yield session
