@@ -249,6 +249,8 @@ async def test_one_that_reads_slowly_does_not_hold_up_the_others(
             two.kcp.api.create("root:a", tenant(f"x{number}", spec={"note": "x" * 500_000}))
         two.kcp.api.create("root:a", tenant("last"))
         assert len(await watching.until(1)) == 1
+    waiting = [one.transport.get_write_buffer_size() for one in two.kcp.doors.connections if one.transport]
+    assert max(waiting) < 2_000_000, "nor does what it does not read pile up"
     writer.close()
 
 
