@@ -62,9 +62,7 @@ class Wire(httpcore2.AsyncNetworkBackend):
             writer.close()
             return
         self._ends.append(there_writer)
-        await asyncio.gather(
-            self._pump(reader, there_writer, born), self._pump(there_reader, writer, born)
-        )
+        await asyncio.gather(self._pump(reader, there_writer, born), self._pump(there_reader, writer, born))
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, born: int) -> None:
         with contextlib.suppress(OSError):

@@ -70,7 +70,9 @@ async def test_an_account_made_again_under_its_name_is_another_tenant(offer: Off
     async with offer.core() as core:
         first = await offer.account("payments")
         assert (await core.hear(first.cluster, Presence.PRESENT)).path == first.path
-        await offer.resource(first)  # it holds the deletion until we know; before that an account may go unseen
+        await offer.resource(
+            first
+        )  # it holds the deletion until we know; before that an account may go unseen
         await offer.end(first)
         await core.hear(first.cluster, Presence.DELETING)
         await offer.ground.gone(first)
