@@ -23,7 +23,7 @@ from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
-from openkcm.propagation import changed, reported
+from openkcm.propagation import changed, remarked, reported
 from openkcm.provisioning import begin, overlooked
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
@@ -83,6 +83,7 @@ async def _means(settings: Settings, registry: Registry) -> AsyncIterator[Means]
             notifiers=tuple(registry.notifiers.values()),
             public_url=settings.public_url,
             operator=settings.notices.operator,
+            owner_wait_s=settings.tenants.owner_wait_s,
             probe=await stack.enter_async_context(probing()),
         )
 
@@ -119,6 +120,7 @@ def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
             operator=means.operator,
             sources=means.sources,
         ),
+        remarked.TOPIC: remarked.Remarked(clock=means.clock, public_url=means.public_url),
         reported.TOPIC: reported.Reported(
             clock=means.clock, public_url=means.public_url, sources=means.sources
         ),

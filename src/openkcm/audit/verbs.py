@@ -16,6 +16,7 @@ class AuditVerb(StrEnum):
     TENANT_DESCRIBED = "tenancy:tenant:describe"
     CREATOR_LEARNT = "tenancy:creator:learn"
     DOCUMENT_REFUSED = "tenancy:document:refuse"
+    RESOURCE_REMOVED = "tenancy:resource:remove"
     # How far a tenant came
     TENANT_READY = "provisioning:tenant:ready"
     TENANT_UNDONE = "provisioning:tenant:undo"

@@ -23,11 +23,12 @@ from openkcm.embedded.files import make_directory, write_private
 from openkcm.embedded.state import default_state_directory
 from openkcm.identity.grant import grant_owner
 from openkcm.identity.links import Issued, issue
-from openkcm.kernel import commands
+from openkcm.kernel import commands, outbox
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning import ask
 from openkcm.settings import Settings, needed
+from openkcm.tenancy.observe import CHANGED
 
 
 @click.group("tenants")
@@ -138,7 +139,11 @@ def grant(tenant: str, username: str, issuer: str, state: Path | None) -> None:
 
     async def granted() -> bool:
         async with transaction(Role.SYSTEM) as tx:
-            return await grant_owner(tx, tenant, issuer=issuer, username=username, by=actor())
+            new = await grant_owner(tx, tenant, issuer=issuer, username=username, by=actor())
+            if new:
+                # The place that the account came from is told that somebody owns it now.
+                await outbox.put(tx, CHANGED, {"tenant": tenant}, tenant=tenant)
+            return new
 
     new = run_on_control(operator_settings(state), granted())
     click.echo(f"{username} {'is now' if new else 'was already'} an owner of tenant {tenant}.")

@@ -23,6 +23,7 @@ _TONES: Final[dict[str, Tone]] = {
     "mail/taking-back": "warn",
     "mail/owner": "warn",
     "mail/uninstalled": "warn",
+    "mail/resource-removed": "warn",
     "mail/failed": "bad",
     "mail/deleting": "bad",
 }

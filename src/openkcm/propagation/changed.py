@@ -21,6 +21,8 @@ from openkcm.notices.put import OPERATOR, put
 from openkcm.parties.identity import Identity
 from openkcm.propagation.decide import decide
 from openkcm.propagation.deliver import deliver
+from openkcm.propagation.ready import ready_letter
+from openkcm.propagation.regions import regions_of
 from openkcm.propagation.store import newest
 from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantSource
@@ -69,6 +71,7 @@ class Changed:
             if found.past_pivot:
                 await self._decide(tx, found)
                 await self._own(tx, found)
+            owned = bool(await tx.fetchval(_OWNED, tenant))
         if found.past_pivot:
             await deliver(self.regions, tenant, clock=self.clock)
         elif found.stage is Stage.PROVISIONING and found.generation:
@@ -78,7 +81,8 @@ class Changed:
                 retry_after_s=1.0,
             )
         if found.source in self.sources:
-            status = status_of(found, address=self._address(found), at=self.clock.now())
+            address, now = self._address(found), self.clock.now()
+            status = status_of(found, address=address, at=now, owner_known=owned)
             await report(self.sources, found.source, status)
 
     async def _decide(self, tx: Transaction, tenant: Tenant) -> None:
@@ -100,10 +104,18 @@ class Changed:
         )
 
     async def _own(self, tx: Transaction, tenant: Tenant) -> None:
-        """The creator, where the source came to know one only after the set-up, owns what nobody owns yet."""
+        """The creator, where the source came to know one only after the set-up, owns what nobody owns yet.
+
+        The mail that would have gone out when the pages opened goes out now.
+        """
         creator = tenant.creator
-        if creator is not None and not await tx.fetchval(_OWNED, tenant.id):
-            await grant_owner(tx, tenant.id, issuer=creator.issuer, username=creator.username, by=ACTOR)
+        if creator is None or await tx.fetchval(_OWNED, tenant.id):
+            return
+        await grant_owner(tx, tenant.id, issuer=creator.issuer, username=creator.username, by=ACTOR)
+        if tenant.stage is Stage.READY and "@" in creator.username:
+            regions = await regions_of(tx, tenant.id)
+            letter = ready_letter(tenant, self._address(tenant), regions, now=self.clock.now())
+            await put(tx, tenant.id, "ready-owner", letter, recipients=(creator.username,))
 
     async def _tell(self, tx: Transaction, tenant: Tenant, now: datetime) -> None:
         owner = tenant.creator.username if tenant.creator else ""

@@ -26,6 +26,7 @@ class Refusal(StrEnum):
     TENANT_NOT_READY = "tenant-not-ready"
     TENANT_STATE = "tenant-state"
     TENANT_CLAIMED = "tenant-claimed"
+    OWNER_UNKNOWN = "owner-unknown"
     MANIFEST_UNREADABLE = "manifest-unreadable"
     MANIFEST_INVALID = "manifest-invalid"
     MANIFEST_TOO_LARGE = "manifest-too-large"

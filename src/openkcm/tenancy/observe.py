@@ -18,6 +18,7 @@ from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.sdk.tenant_source import Batch, Creator, Observation
 from openkcm.tenancy import objections
 from openkcm.tenancy.model import Standing
+from openkcm.tenancy.remarks import take_remarks
 from openkcm.tenancy.report import report_later
 from openkcm.tenancy.resolve import Place, Resolved, Said, claim_of, flaw_of, resolve
 from openkcm.tenancy.write import add, move
@@ -64,6 +65,7 @@ async def observe(source: str, batch: Batch, clock: Clock, *, grace_s: float = D
             entries = await _apply(
                 tx, [Said(source, each) for each in batch.observations], clock.now(), grace_s
             )
+        entries += await take_remarks(tx, source, batch.remarks)
         if batch.problems_complete:
             await objections.replace_problems(tx, source, batch.problems)
         await tx.execute(_CURSOR, source, batch.cursor)

@@ -1,0 +1,201 @@
+"""What every endpoint shows of every logical cluster, merged: the one picture that decisions are made from."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+from openkcm_tenants_kcp.wire import (
+    ACCOUNTS,
+    BINDINGS,
+    CLUSTERS,
+    INFOS,
+    TENANTS,
+    WORKSPACES,
+    Account,
+    AccountInfo,
+    Binding,
+    LogicalCluster,
+    Read,
+    Resource,
+    TenantResource,
+    Workspace,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One logical cluster as it is seen now. ``url`` is the endpoint through which it is read and written."""
+
+    cluster: str
+    url: str = ""
+    bindings: tuple[Binding, ...] = ()
+    logical: LogicalCluster | None = None
+    resource: TenantResource | None = None
+    info: AccountInfo | None = None
+
+    @property
+    def binding(self) -> Binding | None:
+        """The binding that counts: one that is ready, else any."""
+        return min(self.bindings, key=lambda each: (not each.ready, each.metadata.name), default=None)
+
+
+class Table(Generic[Read]):
+    """One resource of one endpoint by (cluster, name).
+
+    ``speaks_of`` says which logical cluster has to be looked at again when an object changes; usually its own.
+    """
+
+    def __init__(
+        self,
+        resource: Resource[Read],
+        url: str,
+        mirror: Mirror,
+        *,
+        speaks_of: Callable[[Read], str] = lambda found: found.metadata.annotations.cluster,
+    ) -> None:
+        self.resource: Resource[Read] = resource
+        self.url = url
+        self._mirror = mirror
+        self._speaks_of: Callable[[Read], str] = speaks_of
+        self.of: dict[str, dict[str, Read]] = {}
+
+    def put(self, found: Read) -> None:
+        cluster = found.metadata.annotations.cluster
+        if not cluster:
+            self.unreadable(f"{self.resource.plural} without a logical cluster at {self.url}")
+            return
+        kept = self.of.setdefault(cluster, {})
+        before = kept.get(found.metadata.name)
+        if before is not None and before.metadata.resource_version == found.metadata.resource_version:
+            return
+        kept[found.metadata.name] = found
+        self._mirror.touch(self._speaks_of(found))
+
+    def gone(self, found: Read) -> None:
+        self._drop(found.metadata.annotations.cluster, found.metadata.name)
+
+    def replace(self, found: Sequence[Read]) -> None:
+        there = {(each.metadata.annotations.cluster, each.metadata.name) for each in found}
+        lost = [
+            (cluster, name)
+            for cluster, kept in self.of.items()
+            for name in kept
+            if (cluster, name) not in there
+        ]
+        for cluster, name in lost:
+            self._drop(cluster, name)
+        for each in found:
+            self.put(each)
+
+    def unreadable(self, where: str) -> None:
+        self._mirror.unreadable[where] = self._mirror.unreadable.get(where, 0) + 1
+
+    def one(self, cluster: str) -> Read | None:
+        """The cluster's only object of this resource, or the first of them."""
+        return next(iter(self.of.get(cluster, {}).values()), None)
+
+    def at(self, cluster: str, name: str) -> Read | None:
+        return self.of.get(cluster, {}).get(name)
+
+    def _drop(self, cluster: str, name: str) -> None:
+        kept = self.of.get(cluster, {})
+        if (lost := kept.pop(name, None)) is not None:
+            if not kept:
+                del self.of[cluster]
+            self._mirror.touch(self._speaks_of(lost))
+
+
+class Endpoint:
+    """What is kept of one endpoint."""
+
+    def __init__(self, url: str, mirror: Mirror) -> None:
+        self.url = url
+        self.bindings: Table[Binding] = Table(BINDINGS, url, mirror)
+        self.logical: Table[LogicalCluster] = Table(CLUSTERS, url, mirror)
+        self.resources: Table[TenantResource] = Table(TENANTS, url, mirror)
+        self.infos: Table[AccountInfo] = Table(INFOS, url, mirror)
+        self.accounts: Table[Account] = Table(ACCOUNTS, url, mirror, speaks_of=mirror.child)
+        self.workspaces: Table[Workspace] = Table(
+            WORKSPACES, url, mirror, speaks_of=lambda found: found.spec.cluster
+        )
+
+    def sight(self, cluster: str) -> Sight:
+        return Sight(
+            cluster,
+            self.url,
+            tuple(self.bindings.of.get(cluster, {}).values()),
+            self.logical.one(cluster),
+            self.resources.one(cluster),
+            self.infos.one(cluster),
+        )
+
+
+@dataclass(slots=True)
+class Mirror:
+    """``changed`` holds the clusters to look at, in the order in which they changed; ``wake`` is set with the first."""
+
+    changed: dict[str, None] = field(default_factory=dict)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+
+    def endpoint(self, url: str) -> Endpoint:
+        """The endpoint is looked at from now on."""
+        return self.endpoints.setdefault(url, Endpoint(url, self))
+
+    def forget(self, url: str) -> None:
+        """The endpoint has left the slice: what it showed counts no longer, and says nothing of anybody."""
+        if (endpoint := self.endpoints.pop(url, None)) is not None:
+            for cluster in {*endpoint.bindings.of, *endpoint.logical.of, *endpoint.resources.of}:
+                self.touch(cluster)
+
+    def touch(self, cluster: str) -> None:
+        """The cluster is looked at again; an empty name is nobody's."""
+        if cluster:
+            self.changed[cluster] = None
+            self.wake.set()
+
+    def take(self, most: int) -> list[str]:
+        """Up to ``most`` clusters that changed, the longest waiting first; they count as looked at."""
+        taken = list(itertools.islice(self.changed, most))
+        for cluster in taken:
+            del self.changed[cluster]
+        if not self.changed:
+            self.wake.clear()
+        return taken
+
+    def sight(self, cluster: str) -> Sight:
+        """The cluster as all endpoints together show it. While it moves between shards, where it is ready counts."""
+        return max(
+            (each.sight(cluster) for each in self.endpoints.values()), key=_rank, default=Sight(cluster)
+        )
+
+    def account(self, parent: str, name: str) -> Account | None:
+        """The Account of this name in the parent's workspace."""
+        return next(
+            (found for each in self.endpoints.values() if (found := each.accounts.at(parent, name))), None
+        )
+
+    def workspace(self, parent: str, name: str) -> Workspace | None:
+        """The Workspace of this name in the parent's workspace."""
+        return next(
+            (found for each in self.endpoints.values() if (found := each.workspaces.at(parent, name))), None
+        )
+
+    def child(self, account: Account) -> str:
+        """The logical cluster that an Account stands for; empty while its Workspace is not seen."""
+        workspace = self.workspace(account.metadata.annotations.cluster, account.metadata.name)
+        return workspace.spec.cluster if workspace is not None else ""
+
+    def clusters(self) -> set[str]:
+        """Every cluster that has a binding anywhere."""
+        return {cluster for endpoint in self.endpoints.values() for cluster in endpoint.bindings.of}
+
+
+def _rank(sight: Sight) -> tuple[bool, bool, bool]:
+    binding = sight.binding
+    return (binding is not None and binding.ready, binding is not None, sight.logical is not None)
