@@ -33,7 +33,9 @@ async def test_a_token_of_the_kubeconfig_is_sent_as_it_is() -> None:
     assert await credentials(Kubeconfig(server="", token="t"), Time()).token() == "t"
 
 
-async def test_a_token_file_is_read_again_after_a_minute_and_at_once_when_the_token_is_refused(tmp_path: Path) -> None:
+async def test_a_token_file_is_read_again_after_a_minute_and_at_once_when_the_token_is_refused(
+    tmp_path: Path,
+) -> None:
     file, time = tmp_path / "token", Time()
     known = credentials(Kubeconfig(server="", token_file=file), time)
     file.write_text("first\n")
@@ -83,7 +85,9 @@ async def test_a_command_is_run_again_when_its_token_nears_its_end(tmp_path: Pat
     assert await known.token() == "we-2"
 
 
-@pytest.mark.parametrize("script", ["exit 3", "echo secret-words; exit 0", "echo '{\"kind\":\"ExecCredential\"}'"])
+@pytest.mark.parametrize(
+    "script", ["exit 3", "echo secret-words; exit 0", 'echo \'{"kind":"ExecCredential"}\'']
+)
 async def test_a_command_that_gives_no_token_is_named_without_its_words(tmp_path: Path, script: str) -> None:
     known = credentials(command(tmp_path, script), Time())
     with pytest.raises(Temporary) as refused:

@@ -12,7 +12,15 @@ from openkcm.sdk.tenant_source import Creator, Presence
 from openkcm_tenants_kcp.judge import Judgement, ended, judge, known_of, present
 from openkcm_tenants_kcp.keeper import Chore, chore
 from openkcm_tenants_kcp.mirror import Mirror, Sight
-from openkcm_tenants_kcp.wire import FINALIZER, Account, AccountInfo, Binding, LogicalCluster, TenantResource, Workspace
+from openkcm_tenants_kcp.wire import (
+    FINALIZER,
+    Account,
+    AccountInfo,
+    Binding,
+    LogicalCluster,
+    TenantResource,
+    Workspace,
+)
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 CLUSTER, ORG, OTHER = "2hy7gk1p3c0zq9xv", "3hmrl2jx7q1vzc8k", "4evil0000000000x"
@@ -20,8 +28,15 @@ READY = {"phase": "Bound", "conditions": [{"type": "Ready", "status": "True"}]}
 READ_ONLY_URL = "https://shard/services/apiexport/p/e"
 
 
-def metadata(cluster: str = CLUSTER, name: str = "openkcm", *, going: bool = False, **more: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": name, "resourceVersion": "7", "annotations": {"kcp.io/cluster": cluster}, **more}
+def metadata(
+    cluster: str = CLUSTER, name: str = "openkcm", *, going: bool = False, **more: Any,  # noqa: ANN401 - as kcp has them
+) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "name": name,
+        "resourceVersion": "7",
+        "annotations": {"kcp.io/cluster": cluster},
+        **more,
+    }
     return made | ({"deletionTimestamp": "2026-11-27T12:00:00Z"} if going else {})
 
 
@@ -41,7 +56,7 @@ def resource(*, going: bool = False, held: bool = True) -> TenantResource:
     return msgspec.convert({"metadata": found}, TenantResource)
 
 
-def sight(*bindings: Binding, **more: Any) -> Sight:
+def sight(*bindings: Binding, **more: Any) -> Sight:  # noqa: ANN401 - as Sight has them
     return Sight(CLUSTER, READ_ONLY_URL, bindings, **more)
 
 
@@ -73,7 +88,10 @@ def test_deletion_is_what_the_logical_cluster_says_and_nothing_else(seen: Sight,
 def mirror_with(*, cluster: str = CLUSTER, creator: str = "jane@acme.example", issuer: str = "") -> Mirror:
     mirror = Mirror()
     org = mirror.endpoint(READ_ONLY_URL)
-    account = {"metadata": metadata(ORG, "payments"), "spec": {"creator": creator, "displayName": "Pay<b>ments"}}
+    account = {
+        "metadata": metadata(ORG, "payments"),
+        "spec": {"creator": creator, "displayName": "Pay<b>ments"},
+    }
     org.accounts.put(msgspec.convert(account, Account))
     workspace = {"metadata": metadata(ORG, "payments"), "spec": {"cluster": cluster}}
     org.workspaces.put(msgspec.convert(workspace, Workspace))
@@ -81,7 +99,9 @@ def mirror_with(*, cluster: str = CLUSTER, creator: str = "jane@acme.example", i
     return mirror
 
 
-def info(cluster: str = CLUSTER, *, origin: str = ORG, name: str = "payments", issuer: str = "") -> AccountInfo:
+def info(
+    cluster: str = CLUSTER, *, origin: str = ORG, name: str = "payments", issuer: str = ""
+) -> AccountInfo:
     spec = {"account": {"name": name, "originClusterId": origin}, "oidc": {"issuerUrl": issuer}}
     return msgspec.convert({"metadata": metadata(cluster, "account"), "spec": spec}, AccountInfo)
 
@@ -126,7 +146,9 @@ def test_an_account_info_cannot_lead_away_from_what_kcp_says_of_the_cluster() ->
     mirror = mirror_with()
     evil = mirror.endpoint(READ_ONLY_URL)
     evil.accounts.put(
-        msgspec.convert({"metadata": metadata(OTHER, "mine"), "spec": {"creator": "eve@evil.example"}}, Account)
+        msgspec.convert(
+            {"metadata": metadata(OTHER, "mine"), "spec": {"creator": "eve@evil.example"}}, Account
+        )
     )
     evil.workspaces.put(
         msgspec.convert({"metadata": metadata(OTHER, "mine"), "spec": {"cluster": CLUSTER}}, Workspace)

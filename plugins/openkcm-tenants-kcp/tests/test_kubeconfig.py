@@ -32,7 +32,9 @@ def write(folder: Path, *, user: dict[str, Any], cluster: dict[str, Any] | None 
 
 def test_a_token_and_the_ca_are_read(tmp_path: Path) -> None:
     ca = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
-    found = read_kubeconfig(write(tmp_path, user={"token": "t0p"}, cluster={"certificate-authority-data": ca}))
+    found = read_kubeconfig(
+        write(tmp_path, user={"token": "t0p"}, cluster={"certificate-authority-data": ca})
+    )
     assert (found.server, found.token, found.ca_pem) == (SERVER, "t0p", "-----BEGIN CERTIFICATE-----")
     assert "t0p" not in repr(found)
 

@@ -14,7 +14,9 @@ def test_without_a_kubeconfig_the_plugin_does_nothing() -> None:
 
 
 def test_what_is_set_is_taken() -> None:
-    found = kcp_settings({"kubeconfig": "/k", "issuer": "https://idp", "watch_s": "20", "skip_clusters": "a, b"})
+    found = kcp_settings(
+        {"kubeconfig": "/k", "issuer": "https://idp", "watch_s": "20", "skip_clusters": "a, b"}
+    )
     assert found is not None
     assert (found.issuer, found.watch_s, found.export) == ("https://idp", 20.0, "operations.openkcm.io")
     assert found.skip_clusters == {"a", "b"}
