@@ -29,7 +29,7 @@ READ_ONLY_URL = "https://shard/services/apiexport/p/e"
 
 
 def metadata(
-    cluster: str = CLUSTER, name: str = "openkcm", *, going: bool = False, **more: Any
+    cluster: str = CLUSTER, name: str = "openkcm", *, going: bool = False, **more: Any,  # noqa: ANN401 - as kcp has them
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": name,
@@ -56,7 +56,7 @@ def resource(*, going: bool = False, held: bool = True) -> TenantResource:
     return msgspec.convert({"metadata": found}, TenantResource)
 
 
-def sight(*bindings: Binding, **more: Any) -> Sight:
+def sight(*bindings: Binding, **more: Any) -> Sight:  # noqa: ANN401 - as Sight has them
     return Sight(CLUSTER, READ_ONLY_URL, bindings, **more)
 
 

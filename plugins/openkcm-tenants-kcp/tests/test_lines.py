@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,7 +23,7 @@ async def read(pieces: list[bytes], *, max_bytes: int = 100) -> list[bytes | Non
 @given(some.binary(max_size=200), some.lists(some.integers(0, 200), max_size=20))
 async def test_wherever_the_pieces_end_the_lines_are_the_same(content: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
-    pieces = [content[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [content[start:end] for start, end in itertools.pairwise(edges)]
     assert await read(pieces, max_bytes=1000) == [line for line in content.split(b"\n")[:-1] if line]
 
 

@@ -69,14 +69,13 @@ class Endpoints:
         self._named.pop(found.metadata.name, None)
         self._settle()
 
-    def replace(self, found: Sequence[EndpointSlice]) -> None:
+    def replace(self, found: Sequence[EndpointSlice], unreadable: Sequence[str]) -> None:
+        if unreadable:
+            return  # what a slice that cannot be read says is not that there are no endpoints
         self._named.clear()
         for each in found:
             self.put(each)
         self._settle()
-
-    def unreadable(self, where: str) -> None:
-        self._mirror.unreadable[where] = self._mirror.unreadable.get(where, 0) + 1
 
     @property
     def complete(self) -> bool:
@@ -94,12 +93,12 @@ class Endpoints:
         )
 
     def listed(self, url: str) -> bool:
-        """Whether bindings *and* logical clusters of this endpoint were listed, or the latter cannot be."""
+        """Whether everything of this endpoint was listed; of what it may not serve, that it was tried."""
         watched = self._watched.get(url)
         return (
             watched is not None
             and watched.bindings.synced.is_set()
-            and (watched.logical.synced.is_set() or watched.logical.trouble is not None)
+            and all(each.synced.is_set() or each.trouble is not None for each in watched.all)
         )
 
     def reflectors(self) -> Iterator[Any_]:

@@ -194,7 +194,7 @@ class Following:
                 refusal=Refusal.MANIFEST_UNREADABLE,
                 message="An object there cannot be read and was passed over; the others go on.",
             )
-            for where in sorted(self.mirror.unreadable)[:100]
+            for where in self.mirror.unreadable()[:100]
         ]
         return found
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Any, Generic
 
 from openkcm_tenants_kcp.wire import (
     ACCOUNTS,
@@ -62,12 +62,12 @@ class Table(Generic[Read]):
         self._mirror = mirror
         self._speaks_of: Callable[[Read], str] = speaks_of
         self.of: dict[str, dict[str, Read]] = {}
+        self.unreadable: list[str] = []
 
     def put(self, found: Read) -> None:
         cluster = found.metadata.annotations.cluster
         if not cluster:
-            self.unreadable(f"{self.resource.plural} without a logical cluster at {self.url}")
-            return
+            return  # kcp stamps every object; one without the stamp is nobody's
         kept = self.of.setdefault(cluster, {})
         before = kept.get(found.metadata.name)
         if before is not None and before.metadata.resource_version == found.metadata.resource_version:
@@ -78,7 +78,10 @@ class Table(Generic[Read]):
     def gone(self, found: Read) -> None:
         self._drop(found.metadata.annotations.cluster, found.metadata.name)
 
-    def replace(self, found: Sequence[Read]) -> None:
+    def replace(self, found: Sequence[Read], unreadable: Sequence[str]) -> None:
+        if self.unreadable != list(unreadable):
+            self.unreadable = list(unreadable)
+            self._mirror.wake.set()
         there = {(each.metadata.annotations.cluster, each.metadata.name) for each in found}
         lost = [
             (cluster, name)
@@ -90,9 +93,6 @@ class Table(Generic[Read]):
             self._drop(cluster, name)
         for each in found:
             self.put(each)
-
-    def unreadable(self, where: str) -> None:
-        self._mirror.unreadable[where] = self._mirror.unreadable.get(where, 0) + 1
 
     def one(self, cluster: str) -> Read | None:
         """The cluster's only object of this resource, or the first of them."""
@@ -123,6 +123,10 @@ class Endpoint:
             WORKSPACES, url, mirror, speaks_of=lambda found: found.spec.cluster
         )
 
+    @property
+    def tables(self) -> tuple[Table[Any], ...]:
+        return (self.bindings, self.logical, self.resources, self.infos, self.accounts, self.workspaces)
+
     def sight(self, cluster: str) -> Sight:
         return Sight(
             cluster,
@@ -140,7 +144,6 @@ class Mirror:
 
     changed: dict[str, None] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    unreadable: dict[str, int] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
     def endpoint(self, url: str) -> Endpoint:
@@ -190,6 +193,15 @@ class Mirror:
         """The logical cluster that an Account stands for; empty while its Workspace is not seen."""
         workspace = self.workspace(account.metadata.annotations.cluster, account.metadata.name)
         return workspace.spec.cluster if workspace is not None else ""
+
+    def unreadable(self) -> list[str]:
+        """Where objects are that cannot be read, for people."""
+        return [
+            f"{table.resource.plural} {name} at {table.url}"
+            for endpoint in self.endpoints.values()
+            for table in endpoint.tables
+            for name in table.unreadable
+        ]
 
     def clusters(self) -> set[str]:
         """Every cluster that has a binding anywhere."""

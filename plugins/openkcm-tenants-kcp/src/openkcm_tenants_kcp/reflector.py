@@ -13,7 +13,7 @@ import msgspec
 from openkcm_tenants_kcp.api import Answered, Api, Failed, NoAnswer, TooLarge
 from openkcm_tenants_kcp.lines import lines
 from openkcm_tenants_kcp.settings import KcpSettings
-from openkcm_tenants_kcp.wire import Event, ObjectList, Read, Resource, Status
+from openkcm_tenants_kcp.wire import Event, Named, ObjectList, Read, Resource, Status
 
 MAX_LINE_BYTES: Final = 16_777_216
 _FIRST_S, _CAP_S = 0.8, 30.0
@@ -40,11 +40,8 @@ class Sink(Protocol[T_contra]):
     def gone(self, found: T_contra) -> None:
         """The object is gone: that was said."""
 
-    def replace(self, found: Sequence[T_contra]) -> None:
-        """These are all there are now."""
-
-    def unreadable(self, where: str) -> None:
-        """An object of this resource cannot be read."""
+    def replace(self, found: Sequence[T_contra], unreadable: Sequence[str]) -> None:
+        """These are all there are now, with the names of those that cannot be read."""
 
 
 class _Expired(Exception):
@@ -119,6 +116,7 @@ class Reflector(Generic[Read]):
         """Everything there is, page by page. No version is asked for: with one that kcp does not know it would hang."""
         size = self.settings.page_size
         found: list[Read] = []
+        unreadable: list[str] = []
         parameters: dict[str, str] = {}
         while True:
             try:
@@ -130,14 +128,19 @@ class Reflector(Generic[Read]):
                 continue
             except Answered as refused:
                 if refused.status == 410:
-                    found, parameters = [], {}
+                    found, unreadable, parameters = [], [], {}
                     await self._rest(refused.retry_after_s)
                     continue
                 raise
             page = _decoded(body, ObjectList)
             if page is None:
                 raise NoAnswer("the answer is no list")
-            found.extend(self._read(page.items or ()))
+            for item in page.items or ():
+                read = _decoded(item, self.resource.type)
+                if read is None:
+                    unreadable.append(_name_of(item))
+                else:
+                    found.append(read)
             if not page.metadata.cont:
                 break
             parameters = {"continue": page.metadata.cont}
@@ -145,18 +148,8 @@ class Reflector(Generic[Read]):
         self._listed_at = self._checked_at = self.clock()
         self._doubtful = False
         self._version = page.metadata.resource_version
-        self.sink.replace(found)
+        self.sink.replace(found, unreadable)
         self.synced.set()
-
-    def _read(self, items: tuple[msgspec.Raw, ...]) -> list[Read]:
-        found = []
-        for item in items:
-            read = _decoded(item, self.resource.type)
-            if read is None:
-                self.sink.unreadable(f"{self.resource.plural} at {self.base}")
-            else:
-                found.append(read)
-        return found
 
     async def _watch(self) -> None:
         lasts_s = self.settings.watch_s * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
@@ -177,9 +170,7 @@ class Reflector(Generic[Read]):
     def _take(self, line: bytes | None) -> None:
         event = _decoded(line, Event) if line is not None else None
         if event is None:
-            # What the line was about is not known: only a list tells.
-            self.sink.unreadable(f"{self.resource.plural} at {self.base}")
-            raise _Expired
+            raise _Expired  # what the line was about is not known: only a list tells
         if event.type == "ERROR":
             status = _decoded(event.object, Status) or Status()
             if status.code == 410:
@@ -187,8 +178,7 @@ class Reflector(Generic[Read]):
             raise Answered(status.code or 500, status.reason)
         read = _decoded(event.object, self.resource.type)
         if read is None:
-            self.sink.unreadable(f"{self.resource.plural} at {self.base}")
-            return
+            raise _Expired  # the list names what cannot be read
         if event.type in ("ADDED", "MODIFIED"):
             self.sink.put(read)
         elif event.type == "DELETED":
@@ -218,3 +208,8 @@ def _decoded(content: bytes | msgspec.Raw, what: type[T]) -> T | None:
         return msgspec.json.decode(content, type=what)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+
+
+def _name_of(item: msgspec.Raw) -> str:
+    named = _decoded(item, Named)
+    return named.metadata.name[:253] if named is not None else "an object without a name"

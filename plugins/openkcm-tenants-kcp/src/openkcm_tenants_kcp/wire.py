@@ -190,6 +190,16 @@ class ObjectList(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
+class _Name(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """What is left of an object that cannot be read: its name."""
+
+    metadata: _Name = _Name()
+
+
 class Event(msgspec.Struct, frozen=True):
     type: str
     object: msgspec.Raw = msgspec.Raw(b"{}")
