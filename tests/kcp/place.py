@@ -89,11 +89,11 @@ class EmulatedKcp(Place):
 
     def spoil(self) -> str:
         self.held.run(self._put(Placed(name="broken", tenant_id="5broken000000000")))
-        self.held.run(self._phase(7))
-        return "broken"
+        self.held.run(self._state(7))
+        return "tenants tenant"
 
     def mend(self) -> None:
-        self.held.run(self._phase("Binding"))
+        self.held.run(self._state("ready"))
 
     def go_away(self) -> None:
         self.held.run(self.held.kcp.stop())
@@ -146,11 +146,17 @@ class EmulatedKcp(Place):
     async def _delete(self, tenant: Placed) -> None:
         self.held.mesh.delete_account(f"{ORG}:{tenant.name}")
 
-    async def _phase(self, phase: object) -> None:
-        def change(obj: Json) -> None:
-            obj["status"]["phase"] = phase
+    async def _state(self, state: object) -> None:
+        """Somebody has written into our resource what cannot be read."""
+        api, path = self.held.kcp.api, f"{ORG}:broken"
+        if api.get(path, "tenants", "tenant") is None:
+            group = "operations.openkcm.io/v1alpha1"
+            api.create(path, {"apiVersion": group, "kind": "Tenant", "metadata": {"name": "tenant"}})
 
-        self.held.kcp.api.edit(f"{ORG}:broken", "apibindings", "broken", change)
+        def change(obj: Json) -> None:
+            obj.setdefault("status", {})["state"] = state
+
+        api.edit(path, "tenants", "tenant", change, status=True)
 
 
 def _workspace(name: str) -> Json:

@@ -29,7 +29,11 @@ READ_ONLY_URL = "https://shard/services/apiexport/p/e"
 
 
 def metadata(
-    cluster: str = CLUSTER, name: str = "openkcm", *, going: bool = False, **more: Any,  # noqa: ANN401 - as kcp has them
+    cluster: str = CLUSTER,
+    name: str = "openkcm",
+    *,
+    going: bool = False,
+    **more: Any,  # noqa: ANN401 - as kcp has them
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": name,

@@ -35,7 +35,16 @@ class Loop:
         """What the coroutine returns, which ran on that loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout_s)
 
+    async def _drain(self) -> None:
+        """Connections that were just being accepted are closed too; nothing of them is left to a later test."""
+        begun = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+        await asyncio.sleep(0.02)
+
     def close(self) -> None:
+        self.run(self._drain())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
         self.loop.close()

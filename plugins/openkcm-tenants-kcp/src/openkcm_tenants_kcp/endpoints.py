@@ -69,7 +69,7 @@ class Endpoints:
         self._named.pop(found.metadata.name, None)
         self._settle()
 
-    def replace(self, found: Sequence[EndpointSlice], unreadable: Sequence[str]) -> None:
+    def replace(self, found: Sequence[EndpointSlice], unreadable: Sequence[tuple[str, str]]) -> None:
         if unreadable:
             return  # what a slice that cannot be read says is not that there are no endpoints
         self._named.clear()

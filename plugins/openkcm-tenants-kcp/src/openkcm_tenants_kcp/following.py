@@ -22,7 +22,7 @@ from openkcm_tenants_kcp.trouble import problem_of, unavailable
 MAX_BATCH: Final = 100
 #: Nothing of a past run has to be remembered: everything is listed at the start, and compared with what the core has.
 CURSOR: Final = "listed"
-_START_S: Final = 10.0
+_START_S: Final = 3.0
 _TICK_S: Final = 1.0
 _ALARM_S: Final = 60.0
 
@@ -124,6 +124,7 @@ class Following:
             found = present(sight, self.mirror, issuer=self._settings.issuer)
             return found if self._told.get(cluster) != found else None
         if stored is None:
+            self.mirror.left.pop(cluster, None)
             return None
         if judgement is Judgement.DELETING and stored.presence is not Presence.DELETING:
             return ended(stored, Presence.DELETING, sight)
@@ -158,6 +159,7 @@ class Following:
             self._told[cluster] = told
         else:
             self._told.pop(cluster, None)
+            self.mirror.left.pop(cluster, None)
         self._stored[cluster] = known_of(told)
         self.keeper.look(cluster)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 from openkcm_tenants_kcp.wire import (
@@ -43,6 +43,9 @@ class Sight:
         return min(self.bindings, key=lambda each: (not each.ready, each.metadata.name), default=None)
 
 
+Key = tuple[str, str]
+
+
 class Table(Generic[Read]):
     """One resource of one endpoint by (cluster, name).
 
@@ -62,12 +65,13 @@ class Table(Generic[Read]):
         self._mirror = mirror
         self._speaks_of: Callable[[Read], str] = speaks_of
         self.of: dict[str, dict[str, Read]] = {}
-        self.unreadable: list[str] = []
+        self.unreadable: set[Key] = set()
 
     def put(self, found: Read) -> None:
         cluster = found.metadata.annotations.cluster
         if not cluster:
             return  # kcp stamps every object; one without the stamp is nobody's
+        self.unreadable.discard((cluster, found.metadata.name))
         kept = self.of.setdefault(cluster, {})
         before = kept.get(found.metadata.name)
         if before is not None and before.metadata.resource_version == found.metadata.resource_version:
@@ -76,12 +80,13 @@ class Table(Generic[Read]):
         self._mirror.touch(self._speaks_of(found))
 
     def gone(self, found: Read) -> None:
+        if isinstance(found, LogicalCluster) and found.metadata.deletion_timestamp is not None:
+            self._mirror.left[found.metadata.annotations.cluster] = found
         self._drop(found.metadata.annotations.cluster, found.metadata.name)
 
-    def replace(self, found: Sequence[Read], unreadable: Sequence[str]) -> None:
-        if self.unreadable != list(unreadable):
-            self.unreadable = list(unreadable)
-            self._mirror.wake.set()
+    def replace(self, found: Sequence[Read], unreadable: Sequence[Key]) -> None:
+        self.unreadable = set(unreadable)
+        self._mirror.wake.set()
         there = {(each.metadata.annotations.cluster, each.metadata.name) for each in found}
         lost = [
             (cluster, name)
@@ -102,6 +107,7 @@ class Table(Generic[Read]):
         return self.of.get(cluster, {}).get(name)
 
     def _drop(self, cluster: str, name: str) -> None:
+        self.unreadable.discard((cluster, name))
         kept = self.of.get(cluster, {})
         if (lost := kept.pop(name, None)) is not None:
             if not kept:
@@ -145,6 +151,8 @@ class Mirror:
     changed: dict[str, None] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    #: What deleted clusters said last, until it has been told: one may be gone before anybody looked.
+    left: dict[str, LogicalCluster] = field(default_factory=dict)
 
     def endpoint(self, url: str) -> Endpoint:
         """The endpoint is looked at from now on."""
@@ -173,9 +181,11 @@ class Mirror:
 
     def sight(self, cluster: str) -> Sight:
         """The cluster as all endpoints together show it. While it moves between shards, where it is ready counts."""
-        return max(
-            (each.sight(cluster) for each in self.endpoints.values()), key=_rank, default=Sight(cluster)
-        )
+        sights = (each.sight(cluster) for each in self.endpoints.values())
+        sight = max(sights, key=_rank, default=Sight(cluster))
+        if sight.logical is None and cluster in self.left:
+            return replace(sight, logical=self.left[cluster])
+        return sight
 
     def account(self, parent: str, name: str) -> Account | None:
         """The Account of this name in the parent's workspace."""
@@ -197,10 +207,10 @@ class Mirror:
     def unreadable(self) -> list[str]:
         """Where objects are that cannot be read, for people."""
         return [
-            f"{table.resource.plural} {name} at {table.url}"
+            f"{table.resource.plural} {name} of {cluster} at {table.url}"
             for endpoint in self.endpoints.values()
             for table in endpoint.tables
-            for name in table.unreadable
+            for cluster, name in sorted(table.unreadable)
         ]
 
     def clusters(self) -> set[str]:

@@ -28,6 +28,7 @@ _PASSING: Final = (401, 429, 503)
 _TRIES, _NOT_SERVED_S = 6, 60.0
 
 T = TypeVar("T")
+Key = tuple[str, str]
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
@@ -40,8 +41,8 @@ class Sink(Protocol[T_contra]):
     def gone(self, found: T_contra) -> None:
         """The object is gone: that was said."""
 
-    def replace(self, found: Sequence[T_contra], unreadable: Sequence[str]) -> None:
-        """These are all there are now, with the names of those that cannot be read."""
+    def replace(self, found: Sequence[T_contra], unreadable: Sequence[Key]) -> None:
+        """These are all there are now, and (cluster, name) of those that cannot be read."""
 
 
 class _Expired(Exception):
@@ -116,7 +117,7 @@ class Reflector(Generic[Read]):
         """Everything there is, page by page. No version is asked for: with one that kcp does not know it would hang."""
         size = self.settings.page_size
         found: list[Read] = []
-        unreadable: list[str] = []
+        unreadable: list[Key] = []
         parameters: dict[str, str] = {}
         while True:
             try:
@@ -138,7 +139,7 @@ class Reflector(Generic[Read]):
             for item in page.items or ():
                 read = _decoded(item, self.resource.type)
                 if read is None:
-                    unreadable.append(_name_of(item))
+                    unreadable.append((_decoded(item, Named) or Named()).key)
                 else:
                     found.append(read)
             if not page.metadata.cont:
@@ -208,8 +209,3 @@ def _decoded(content: bytes | msgspec.Raw, what: type[T]) -> T | None:
         return msgspec.json.decode(content, type=what)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-
-
-def _name_of(item: msgspec.Raw) -> str:
-    named = _decoded(item, Named)
-    return named.metadata.name[:253] if named is not None else "an object without a name"

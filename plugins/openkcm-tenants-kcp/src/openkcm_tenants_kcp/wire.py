@@ -190,14 +190,19 @@ class ObjectList(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
-class _Name(msgspec.Struct, frozen=True):
+class _Named(msgspec.Struct, frozen=True):
     name: str = ""
+    annotations: Annotations = Annotations()
 
 
 class Named(msgspec.Struct, frozen=True):
-    """What is left of an object that cannot be read: its name."""
+    """What is left of an object that cannot be read: whose it is, and its name."""
 
-    metadata: _Name = _Name()
+    metadata: _Named = _Named()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.metadata.annotations.cluster, self.metadata.name[:253]
 
 
 class Event(msgspec.Struct, frozen=True):
