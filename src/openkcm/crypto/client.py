@@ -11,21 +11,18 @@ import httpx2
 import msgspec
 
 from openkcm.crypto.contract import (
-    MAX_ITEMS,
     PATHS,
     Accepted,
     AcceptItem,
-    Answer,
     Applied,
-    Call,
-    Fault,
+    Ending,
+    EndItem,
     HandOver,
     HandOverItem,
     Minted,
     MintItem,
     Offer,
     OfferItem,
-    Outcome,
     Proof,
     ProveItem,
     Region,
@@ -40,6 +37,7 @@ from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pins
 from openkcm.parties.tls import is_wrong_peer
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+from openkcm.serving.calls import MAX_ITEMS, Answer, Call, Outcome, again, refused_of
 
 log = get_logger(__name__)
 
@@ -125,7 +123,7 @@ class _Verb(Generic[Asked, Done]):
         if outcome.done is not None and outcome.fault is None and self._belongs(item, outcome.done):
             future.set_result(outcome.done)
         elif outcome.fault is not None and outcome.done is None:
-            future.set_exception(_refused(outcome.fault))
+            future.set_exception(refused_of(outcome.fault))
         else:
             future.set_exception(self._region.unavailable("its answer is not to what was asked"))
 
@@ -150,6 +148,7 @@ class PinnedRegion:
         self._token: _Verb[TokenItem, Token] = self._verb(
             "token", Answer[Token], lambda _, token: bool(token.token)
         )
+        self._end = self._verb("end", Answer[Ending], _ending_belongs)
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -171,6 +170,9 @@ class PinnedRegion:
 
     async def token(self, item: TokenItem) -> Token:
         return await self._token.ask(item)
+
+    async def end(self, item: EndItem) -> Ending:
+        return await self._end.ask(item)
 
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""
@@ -255,20 +257,7 @@ class PinnedRegions:
 
 def _refuse(future: asyncio.Future[Done], refused: Refused) -> None:
     if not future.done():
-        future.set_exception(  # each waiter's own: one shared by many would gather their tracebacks
-            type(refused)(
-                refused.refusal, refused.message, remedy=refused.remedy, retry_after_s=refused.retry_after_s
-            )
-        )
-
-
-def _refused(fault: Fault) -> Refused:
-    try:
-        refusal = Refusal(fault.refusal)
-    except ValueError:  # a newer region's code
-        refusal = Refusal.INTERNAL
-    kind = Temporary if fault.temporary else Permanent
-    return kind(refusal, fault.message, retry_after_s=fault.retry_after_s)
+        future.set_exception(again(refused))
 
 
 def _applied_belongs(item: SignedDesired, applied: Applied) -> bool:
@@ -297,3 +286,7 @@ def _hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
 
 def _accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
     return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
+
+
+def _ending_belongs(item: EndItem, ending: Ending) -> bool:
+    return ending.tenant == item.tenant and (ending.receipt is not None or not item.destroy)
