@@ -244,11 +244,15 @@ class EndItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when the region counts, and from when on it destroys; ``receipt`` once it has."""
+    """Since when the region counts, from when on it destroys, and how long it is until then (0 when it is over).
+
+    ``receipt`` is there once it has destroyed.
+    """
 
     tenant: str
     since: datetime
     due_at: datetime
+    left_s: float
     receipt: SignedReceipt | None = None
 
 

@@ -163,5 +163,6 @@ def _ending(one: _Looked, counted: Counted) -> Ending:
         tenant=one.item.tenant,
         since=counted.began_database,
         due_at=one.due_at,
+        left_s=max(0.0, one.left_s),
         receipt=counted.signed_receipt(),
     )

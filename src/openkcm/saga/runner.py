@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from openkcm.kernel import queue
@@ -43,7 +44,10 @@ class Observer(Protocol):
 
 
 class Runner:
-    """Holds leases and runs the sagas of the given plans; one per worker process."""
+    """Holds leases and runs the sagas of the given plans; one per worker process.
+
+    ``observers`` has those of plans, by name, that are told by another one than ``observer``.
+    """
 
     def __init__(
         self,
@@ -51,11 +55,13 @@ class Runner:
         observer: Observer,
         *,
         clock: Clock,
+        observers: Mapping[str, Observer] = MappingProxyType({}),
         lease_s: float = 10.0,
         lanes: int = 24,
     ) -> None:
         self._plans = plans
         self._observer = observer
+        self._observers = observers
         self._clock = clock
         self._lease_s = lease_s
         self.leases = Leases(lease_s=lease_s)
@@ -148,6 +154,9 @@ class Runner:
                 return
         await self._wait(held)
 
+    def _told(self, held: Held) -> Observer:
+        return self._observers.get(held.plan, self._observer)
+
     def _resting(self, held: Held, step: str) -> bool:
         return step in held.trouble and held.trouble[step].next_at > held.now
 
@@ -191,7 +200,7 @@ class Runner:
                     raise Permanent(Refusal.CANCELLED, "Setting up was cancelled by the operator.")
                 await step.record(tx, given, made)
                 if not left:
-                    await self._observer.ended(tx, held.tenant, held.state, None)
+                    await self._told(held).ended(tx, held.tenant, held.state, None)
                 took_ms = round((self._clock.monotonic() - began) * 1000)
                 await journal.write(tx, held, step.name, "do", made, took_ms=took_ms, attempts=attempts)
         except Refused as refused:
@@ -247,7 +256,7 @@ class Runner:
         held.state = move(held.state, state)
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s, release=True)
-            await self._observer.ended(tx, held.tenant, state, held.outcome)
+            await self._told(held).ended(tx, held.tenant, state, held.outcome)
             await journal.tell(tx, held)
 
     async def _note(self, held: Held, step: str, refused: Refused) -> None:
@@ -257,7 +266,9 @@ class Runner:
         log.warning("saga.step_refused", saga=held.id, tenant=held.tenant, step=step, refusal=refused.refusal)
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s)
-            told = await self._observer.troubled(tx, held.tenant, step, trouble, now=held.now, told=held.told)
+            told = await self._told(held).troubled(
+                tx, held.tenant, step, trouble, now=held.now, told=held.told
+            )
             if told != held.told:
                 held.told = told
                 await journal.guard(tx, held, lease_s=self._lease_s)

@@ -1,0 +1,411 @@
+"""The end of a deleted tenant: looked at again, destroyed in every region, certified, buried, told. Once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from openkcm.crypto.contract import Desired
+from openkcm.ending.model import check
+from openkcm.ending.store import certificate_of
+from openkcm.kernel.db import Role, transaction
+from openkcm.parties.identity import Identity
+from openkcm.propagation.store import newest
+from openkcm.sdk.refusals import Permanent, Refusal, Temporary
+from openkcm.sdk.tenant_source import Presence, Problem
+from openkcm.sdk.testing.memory_source import observed
+from openkcm.tenancy.objections import replace_problems
+from openkcm.tenancy.observe import observe
+from tests.control import batch, rows
+from tests.crypto.refusing import refused
+from tests.ending.parts import DAY_S, GRACE_S, OPERATOR, OWNER, TOLD, Worker, presence, sagas
+from tests.propagation.parts import UNAVAILABLE
+
+pytestmark = pytest.mark.integration
+
+STEPS = ["look-again", "destroy", "certify", "bury", "tell"]
+
+
+async def last_desired() -> Desired:
+    async with transaction(Role.SYSTEM) as tx:
+        found = await newest(tx, "acme")
+    assert found is not None
+    return found.desired
+
+
+async def test_the_decision_that_blocks_says_destroy_pending_with_the_grace(worker: Worker) -> None:
+    await worker.deleted()
+    said = await last_desired()
+    assert (said.access, said.generation) == ("blocked", 2)
+    assert said.destroy_pending is not None
+    assert (said.destroy_pending.grace_s, said.destroy_pending.since) == (GRACE_S, (1, 2))
+    assert said.destroyed is None
+
+
+async def test_after_the_grace_the_five_steps_are_done_once_in_order(worker: Worker) -> None:
+    await worker.deleted()
+    await worker.later(GRACE_S - 1)
+    assert await sagas() == []
+    await worker.later(1)
+    assert await sagas() == [("done", STEPS)]
+    for _ in range(3):
+        await worker.later(DAY_S)
+    assert await sagas() == [("done", STEPS)]
+    assert await presence() == "gone"
+    for name in ("local", "eu-1"):
+        assert [item.destroy for item in worker.regions[name].asked].count(True) == 1
+    assert {row["state"] for row in await rows("select state from keys")} == {"destroyed"}
+    assert await rows("select 1 from wraps") == []
+    verbs = [
+        row["verb"]
+        for row in await rows("select verb from audit_events where chain = 'acme' order by number")
+    ]
+    assert [verb for verb in verbs if str(verb).startswith("ending:")] == [
+        "ending:source:look",
+        "ending:tenant:begin",
+        "ending:keys:destroy",
+        "ending:certificate:make",
+        "ending:tenant:bury",
+        "ending:people:tell",
+    ]
+
+
+async def test_the_tombstone_has_no_keys_no_callers_and_each_regions_receipt(worker: Worker) -> None:
+    await worker.deleted()
+    await worker.later(GRACE_S)
+    last = await last_desired()
+    assert (last.access, last.keys, last.callers, last.destroy_pending) == ("blocked", (), (), None)
+    assert last.destroyed is not None
+    assert [signed.signature.signer for signed in last.destroyed] == ["local", "eu-1"]
+    assert worker.regions["eu-1"].applied["acme"][1] == last.generation == 3
+
+
+async def test_the_certificate_holds_the_receipts_and_two_dates_and_is_signed(worker: Worker) -> None:
+    await worker.deleted()
+    await worker.later(GRACE_S)
+    async with transaction(Role.APP, "acme") as tx:
+        signed = await certificate_of(tx, "acme")
+    assert signed is not None
+    now = worker.clock.now()
+    checked = check(worker.means.pins, signed, tenant="acme", now=now)
+    assert checked.certificate.destroyed_at == now
+    assert (checked.certificate.backups_end_at - now).days == 14
+    assert [receipt.region for receipt in checked.receipts] == ["local", "eu-1"]
+    assert "14 days" in " ".join(checked.certificate.proves)
+    for field, value in (("tenant", "blue"), ("backup_days", 1)):
+        other = msgspec.json.decode(signed.document)
+        other[field] = value
+        with refused(Refusal.SIGNATURE_INVALID):
+            changed = msgspec.structs.replace(signed, document=msgspec.json.encode(other))
+            check(worker.means.pins, changed, tenant="acme", now=now)
+    with refused(Refusal.RECORD_MISMATCH):
+        check(worker.means.pins, signed, tenant="blue", now=now)
+
+
+async def test_the_owner_and_the_operator_are_told_with_both_dates(worker: Worker) -> None:
+    await worker.deleted()
+    await worker.later(GRACE_S)
+    letters = await rows(
+        "select recipient, text from deliveries join messages on message = id where event like 'destroyed%' "
+        "order by recipient"
+    )
+    assert [row["recipient"] for row in letters] == [OWNER, OPERATOR]
+    for row in letters:
+        text = str(row["text"]).replace("\u00a0", " ")
+        assert "24 Dec 2026, 12:00" in text
+        assert "7 Jan 2027, 12:00" in text
+    assert "openkcm tenants certificate acme" in str(letters[1]["text"])
+    assert worker.source.status_log[-1].state == "gone"
+
+
+async def test_a_region_that_still_counts_is_waited_for_and_says_until_when(worker: Worker) -> None:
+    await worker.deleted()
+    worker.regions["eu-1"].counts["acme"] += 3 * DAY_S  # it was away, and applied three days later
+    await worker.later(GRACE_S)
+    ((state, done),) = await sagas()
+    assert (state, done) == ("running", [])
+    (row,) = await rows("select trouble->'look-again'->>'message' as said from sagas")
+    assert "Region eu-1" in str(row["said"])
+    assert "2026-12-27 12:00" in str(row["said"])
+    assert await presence() == "deleting"
+    assert all(not item.destroy for name in ("local", "eu-1") for item in worker.regions[name].asked)
+    await worker.later(3 * DAY_S)
+    assert await sagas() == [("done", STEPS)]
+    assert await rows("select 1 from messages where event like 'end-%'") == [], "that is no alarm"
+
+
+@pytest.mark.parametrize("when", ["before its grace ends", "while a region still counts"])
+async def test_coming_back_stops_it_with_the_same_keys(worker: Worker, when: str) -> None:
+    await worker.deleted()
+    if when == "while a region still counts":
+        worker.regions["eu-1"].counts["acme"] += 3 * DAY_S
+        await worker.later(GRACE_S)
+    await worker.say(Presence.PRESENT)
+    await worker.later(10 * GRACE_S)
+    assert [state for state, _ in await sagas()] in ([], ["undone"])
+    assert await presence() == "present"
+    said = await last_desired()
+    assert (said.access, said.destroy_pending) == ("active", None)
+    assert {row["state"] for row in await rows("select state from keys")} == {"active"}
+    await worker.say(Presence.DELETING)
+    said = await last_desired()
+    assert said.destroy_pending is not None
+    assert said.destroy_pending.since == (1, said.generation), "a later deletion begins anew"
+
+
+async def test_a_source_that_shows_it_alive_stops_everything_with_an_alarm(worker: Worker) -> None:
+    await worker.deleted()
+    worker.source.put(TOLD)  # alive, and nobody heard of it
+    await worker.later(GRACE_S)
+    for _ in range(3):
+        await worker.later(DAY_S)
+    assert await sagas() == [("undone", [])], "one try, until somebody releases it"
+    assert await presence() == "deleting"
+    (hold,) = await rows("select held_by, why from holds")
+    assert hold["held_by"] == "ending"
+    assert "account is there" in str(hold["why"])
+    (letter,) = await rows("select text from messages where event like 'end-held%'")
+    assert "openkcm tenants release acme" in str(letter["text"])
+    assert all(not worker.regions[name].destroyed for name in ("local", "eu-1"))
+
+
+async def test_a_tenant_without_an_id_of_its_own_is_looked_for_by_its_name(worker: Worker) -> None:
+    await worker.deleted()
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update tenants set made_id = true")
+    worker.source.put(observed(None, name="account-acme"))
+    await worker.later(GRACE_S)
+    assert [state for state, _ in await sagas()] == ["undone"]
+    assert await presence() == "deleting"
+
+
+async def test_a_deletion_that_the_source_still_shows_or_no_longer_has_goes_on(worker: Worker) -> None:
+    await worker.deleted()
+    assert [told.presence for told in await worker.source.list()] == [Presence.DELETING]
+    worker.source.remove(replace(TOLD, presence=Presence.DELETING))
+    await worker.later(GRACE_S)
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_a_source_that_cannot_be_read_is_waited_for(worker: Worker) -> None:
+    await worker.deleted()
+    worker.source.break_reading()
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", [])]
+    worker.source.heal()
+    await worker.later(60)
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_a_source_that_cannot_be_read_in_part_and_does_not_show_it_is_waited_for(
+    worker: Worker,
+) -> None:
+    await worker.deleted()
+    worker.source.remove(TOLD)
+    problem = Problem(origin="b.yaml", line=3, refusal=Refusal.MANIFEST_UNREADABLE, message="It is no YAML.")
+    async with transaction(Role.SYSTEM) as tx:
+        await replace_problems(tx, "memory", [problem])
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", [])]
+    async with transaction(Role.SYSTEM) as tx:
+        await replace_problems(tx, "memory", [])
+    await worker.later(60)
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_a_source_that_is_not_installed_any_more_waits_with_an_alarm(worker: Worker) -> None:
+    await worker.deleted()
+    sources = dict(worker.means.sources)
+    worker.means.sources.clear()  # type: ignore[attr-defined]  # the fixture's own dict
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", [])]
+    (letter,) = await rows("select text from messages where event like 'end-waits%'")
+    assert "not installed" in str(letter["text"])
+    worker.means.sources.update(sources)  # type: ignore[attr-defined]  # the fixture's own dict
+    await worker.later(60)
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_a_region_that_does_not_answer_is_waited_for_and_told_of_after_an_hour(worker: Worker) -> None:
+    await worker.deleted()
+    worker.regions["eu-1"].failure = UNAVAILABLE
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", [])]
+    assert await rows("select 1 from messages where event like 'end-waits%'") == []
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute(
+            "update sagas set trouble = jsonb_set(trouble, '{look-again,since}', to_jsonb(now() - interval '2 h'))"
+        )
+    await worker.look()
+    assert len(await rows("select 1 from messages where event like 'end-waits%'")) == 1
+    worker.regions["eu-1"].failure = None
+    await worker.look()
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_a_region_lost_between_two_destructions_is_waited_for_and_there_is_no_way_back(
+    worker: Worker,
+) -> None:
+    await worker.deleted()
+    region = worker.regions["eu-1"]
+    end = region.end
+
+    async def lost(item: object) -> object:
+        if item.destroy:  # type: ignore[attr-defined]  # an EndItem
+            raise UNAVAILABLE
+        return await end(item)  # type: ignore[arg-type]  # the same
+
+    region.end = lost  # type: ignore[method-assign, assignment]  # for a while
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", ["look-again"])]
+    assert (await presence(), list(worker.regions["local"].destroyed)) == ("gone", ["acme"])
+    await observe("memory", batch(TOLD), worker.clock)
+    assert await presence() == "gone"
+    (objection,) = await rows("select refusal from source_problems where refused is not null")
+    assert objection["refusal"] == "tenant-state"
+    region.end = end  # type: ignore[method-assign]  # back again
+    await worker.look()
+    assert await sagas() == [("done", STEPS)]
+
+
+@pytest.mark.parametrize("refusal", [Refusal.GENERATION_OLD, Refusal.RECORD_MISMATCH])
+async def test_what_a_region_refuses_for_good_after_the_point_of_no_return_is_never_undone(
+    worker: Worker, refusal: Refusal
+) -> None:
+    await worker.deleted()
+    region = worker.regions["eu-1"]
+    end = region.end
+
+    async def no(item: object) -> object:
+        if item.destroy:  # type: ignore[attr-defined]  # an EndItem
+            raise Permanent(refusal, "no")
+        return await end(item)  # type: ignore[arg-type]  # the same
+
+    region.end = no  # type: ignore[method-assign, assignment]  # for a while
+    await worker.later(GRACE_S)
+    assert [state for state, _ in await sagas()] == ["running"]
+    region.end = end  # type: ignore[method-assign]  # mended
+    await worker.look()
+    assert await sagas() == [("done", STEPS)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "foreign"),
+    [
+        ({"tenant": "blue"}, False),
+        ({"region": "local"}, False),
+        ({"generation": 1}, False),
+        ({"hash": "0" * 64}, False),
+        ({}, True),
+    ],
+    ids=["tenant", "region", "generation", "hash", "signer"],
+)
+async def test_a_receipt_that_is_not_the_regions_for_this_decision_counts_for_nothing(
+    worker: Worker, changes: dict[str, object], foreign: bool, region_identities: dict[str, Identity]
+) -> None:
+    await worker.deleted()
+    region = worker.regions["eu-1"]
+    region.changes, region.signer = changes, region_identities["local"] if foreign else None
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", ["look-again"])]
+    assert await rows("select 1 from certificates") == []
+    region.changes, region.signer = {}, None
+    region.destroyed.clear()
+    await worker.look()
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_two_workers_that_both_think_they_lead_begin_one_end(worker: Worker) -> None:
+    await worker.deleted()
+    worker.clock.advance(GRACE_S)
+    await asyncio.gather(*(worker.sweep.once() for _ in range(4)))
+    assert len(await sagas()) == 1
+    await worker.look()
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_the_source_is_looked_at_again_where_days_lie_between_the_look_and_the_destruction(
+    worker: Worker,
+) -> None:
+    await worker.deleted()
+    worker.clock.advance(GRACE_S)
+    await worker.sweep.once()
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute(
+            "insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms) "
+            "select id, 'look-again', 'do', 'acme', '{\"generation\": 2}', 1, 1 from sagas"
+        )
+    worker.source.put(TOLD)
+    await worker.look()
+    assert [state for state, _ in await sagas()] == ["undone"]
+    assert await presence() == "deleting"
+
+
+async def test_a_deletion_from_before_regions_counted_begins_to_count_when_its_time_has_come(
+    worker: Worker,
+) -> None:
+    """As an older version left it: blocked, and nothing pending."""
+    await worker.deleted()
+    async with transaction(Role.SYSTEM) as tx:
+        document = await tx.fetchval("select document from desired where generation = 2")
+        old = msgspec.json.decode(document) if isinstance(document, bytes) else {}
+        del old["destroy_pending"]
+        await tx.execute("update desired set document = $1 where generation = 2", msgspec.json.encode(old))
+    for name in ("local", "eu-1"):
+        worker.regions[name].counts.clear()
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", [])]
+    said = await last_desired()
+    assert said.destroy_pending is not None
+    assert said.destroy_pending.since == (1, 3)
+    await worker.later(7 * DAY_S)
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_the_same_name_again_is_a_new_tenant_and_the_old_id_is_never_used_again(worker: Worker) -> None:
+    await worker.deleted()
+    await worker.later(GRACE_S)
+    fresh = observed("acme-2", name="account-acme")
+    await observe("memory", batch(fresh, TOLD), worker.clock)
+    assert await rows("select id, presence from tenants order by id") == [
+        {"id": "acme", "presence": "gone"},
+        {"id": "acme-2", "presence": "present"},
+    ]
+    assert await rows("select 1 from keys where tenant = 'acme-2'") == [], "and gets keys of its own"
+
+
+async def test_a_tenant_that_no_region_ever_heard_of_is_buried_without_one(worker: Worker) -> None:
+    await observe("memory", batch(TOLD), worker.clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update tenants set stage = 'undone'")
+    await observe("memory", batch(replace(TOLD, presence=Presence.DELETING)), worker.clock, grace_s=GRACE_S)
+    worker.source.put(replace(TOLD, presence=Presence.DELETING))
+    await worker.later(GRACE_S)
+    assert await sagas() == [("done", STEPS)]
+    assert await presence() == "gone"
+    assert await rows("select 1 from messages where event like 'destroyed%'") == []
+    async with transaction(Role.SYSTEM) as tx:
+        signed = await certificate_of(tx, "acme")
+    assert signed is not None
+    checked = check(worker.means.pins, signed, tenant="acme", now=worker.clock.now())
+    assert (checked.receipts, "No region ever held" in checked.certificate.proves[0]) == ((), True)
+
+
+async def test_tombstones_are_sent_again_each_hour_until_no_backup_is_left(worker: Worker) -> None:
+    await worker.deleted()
+    await worker.later(GRACE_S)
+    region = worker.regions["local"]
+
+    async def sent_in(seconds: float) -> int:
+        before = len(region.received)
+        await worker.later(seconds)
+        return len(region.received) - before
+
+    assert await sent_in(3600) == 1
+    assert await sent_in(60) == 0
+    region.failure = Temporary(Refusal.REGION_UNAVAILABLE, "away")
+    assert await sent_in(3600) == 1
+    assert await sent_in(14 * DAY_S) == 0
