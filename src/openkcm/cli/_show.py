@@ -7,7 +7,9 @@ from datetime import datetime
 import click
 import msgspec
 
+from openkcm.cli._end import end_facts
 from openkcm.cli._operator import print_table
+from openkcm.ending.shown import EndState, end_state
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning.progress import progress
 from openkcm.provisioning.view import ProvisioningPage
@@ -17,7 +19,10 @@ from openkcm.tenancy.store import every, get
 
 
 class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``tenants list``. ``since`` is when the source was first seen to have it."""
+    """One line of ``tenants list``. ``since`` is when the source was first seen to have it.
+
+    ``held``: it is being deleted, and its keys are not destroyed until somebody releases it.
+    """
 
     id: str
     name: str
@@ -28,6 +33,7 @@ class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
     protected_at: datetime | None
     ready_at: datetime | None
     grace_ends_at: datetime | None
+    held: bool
 
 
 class ShownStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,21 +61,24 @@ class ShownWhole(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     action: str
     steps: tuple[ShownStep, ...]
+    end: EndState
 
 
 async def shown_tenants() -> list[ShownTenant]:
     """Every tenant, oldest first."""
     async with transaction(Role.SYSTEM) as tx:
-        return [_line(tenant) for tenant in await every(tx)]
+        held = {row["tenant"] for row in await tx.fetch("select tenant from holds")}
+        return [_line(tenant, held=tenant.id in held) for tenant in await every(tx)]
 
 
 async def shown_tenant(tenant: str) -> ShownWhole:
     """One tenant with its set-up. Raises ``Permanent`` (TENANT_UNKNOWN)."""
     async with transaction(Role.SYSTEM) as tx:
         found = await get(tx, tenant)
+        end = await end_state(tx, tenant)
     page = await progress(tenant)
     return ShownWhole(
-        tenant=_line(found),
+        tenant=_line(found, held=end.held),
         origin=found.origin,
         path=found.path,
         regions=page.regions,
@@ -78,10 +87,11 @@ async def shown_tenant(tenant: str) -> ShownWhole:
         why=page.why,
         action=page.remedy.action if page.remedy else "",
         steps=_steps(page),
+        end=end,
     )
 
 
-def _line(tenant: Tenant) -> ShownTenant:
+def _line(tenant: Tenant, *, held: bool) -> ShownTenant:
     return ShownTenant(
         id=tenant.id,
         name=tenant.label,
@@ -92,6 +102,7 @@ def _line(tenant: Tenant) -> ShownTenant:
         protected_at=tenant.protected_at,
         ready_at=tenant.ready_at,
         grace_ends_at=tenant.grace_ends_at,
+        held=held,
     )
 
 
@@ -125,6 +136,7 @@ def print_tenant(shown: ShownWhole) -> None:
         "Protected": _at(tenant.protected_at),
         "Ready": _at(tenant.ready_at),
         "Grace ends": _at(tenant.grace_ends_at),
+        **end_facts(shown.end),
         "Set-up": f"{shown.setup}, {shown.elapsed_s:.1f} s",
         "Why": shown.why,
         "What to do": shown.action,
