@@ -18,6 +18,7 @@ from openkcm.kernel.db import Role, transaction
 from openkcm.parties.identity import Identity
 from openkcm.parties.receipt import Receipt, SignedReceipt, sign_receipt
 from openkcm.propagation.changed import Changed
+from openkcm.propagation.store import newest
 from openkcm.saga.runner import Runner
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.sdk.tenant_source import Creator, Observation, Presence
@@ -28,6 +29,7 @@ from tests.propagation.parts import MemoryRegion, settled
 
 DAY_S = 24 * 3600.0
 GRACE_S = 30 * DAY_S
+STEPS = ["look-again", "destroy", "certify", "bury", "tell"]
 OPERATOR = "ops@example.org"
 OWNER = "ada@example.org"
 TOLD = observed("acme", name="account-acme", creator=Creator("", OWNER), path="root:orgs:meridian")
@@ -193,3 +195,11 @@ async def sagas() -> list[tuple[str, list[str]]]:
 async def presence(tenant: str = "acme") -> str:
     (row,) = await rows("select presence from tenants where id = $1", tenant)
     return str(row["presence"])
+
+
+async def last_desired() -> Desired:
+    """What was decided last."""
+    async with transaction(Role.SYSTEM) as tx:
+        found = await newest(tx, "acme")
+    assert found is not None
+    return found.desired

@@ -15,7 +15,6 @@ from openkcm.dashboard.view import (
     MessagesPage,
     ServiceLine,
 )
-from openkcm.ending.shown import EndState
 from openkcm.identity.view import LinkState, SignInPage
 from openkcm.provisioning.view import Outcome, ProvisioningPage, SetupState, StepLine
 from openkcm.sdk.refusals import Refusal, Remedy
@@ -37,6 +36,7 @@ from tests.web.content import (
     setup,
     waiting,
 )
+from tests.web.endings import ENDINGS
 
 
 def error(status: int, code: Refusal, title: str, **changes: object) -> ErrorPage:
@@ -210,37 +210,7 @@ SCENES: dict[str, Scene] = {
             services=(ServiceLine(name="default", key_id="sk-1", key_version=1, state=KeyState.BLOCKED),),
         )
     ),
-    "home-deleting-held": _home(
-        home(
-            state=HomeState.DELETING,
-            began_at=NOW - timedelta(days=31),
-            ends_at=NOW - timedelta(days=1),
-            end=EndState(held_by="operator:kim", held_why="The court asked <b>us</b>.", held_at=NOW),
-        )
-    ),
-    "home-deleting-overdue": _home(
-        home(
-            state=HomeState.DELETING,
-            began_at=NOW - timedelta(days=31),
-            ends_at=NOW - timedelta(days=1),
-            end=EndState(
-                state="running",
-                waits_for="Region Dublin counts the grace itself, until 2026-10-14 12:00 UTC.",
-            ),
-        )
-    ),
-    "home-being-destroyed": _home(
-        home(state=HomeState.GONE, began_at=NOW - timedelta(days=31), ends_at=NOW - timedelta(days=1))
-    ),
-    "home-gone": _home(
-        home(
-            state=HomeState.GONE,
-            began_at=NOW - timedelta(days=31),
-            ends_at=NOW - timedelta(days=1),
-            end=EndState(state="done", destroyed_at=NOW, backups_end_at=NOW + timedelta(days=14)),
-            services=(ServiceLine(name="default", key_id=None, key_version=None, state=KeyState.DESTROYED),),
-        )
-    ),
+    **{name: _home(page) for name, page in ENDINGS.items()},
     "home-own-key": _home(
         home(
             holding=Holding.YOU,
