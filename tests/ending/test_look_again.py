@@ -12,7 +12,8 @@ from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.tenant_source import Presence, Problem
 from openkcm.sdk.testing.memory_source import observed
 from openkcm.tenancy.objections import replace_problems
-from tests.control import rows
+from openkcm.tenancy.observe import observe
+from tests.control import batch, rows
 from tests.ending.parts import (
     DAY_S,
     GRACE_S,
@@ -84,6 +85,20 @@ async def test_a_source_that_cannot_be_read_is_waited_for(worker: Worker) -> Non
     await worker.later(GRACE_S)
     assert await sagas() == [("running", [])]
     worker.source.heal()
+    await worker.later(60)
+    assert await sagas() == [("done", STEPS)]
+
+
+async def test_a_source_that_shows_nothing_at_all_is_not_believed_while_others_came_from_it(
+    worker: Worker,
+) -> None:
+    await worker.deleted()
+    other = observed("blue", name="account-blue")
+    await observe("memory", batch(other), worker.clock)
+    worker.source.remove(TOLD)
+    await worker.later(GRACE_S)
+    assert await sagas() == [("running", [])]
+    worker.source.put(other)
     await worker.later(60)
     assert await sagas() == [("done", STEPS)]
 

@@ -28,6 +28,7 @@ ACTOR: Final = "ending"
 ANSWER_WITHIN_S: Final = 20.0
 _PAGE: Final = "operate/tenants#deletion"
 _MADE = "select made_id from tenants where id = $1"
+_OTHERS = "select count(*) from tenants where source = $1 and presence = 'present'"
 _PROBLEMS = "select origin from source_problems where source = $1 and refused is null order by id limit 1"
 _LONGEST_WAIT_S: Final = 3600.0
 
@@ -115,6 +116,7 @@ async def _look_at_source(means: Means, tenant: Tenant) -> None:
     async with transaction(Role.SYSTEM) as tx:
         made_id = await tx.fetchval(_MADE, tenant.id)
         problem = await tx.fetchval(_PROBLEMS, tenant.source)
+        others = await tx.fetchval(_OTHERS, tenant.source)
     mine = [told for told in seen if _is(tenant, told, made_id=bool(made_id))]
     if any(told.presence is Presence.PRESENT for told in mine):
         raise Permanent(
@@ -125,6 +127,14 @@ async def _look_at_source(means: Means, tenant: Tenant) -> None:
                 "operator",
                 _PAGE,
             ),
+        )
+    if not seen and others:
+        raise Temporary(
+            Refusal.SOURCE_UNAVAILABLE,
+            f"The source {tenant.source} shows nothing at all, but {others} other accounts came from it: perhaps it "
+            "cannot be read.",
+            remedy=Remedy("Mount or connect it again.", "who runs the source", _PAGE),
+            retry_after_s=30.0,
         )
     if not mine and problem is not None:
         raise Temporary(
