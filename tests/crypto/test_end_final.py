@@ -15,6 +15,7 @@ from openkcm.crypto.store import read_keys
 from openkcm.kernel.db import DB, Role, transaction
 from openkcm.sdk.refusals import Refusal
 from tests.crypto.ending import (
+    WEEK_S,
     begin_end,
     destroyed,
     end_of,
@@ -97,6 +98,18 @@ async def test_no_process_of_the_region_keeps_a_key_in_memory(plane: Plane) -> N
     await plane.local.refresh(other)
     keys.sweep(other.views)
     assert {key.tenant for key in keys._keys.values()} == {"blue"}
+
+
+async def test_a_process_that_has_not_looked_yet_forgets_with_the_destruction(plane: Plane) -> None:
+    await plane.protect("acme")
+    await plane.local.encrypt("acme", b"secret")
+    keys = plane.local.here.keys
+    left = dict(keys._keys)
+    signed = await begin_end(plane, "acme")
+    await later(plane, WEEK_S + 1)
+    keys._keys.update(left)
+    await plane.local.end(end_of(signed))
+    assert len(keys._keys) == 0
 
 
 async def test_without_the_erase_secret_a_copy_of_everything_else_opens_nothing(plane: Plane) -> None:

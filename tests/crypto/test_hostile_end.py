@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from openkcm.crypto.apply import apply
 from openkcm.crypto.contract import Desired, DestroyPending
 from openkcm.parties.labels import Record
 from openkcm.parties.receipt import FORMAT, Receipt, SignedReceipt, read_receipt, sign_receipt
@@ -75,15 +76,18 @@ async def test_a_tombstone_without_the_regions_own_receipt_destroys_nothing(plan
         signature=replace(of_blue[0].signature, sig=b"\0" * 64),
     )
     start = plane.world.last["acme"]
-    for receipts, code in (
+    tries = (
         ((), Refusal.DESTROY_NOT_DUE),
         ((renamed,), Refusal.DESTROY_NOT_DUE),
         ((forged,), Refusal.SIGNATURE_INVALID),
         (of_blue, Refusal.RECORD_MISMATCH),
-    ):
+    )
+    for number, (receipts, code) in enumerate(tries):
         plane.world.last["acme"] = start
-        with refused(code):
-            await plane.local.apply(tombstone(plane, "acme", receipts))
+        other = plane.world.decide(f"other-{number}")
+        bad, fine = await plane.local.run(apply, tombstone(plane, "acme", receipts), other)
+        assert getattr(bad, "refusal", None) is code
+        assert getattr(fine, "generation", None) == 1, "it is refused alone"
         assert await secrets(plane.local, "acme") == 1
 
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
-import msgspec
+import asyncpg
 import pytest
 
-from openkcm.ending.model import check
-from openkcm.ending.store import certificate_of
 from openkcm.kernel.db import Role, transaction
 from openkcm.parties.identity import Identity
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.sdk.tenant_source import Presence
 from openkcm.sdk.testing.memory_source import observed
+from openkcm.tenancy.ends import gone
 from openkcm.tenancy.observe import observe
 from tests.control import batch, rows
 from tests.crypto.refusing import refused
+from tests.databases import ModuleDatabases
 from tests.ending.parts import (
     DAY_S,
     GRACE_S,
-    OPERATOR,
-    OWNER,
     STEPS,
     TOLD,
     Worker,
@@ -80,44 +77,6 @@ async def test_the_tombstone_has_no_keys_no_callers_and_each_regions_receipt(wor
     assert last.destroyed is not None
     assert [signed.signature.signer for signed in last.destroyed] == ["local", "eu-1"]
     assert worker.regions["eu-1"].applied["acme"][1] == last.generation == 3
-
-
-async def test_the_certificate_holds_the_receipts_and_two_dates_and_is_signed(worker: Worker) -> None:
-    await worker.deleted()
-    await worker.later(GRACE_S)
-    async with transaction(Role.APP, "acme") as tx:
-        signed = await certificate_of(tx, "acme")
-    assert signed is not None
-    now = worker.clock.now()
-    checked = check(worker.means.pins, signed, tenant="acme", now=now)
-    assert checked.certificate.destroyed_at == now
-    assert (checked.certificate.backups_end_at - now).days == 14
-    assert [receipt.region for receipt in checked.receipts] == ["local", "eu-1"]
-    assert "14 days" in " ".join(checked.certificate.proves)
-    for field, value in (("tenant", "blue"), ("backup_days", 1)):
-        other = msgspec.json.decode(signed.document)
-        other[field] = value
-        with refused(Refusal.SIGNATURE_INVALID):
-            changed = msgspec.structs.replace(signed, document=msgspec.json.encode(other))
-            check(worker.means.pins, changed, tenant="acme", now=now)
-    with refused(Refusal.RECORD_MISMATCH):
-        check(worker.means.pins, signed, tenant="blue", now=now)
-
-
-async def test_the_owner_and_the_operator_are_told_with_both_dates(worker: Worker) -> None:
-    await worker.deleted()
-    await worker.later(GRACE_S)
-    letters = await rows(
-        "select recipient, text from deliveries join messages on message = id where event like 'destroyed%' "
-        "order by recipient"
-    )
-    assert [row["recipient"] for row in letters] == [OWNER, OPERATOR]
-    for row in letters:
-        text = str(row["text"]).replace("\u00a0", " ")
-        assert "24 Dec 2026, 12:00" in text
-        assert "7 Jan 2027, 12:00" in text
-    assert "openkcm tenants certificate acme" in str(letters[1]["text"])
-    assert worker.source.status_log[-1].state == "gone"
 
 
 @pytest.mark.parametrize("when", ["before its grace ends", "while a region still counts"])
@@ -220,6 +179,31 @@ async def test_two_workers_that_both_think_they_lead_begin_one_end(worker: Worke
     assert await sagas() == [("done", STEPS)]
 
 
+async def test_a_return_that_is_being_stored_meanwhile_wins(worker: Worker, control: ModuleDatabases) -> None:
+    """Observations and the point of no return take the same lock: one of them sees what the other did."""
+    await worker.deleted()
+    worker.clock.advance(GRACE_S)
+    storing = await asyncpg.connect(control.control_owner)
+    try:
+        await storing.execute("begin; select pg_advisory_xact_lock(hashtext('tenancy.observe'))")
+        await storing.execute("update tenants set presence = 'present' where id = 'acme'")
+        ending = asyncio.create_task(_no_return(worker))
+        async with asyncio.timeout(20):
+            while not await storing.fetchval("select exists (select from pg_locks where not granted)"):
+                await asyncio.sleep(0)
+        await storing.execute("commit")
+    finally:
+        await storing.close()
+    with refused(Refusal.TENANT_STATE):
+        await ending
+    assert await presence() == "present"
+
+
+async def _no_return(worker: Worker) -> None:
+    async with transaction(Role.SYSTEM) as tx:
+        await gone(tx, "acme", now=worker.clock.now())
+
+
 async def test_the_same_name_again_is_a_new_tenant_and_the_old_id_is_never_used_again(worker: Worker) -> None:
     await worker.deleted()
     await worker.later(GRACE_S)
@@ -230,23 +214,6 @@ async def test_the_same_name_again_is_a_new_tenant_and_the_old_id_is_never_used_
         {"id": "acme-2", "presence": "present"},
     ]
     assert await rows("select 1 from keys where tenant = 'acme-2'") == [], "and gets keys of its own"
-
-
-async def test_a_tenant_that_no_region_ever_heard_of_is_buried_without_one(worker: Worker) -> None:
-    await observe("memory", batch(TOLD), worker.clock)
-    async with transaction(Role.SYSTEM) as tx:
-        await tx.execute("update tenants set stage = 'undone'")
-    await observe("memory", batch(replace(TOLD, presence=Presence.DELETING)), worker.clock, grace_s=GRACE_S)
-    worker.source.put(replace(TOLD, presence=Presence.DELETING))
-    await worker.later(GRACE_S)
-    assert await sagas() == [("done", STEPS)]
-    assert await presence() == "gone"
-    assert await rows("select 1 from messages where event like 'destroyed%'") == []
-    async with transaction(Role.SYSTEM) as tx:
-        signed = await certificate_of(tx, "acme")
-    assert signed is not None
-    checked = check(worker.means.pins, signed, tenant="acme", now=worker.clock.now())
-    assert (checked.receipts, "No region ever held" in checked.certificate.proves[0]) == ((), True)
 
 
 async def test_tombstones_are_sent_again_each_hour_until_no_backup_is_left(worker: Worker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.tenant_source import Presence
 from tests.control import rows
 from tests.ending.parts import DAY_S, GRACE_S, OPERATOR, OWNER, Worker, presence, sagas
@@ -71,6 +72,29 @@ async def test_while_its_event_waits_it_is_not_written_again(worker: Worker) -> 
     for _ in range(3):
         await worker.sweep.once()
     assert await rows("select count(*) as n from outbox where topic = 'tenancy.changed'") == [{"n": 1}]
+
+
+async def test_once_it_is_stopped_no_event_is_written_any_more(worker: Worker) -> None:
+    await worker.protected()
+    await worker.say(Presence.UNINSTALLED)
+    await worker.later(GRACE_S)
+    assert await rows("select stopped_at from tenants") == [{"stopped_at": worker.clock.now()}]
+    await worker.sweep.once()
+    assert await rows("select 1 from outbox where topic = 'tenancy.changed'") == []
+
+
+async def test_an_event_that_failed_long_ago_does_not_keep_it_from_being_stopped(worker: Worker) -> None:
+    await worker.protected()
+    await worker.say(Presence.UNINSTALLED)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute(
+            "insert into outbox (topic, tenant, payload, failed) values ('tenancy.changed', 'acme', '{}', 'internal')"
+        )
+    worker.clock.advance(GRACE_S)
+    await worker.sweep.once()
+    assert await rows(
+        "select count(*) as n from outbox where failed is null and topic = 'tenancy.changed'"
+    ) == [{"n": 1}]
 
 
 async def test_deleting_what_was_stopped_says_destroy_pending_although_access_stays_blocked(

@@ -18,7 +18,8 @@ _STOPPED = (
 )
 _READING_OVER = """select id from tenants
 where presence = 'uninstalled' and stopped_at is null and grace_ends_at <= $1 and stage in ('protected', 'ready')
-    and not exists (select from outbox where topic = $2 and outbox.tenant = tenants.id)
+    and not exists (select from outbox where topic = $2 and outbox.tenant = tenants.id
+        and (failed is null or created_at > grace_ends_at))
 order by grace_ends_at limit $3"""
 _GONE = "update tenants set presence = 'gone' where id = $1 and presence = 'deleting'"
 
@@ -43,6 +44,10 @@ async def gone(tx: Transaction, tenant: str, *, now: datetime) -> Tenant:
     found = await get(tx, tenant)
     check_due(found, now=now)
     await tx.execute(_GONE, tenant)
+    if (await get(tx, tenant)).presence is not Standing.GONE:
+        raise RuntimeError(
+            f"tenant {tenant} was moved by somebody who does not hold the lock of observations"
+        )
     return found
 
 
