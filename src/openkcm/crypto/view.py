@@ -54,9 +54,9 @@ class View:
         Raises:
             Permanent: KEY_DESTROYED, for ever; KEY_BLOCKED.
         """
-        if self.desired.destroyed is not None:
-            raise destroyed(self.tenant)
         if self.desired.access == "blocked":
+            if self.desired.destroyed is not None:
+                raise destroyed(self.tenant)
             raise Permanent(
                 Refusal.KEY_BLOCKED,
                 f"Tenant '{self.tenant}' is blocked: its keys neither encrypt nor decrypt.",
