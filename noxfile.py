@@ -6,6 +6,7 @@
 # from the block above, each session one of its own below `.nox`, from `requirements.lock`, with hashes. A session
 # whose inputs have not changed installs nothing, and so works without a network.
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,9 @@ import site_pages
 import system_packages
 from environment import PLUGINS, PRODUCT, SOURCES, prepare, prepare_from_wheels
 
+# Where the machine has a store of authorities of its own (as behind a company's mirror), uv believes it as pip does.
+if Path("/etc/ssl/certs/ca-certificates.crt").exists():
+    os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from prometheus_client import CollectorRegistry
 from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import Regions
 from openkcm.dashboard.web import REGIONS, dashboard_router
-from openkcm.identity.guards import CLOCK, SECURE, Elsewhere, led, signed_in, signed_in_and_ready
+from openkcm.identity.guards import CLOCK, Elsewhere, led, signed_in, signed_in_and_ready
 from openkcm.identity.rate import Rate
 from openkcm.identity.web import RATE, identity_router
 from openkcm.kernel.clock import Clock, SystemClock
+from openkcm.kernel.commands import commands_are_given_as
 from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
@@ -30,7 +31,7 @@ from openkcm.kernel.migrate import check_schema
 from openkcm.kernel.notify import Listener
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
-from openkcm.provisioning.web import CLOSING, LISTENER, provisioning_router
+from openkcm.provisioning.web import CLOSING, LISTENER, OPERATOR, STREAMS, provisioning_router
 from openkcm.saga.journal import CHANNEL
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
 from openkcm.serving.address import Bind, listen, read_bind
@@ -38,7 +39,9 @@ from openkcm.serving.health import Health, health_routes
 from openkcm.serving.server import Served, serve, tls_context
 from openkcm.settings import Settings, needed
 from openkcm.web import security
+from openkcm.web.events import Streams
 from openkcm.web.failures import failed
+from openkcm.web.reached import PROXIES, PUBLIC_URL, SECURE, host_check, networks
 from openkcm.web.web import web_router
 
 log = get_logger(__name__)
@@ -67,10 +70,15 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = _UNKNOWN
+    operator: str = ""
 
 
-def create_app(parts: Parts, *, tls: bool) -> Litestar:
+def create_app(
+    parts: Parts, *, tls: bool, public_url: str | None = None, proxies: Sequence[str] = ()
+) -> Litestar:
     """The pages of control; nothing is opened by making it. ``tls``: people come by TLS, ours or a proxy's before us.
+
+    Pages are served under ``public_url``'s host alone, where it is given. ``proxies`` are believed who asks.
 
     Raises:
         RuntimeError: a door of a tenant has no guard. Forgetting one opens nothing.
@@ -83,17 +91,21 @@ def create_app(parts: Parts, *, tls: bool) -> Litestar:
             provisioning_router(),
             dashboard_router(),
         ],
-        guards=[security.form_check],
+        guards=[host_check, security.form_check],
         before_send=[security.safe_headers(tls=tls)],
         exception_handlers={Elsewhere: led, Exception: failed},
         state=State(
             {
                 CLOCK: parts.clock,
                 SECURE: tls,
+                PUBLIC_URL: public_url,
+                PROXIES: networks(proxies),
+                STREAMS: Streams(),
                 RATE: Rate(parts.clock),
                 LISTENER: parts.listener,
                 REGIONS: parts.regions,
                 CLOSING: parts.closing,
+                OPERATOR: parts.operator,
             }
         ),
         request_max_body_size=64 * 1024,
@@ -115,6 +127,7 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
     Raises:
         Refused: whatever keeps it from starting: settings, identity, pins, schema, port.
     """
+    commands_are_given_as(settings.control.operator_command)
     bind = read_bind(settings.web.bind, setting="web.bind")
     tls = _tls(settings, bind)
     identity = load_identity(Path(needed(settings.parties.identity, "parties.identity")))
@@ -128,12 +141,25 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
         kept = settings.control.state_directory
         await open_installation(Role.APP, Path(kept) if kept else None)
         regions = PinnedRegions(identity, pins, settings.control.regions)
-        parts = Parts(listener=Listener(database, CHANNEL), regions=regions, health=Health(ready=True))
+        parts = Parts(
+            listener=Listener(database, CHANNEL),
+            regions=regions,
+            health=Health(ready=True),
+            operator=settings.notices.operator,
+        )
         try:
             await serve(
                 [
                     Served(
-                        app=create_app(parts, tls=settings.public_url.startswith("https://")),
+                        app=create_app(
+                            parts,
+                            tls=settings.public_url.startswith("https://"),
+                            # A certificate's names are not known here: without the setting any of them is good.
+                            public_url=settings.public_url
+                            if settings.control.public_url or bind.loopback
+                            else None,
+                            proxies=settings.web.trusted_proxies,
+                        ),
                         socket=taken,
                         tls=tls,
                     )

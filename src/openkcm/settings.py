@@ -16,6 +16,7 @@ import msgspec
 
 from openkcm.crypto.settings import CryptoSettings, RegionSettings
 from openkcm.kernel import configuration
+from openkcm.kernel.commands import PLACE, USUAL
 from openkcm.kernel.configuration import FREE, Shown
 from openkcm.notices.settings import NoticesSettings
 from openkcm.parties.settings import PartiesSettings
@@ -44,12 +45,16 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """``[[control.regions]]``: ``name`` and ``address`` (``HOST:PORT`` of its control door); its pin says who it is."""
     state_directory: str = ""
     """Folder that says which installation this is; a database of another one is refused. Empty: not compared."""
+    operator_command: str = USUAL
+    """How the operator gives a command here, as pages and mails show it: ``{command}`` stands for ``tenants list``."""
     log_level: str = "INFO"
     """Least level that is logged: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``."""
 
     def __post_init__(self) -> None:
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError("log_level is DEBUG, INFO, WARNING or ERROR")
+        if PLACE not in self.operator_command or not self.operator_command.isprintable():
+            raise ValueError(f"operator_command is one line with {PLACE} where the command stands")
         if self.public_url and not self.public_url.startswith(("http://", "https://")):
             raise ValueError("public_url begins with https:// (or http:// on this machine)")
         if len({region.name for region in self.regions}) != len(self.regions):

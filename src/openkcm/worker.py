@@ -18,6 +18,7 @@ from openkcm.ending.sweep import LOCK, Sweep
 from openkcm.ending.told import EndTold
 from openkcm.kernel import outbox, queue
 from openkcm.kernel.clock import SystemClock
+from openkcm.kernel.commands import commands_are_given_as
 from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
@@ -26,8 +27,8 @@ from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
-from openkcm.propagation import changed
-from openkcm.provisioning import begin
+from openkcm.propagation import changed, reported
+from openkcm.provisioning import begin, overlooked
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
 from openkcm.provisioning.probe import probing
@@ -50,6 +51,7 @@ async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: 
     Raises:
         Refused: a setting, an identity, a pin, a schema or a database that this process cannot start with.
     """
+    commands_are_given_as(settings.control.operator_command)
     database = needed(settings.control.worker_database, "control.worker_database")
     redis = RedisSettings.from_dsn(settings.control.redis)
     connections = settings.worker.database_connections
@@ -117,6 +119,8 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         group.create_task(queue.work(sources, redis, max_jobs=worker.jobs, poll_s=worker.poll_s))
         group.create_task(queue.sweep(sources, every_s=worker.sweep_s))
         group.create_task(sagas.run())
+        database = needed(settings.control.worker_database, "control.worker_database")
+        group.create_task(lead(database, "overlooked", overlooked.keep_looking))
         for source in means.sources.values():
             group.create_task(_lead(settings, means, source.name))
         database = needed(settings.control.worker_database, "control.worker_database")
@@ -135,6 +139,9 @@ def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
             public_url=means.public_url,
             operator=means.operator,
             sources=means.sources,
+        ),
+        reported.TOPIC: reported.Reported(
+            clock=means.clock, public_url=means.public_url, sources=means.sources
         ),
         notices_put.TOPIC: deliverer(means.notifiers),
     }

@@ -14,10 +14,10 @@ _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
 class Browser:
-    def __init__(self, app: Litestar) -> None:
+    def __init__(self, app: Litestar, *, address: str = ADDRESS, peer: str = "127.0.0.1") -> None:
         self.client = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app=app),  # type: ignore[arg-type]  # Litestar's own ASGI types
-            base_url=ADDRESS,
+            transport=httpx2.ASGITransport(app=app, client=(peer, 4711)),  # type: ignore[arg-type]  # Litestar's own ASGI types
+            base_url=address,
             headers={"accept": "text/html"},
         )
         self.csrf = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 from litestar import Litestar, get
 
@@ -62,6 +63,46 @@ async def test_opening_a_link_signs_nobody_in(app: Litestar, links: dict[str, st
         assert (await browser.sign_in(links[TENANT])).status_code == 303
 
 
+async def test_a_good_link_names_the_account_and_any_other_nothing_of_it(
+    app: Litestar, links: dict[str, str]
+) -> None:
+    async with Browser(app) as browser:
+        assert "Sign in to Account-Tenant-1</h1>" in (await browser.get(links[TENANT])).text
+        await browser.sign_in(links[TENANT])
+        for link in (links[TENANT], f"/t/{TENANT}/sign-in/{'x' * 43}"):
+            answer = await browser.get(link)
+            assert answer.status_code == 410
+            assert "Account-Tenant-1" not in answer.text
+
+
+async def test_who_is_in_is_led_to_the_account_from_every_way_in(
+    app: Litestar, links: dict[str, str]
+) -> None:
+    async with Browser(app) as browser:
+        assert (await browser.get("/")).status_code == 200
+        await browser.sign_in(links[TENANT])
+        for way_in in ("/", f"/t/{TENANT}/sign-in"):
+            answer = await browser.get(way_in)
+            assert (answer.status_code, answer.headers["location"]) == (303, f"/t/{TENANT}")
+        assert (await browser.get(f"/t/{OTHER}/sign-in")).status_code == 200
+        await browser.get(f"/t/{TENANT}")
+        out = await browser.post(f"/t/{TENANT}/sign-out")
+        assert (await browser.get(out.headers["location"])).status_code == 200
+        assert "Sign in to OpenKCM" in (await browser.get("/")).text
+        browser.client.cookies.set("openkcm_account", "//elsewhere.example", domain="openkcm.test", path="/")
+        assert (await browser.get("/")).status_code == 200
+
+
+async def test_who_may_not_look_any_more_is_shown_the_way_in_and_not_led_in_a_circle(
+    app: Litestar, links: dict[str, str]
+) -> None:
+    async with Browser(app) as browser:
+        await browser.sign_in(links[TENANT])
+        async with transaction(Role.APP, TENANT) as tx:
+            await tx.execute("delete from grants where tenant = $1", TENANT)
+        assert (await browser.get(f"/t/{TENANT}/sign-in")).status_code == 200
+
+
 async def test_a_used_link_says_so_and_a_form_without_its_token_is_refused(
     app: Litestar, links: dict[str, str]
 ) -> None:
@@ -96,6 +137,20 @@ async def test_the_live_pages_last_request_leads_home_when_ready_and_back_before
             await browser.sign_in(links[tenant])
             answer = await browser.get(f"/t/{tenant}/setup/done", **{"hx-request": "true"})
             assert (answer.status_code, answer.headers["hx-redirect"]) == (200, goal)
+
+
+@pytest.mark.parametrize("presence", ["uninstalled", "deleting"])
+async def test_the_set_up_of_what_is_not_there_any_more_leads_to_the_overview(
+    app: Litestar, links: dict[str, str], tenants: ModuleDatabases, presence: str
+) -> None:
+    async with Browser(app) as browser:
+        await browser.sign_in(links[TENANT])
+        assert "All that you need is there" in (await browser.get(f"/t/{TENANT}/setup")).text
+        owner = await asyncpg.connect(tenants.superuser())
+        await owner.execute("update tenants set presence = $2 where id = $1", TENANT, presence)
+        await owner.close()
+        answer = await browser.get(f"/t/{TENANT}/setup")
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/t/{TENANT}")
 
 
 async def test_alive_answers_without_a_session_once_the_keys_can_be_used(app: Litestar) -> None:
@@ -176,7 +231,7 @@ async def test_by_tls_the_session_is_never_sent_in_the_clear(
     tenants: ModuleDatabases, links: dict[str, str], regions: MemoryRegions, clock: SetClock
 ) -> None:
     parts = Parts(listener=Listener(tenants.web, "unused"), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
-    async with Browser(create_app(parts, tls=True)) as browser:
+    async with Browser(create_app(parts, tls=True), address="https://openkcm.test") as browser:
         answer = await browser.sign_in(links[TENANT])
         cookies = [value.lower() for value in answer.headers.get_list("set-cookie")]
         assert any("openkcm_session=" in value and "secure" in value for value in cookies)

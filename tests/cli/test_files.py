@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openkcm.cli._files import Doors, Files, table, write_settings
+from openkcm.__main__ import run
+from openkcm.cli._files import Doors, Files, operator_command, table, write_settings
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory
+from openkcm.embedded.state import Lock, StateDirectory
+from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.settings import load_settings
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -77,6 +80,23 @@ def test_each_file_is_private_and_holds_its_own_processs_passwords_alone(
     assert {canary for canary in every if canary in file.read_text()} == canaries
 
 
+def test_the_commands_that_pages_and_mails_show_name_the_state_directory(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = f"openkcm {{command}} --state {files.state}"
+    for process in ("web", "worker", "operator"):
+        made = load_settings(environ={}, file=files.settings(process))
+        assert made.control.operator_command == expected
+    monkeypatch.setattr("openkcm.cli._files.default_state_directory", lambda: files.state)
+    monkeypatch.delenv("OPENKCM_CONFIG", raising=False)
+    unset = load_settings(environ={})
+    assert operator_command(unset, files.state) == "openkcm {command}"
+    monkeypatch.setenv("OPENKCM_CONFIG", "/etc/openkcm.toml")
+    assert operator_command(unset, files.state) == expected, "else that file's installation would be asked"
+    own = load_settings(environ={"OPENKCM_CONTROL__OPERATOR_COMMAND": "ssh keys openkcm {command}"})
+    assert operator_command(own, files.state) == "ssh keys openkcm {command}"
+
+
 def test_what_was_set_reaches_the_processes(files: Files) -> None:
     worker = load_settings(environ={}, file=files.settings("worker"))
     assert (worker.tenants.regions, worker.worker.lease_s) == (("local",), 2)
@@ -93,3 +113,42 @@ def test_what_was_set_reaches_the_processes(files: Files) -> None:
 def test_identities_are_made_once(files: Files) -> None:
     first = files.identities()
     assert [one.pin for one in files.identities()] == [one.pin for one in first]
+
+
+@pytest.mark.parametrize("lost", ["control/identity.json", "regions/local/identity.json"])
+def test_an_identity_that_tenants_depend_on_is_never_made_anew(tmp_path: Path, lost: str) -> None:
+    files = Files(tmp_path)
+    files.make()
+    pins = [identity.pin for identity in files.identities()]
+    (files.control / "installation").write_text("one")
+    (files.region / "root.json").write_text("{}")
+    path = tmp_path / lost
+    kept = path.rename(path.with_suffix(".kept"))
+    with pytest.raises(Permanent) as refused:
+        files.identities()
+    assert refused.value.refusal is Refusal.IDENTITY_UNREADABLE
+    assert str(path) in refused.value.message
+    assert not path.exists(), "none is made in its place"
+    kept.rename(path)
+    assert [identity.pin for identity in files.identities()] == pins
+
+
+def test_a_command_for_an_installation_that_is_stopped_says_so_and_how_to_start_it(
+    files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = files.settings("operator").read_text()
+    nowhere = own.replace("postgresql://worker:canary-worker@/cmk", "postgresql://w@127.0.0.1:1/cmk")
+    files.settings("operator").write_text(nowhere)
+    assert run(["tenants", "list", "--state", str(files.state)]) == 1
+    told = capsys.readouterr().err
+    assert f"'openkcm up' is not running on {files.state}" in told
+    assert f"Start it with 'openkcm up --state {files.state}'" in told
+    assert "by itself" not in told
+    lock = Lock.take(StateDirectory(files.state).lock, what="This")
+    try:
+        assert run(["tenants", "list", "--state", str(files.state)]) == 1
+    finally:
+        lock.release()
+    told = capsys.readouterr().err
+    assert "a command does not ask it again" in told
+    assert f"openkcm doctor --state {files.state}" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from openkcm.__main__ import run
 from openkcm.cli._files import table
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.sdk.refusals import Refusal
+from openkcm.sdk.tenant_source import Batch, Problem
 from openkcm.sdk.testing.memory_source import observed
 from openkcm.tenancy.observe import observe
 from tests.control import batch
@@ -62,15 +65,18 @@ async def _on(databases: ModuleDatabases, work: Coroutine[Any, Any, None]) -> No
 
 def test_tenants_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["tenants", "list"]) == 0
-    assert TENANT in capsys.readouterr().out
+    head, line = capsys.readouterr().out.splitlines()
+    assert "FIRST SEEN (UTC)" in head
+    assert line.startswith(TENANT)
     assert run(["tenants", "list", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["id"], found["state"], found["owner"]) == (TENANT, "provisioning", None)
+    assert found["first_seen"] <= datetime.now(UTC).isoformat()
     assert run(["tenants", "show", TENANT, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [step["name"] for step in shown["steps"]][:2] == ["admit", "assign"]
     assert run(["tenants", "show", TENANT]) == 0
-    assert "openkcm tenants grant" in capsys.readouterr().out
+    assert f"openkcm tenants grant {TENANT} --username NAME" in capsys.readouterr().out
 
 
 def test_an_owner_is_granted_and_comes_in_by_a_link_in_a_private_file(
@@ -105,7 +111,21 @@ def test_a_link_for_a_script_is_in_a_file_and_not_on_its_output(
 @pytest.mark.parametrize("verb", ["show", "retry", "cancel", "sign-in"])
 def test_a_tenant_that_is_not_there_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["tenants", verb, "nobody"]) == 1
-    assert "Refused (tenant-unknown)" in capsys.readouterr().err
+    assert "Refused (tenant-unknown): There is no tenant nobody here." in capsys.readouterr().err
+
+
+def test_a_command_that_is_shown_reaches_the_same_installation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENKCM_CONTROL__OPERATOR_COMMAND", "openkcm {command} --state '/srv/two words'")
+    assert run(["tenants", "show", "nobody"]) == 1
+    assert "openkcm tenants list --state '/srv/two words'" in capsys.readouterr().err
+    assert run(["tenants", "show", TENANT]) == 0
+    shown = capsys.readouterr().out
+    assert f"openkcm tenants grant {TENANT} --username NAME --state '/srv/two words'" in shown
+    monkeypatch.setenv("OPENKCM_CONTROL__OPERATOR_COMMAND", "openkcm")
+    assert run(["tenants", "list"]) == 1
+    assert "{command}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["retry", "cancel"])
@@ -176,3 +196,37 @@ def test_the_doctor_shows_development_flags_as_risks(
     run(["doctor", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert {finding["level"] for finding in told["findings"] if finding["about"] == flag} == {"risk"}
+
+
+def test_what_a_source_names_and_cannot_be_used_is_listed_with_its_place(
+    databases: ModuleDatabases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["tenants", "problems"]) == 0
+    assert "can be used" in capsys.readouterr().out
+    asyncio.run(_on(databases, _problems("key given twice")))
+    assert run(["tenants", "problems"]) == 0
+    said = capsys.readouterr().out
+    assert "payments.yaml, line 7 (manifest-invalid" in said
+    assert "key given twice" in said
+    assert run(["tenants", "problems", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["origin"], found["line"], found["source"]) == ("payments.yaml", 7, "memory")
+    assert run(["tenants", "list", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "1 that a source names cannot be used: openkcm tenants problems" in told.err
+    assert json.loads(told.out)
+    run(["doctor", "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    (about,) = (each for each in findings if each["about"] == "tenants")
+    assert (about["level"], "payments.yaml cannot be used" in about["said"]) == ("warn", True)
+    asyncio.run(_on(databases, _problems()))
+    assert run(["tenants", "problems"]) == 0
+    assert "can be used" in capsys.readouterr().out
+
+
+async def _problems(*messages: str) -> None:
+    found = [
+        Problem(origin="payments.yaml", line=7, refusal=Refusal.MANIFEST_INVALID, message=each)
+        for each in messages
+    ]
+    await observe("memory", Batch(cursor="2", problems=found, problems_complete=True), SystemClock())

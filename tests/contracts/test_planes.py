@@ -23,8 +23,16 @@ PROVIDERS = {
     "kmip",
     "hvac",
 }
-#: What control may load of the crypto plane.
-OFFERED = {"openkcm.crypto", "openkcm.crypto.contract", "openkcm.crypto.client", "openkcm.crypto.settings"}
+#: What control may load of the crypto plane: the contract, its client, and what that checks signatures by.
+OFFERED = {
+    "openkcm.crypto",
+    "openkcm.crypto.believed",
+    "openkcm.crypto.client",
+    "openkcm.crypto.contract",
+    "openkcm.crypto.covered",
+    "openkcm.crypto.settings",
+    "openkcm.crypto.signed_answers",
+}
 
 
 def loaded(module: str) -> set[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import gzip
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import httpx2
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from openkcm.crypto.client import PinnedRegion, PinnedRegions
 from openkcm.crypto.contract import MintItem, Proof, ProveItem
 from openkcm.crypto.settings import RegionSettings
+from openkcm.parties.pins import Pins
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.serving.calls import Answer, Call, Fault, Outcome
 from tests.crypto.refusing import refused
@@ -20,9 +22,9 @@ from tests.crypto.world import World
 Handler = Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
 
 
-def region(handler: Handler) -> PinnedRegion:
+def region(handler: Handler, pins: Pins | None = None) -> PinnedRegion:
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(handler), base_url="https://region")
-    return PinnedRegion("local", http)
+    return PinnedRegion("local", http, pins or Pins(()))
 
 
 def answered(*outcomes: Outcome[Proof], name: str = "local") -> httpx2.Response:
@@ -130,6 +132,90 @@ async def test_whatever_is_no_good_answer_is_an_outage_in_plain_words(
     assert "secret" not in found.value.message
     assert found.value.remedy is not None
     assert (await client.prove(item())).tenant == "t0"  # and by itself it goes on
+    await client.aclose()
+
+
+async def test_an_endless_answer_is_an_outage_before_it_fills_memory() -> None:
+    sent, endless = 0, True
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(400):
+            sent += 1
+            yield b" " * 2**20
+
+    async def handle(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=body()) if endless else answered(*map(proof, asked(request)))
+
+    client = region(handle)
+    with pytest.raises(Temporary, match="its answer is larger than 16 MiB") as found:
+        await client.prove(item())
+    assert found.value.refusal is Refusal.REGION_UNAVAILABLE
+    assert sent <= 17
+    endless = False
+    assert (await client.prove(item())).tenant == "t0"
+    await client.aclose()
+
+
+async def test_an_answer_that_comes_byte_by_byte_is_an_outage_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("openkcm.crypto.client.DEADLINE_S", 0.1)
+
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async def handle(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=body())
+
+    client = region(handle)
+    with pytest.raises(Temporary, match="not complete within") as found:
+        await client.prove(item())
+    assert found.value.refusal is Refusal.REGION_UNAVAILABLE
+    await client.aclose()
+
+
+async def test_a_compressed_answer_is_never_unpacked() -> None:
+    async def handle(request: httpx2.Request) -> httpx2.Response:
+        assert request.headers["accept-encoding"] == "identity"
+        content = gzip.compress(b" " * 2**25)
+        return httpx2.Response(200, content=aiter_of(content), headers={"content-encoding": "gzip"})
+
+    client = region(handle)
+    with refused(Refusal.REGION_UNAVAILABLE):
+        await client.prove(item())
+    await client.aclose()
+
+
+async def aiter_of(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_a_deeply_nested_answer_is_an_outage() -> None:
+    async def handle(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=b'{"x":' + b"[" * 1_000_000)
+
+    client = region(handle)
+    with refused(Refusal.REGION_UNAVAILABLE):
+        await client.prove(item())
+    await client.aclose()
+
+
+@pytest.mark.parametrize(("sent_s", "wait_s"), [(1e300, 3600.0), (-5.0, 0.0), (7.5, 7.5)])
+async def test_a_regions_words_can_be_stored_and_shown_whatever_it_sent(sent_s: float, wait_s: float) -> None:
+    async def handle(_request: httpx2.Request) -> httpx2.Response:
+        message = "a\x00b\n\u202ec" + "d" * 2**20
+        fault = Fault(refusal="unavailable", message=message, temporary=True, retry_after_s=sent_s)
+        return answered(Outcome(fault=fault))
+
+    client = region(handle)
+    with pytest.raises(Temporary) as found:
+        await client.prove(item())
+    assert found.value.message == "a b c" + "d" * 1019
+    assert found.value.retry_after_s == wait_s
     await client.aclose()
 
 

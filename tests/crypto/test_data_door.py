@@ -121,6 +121,14 @@ async def test_a_token_that_does_not_hold_is_refused(door: Door, change: str) ->
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize("field", ["", '{"tenant":"acme","service":"default","plaintext":"","x":'])
+async def test_a_body_nested_too_deep_is_a_bad_body(door: Door, field: str) -> None:
+    headers = {"Authorization": f"Bearer {door.token}", "Content-Type": "application/json"}
+    body = field.encode() + b"[" * 1_000_000
+    is_problem(await door.http.post("/v1/encrypt", content=body, headers=headers), "bad-request", 400)
+    await door.encrypt(b"and on it goes")
+
+
 async def test_a_token_ends_with_its_time(door: Door) -> None:
     short = await door.ask_token("encrypt", lifetime_s=10)
     assert (await door.post("encrypt", short, plaintext="")).status_code == 200

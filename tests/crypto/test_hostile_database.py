@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from openkcm.crypto.mark import open_high_water
@@ -61,7 +63,7 @@ async def test_without_its_erase_secret_a_key_is_gone(plane: Plane) -> None:
         "update keys set commitment = decode(repeat('11', 32), 'hex')",
         "update keys set service = 'other' where level = 'L3'",
         "update keys set signature = signature || ' '::bytea",
-        "update wraps set blob = substr(blob, 1, 71) || '\\x00'::bytea where holder = 'local'",
+        "update wraps set blob = set_byte(blob, 71, get_byte(blob, 71) # 1) where holder = 'local'",
         "update wraps set parent_version = 2 where parent = 'root'",
         "update wraps w set blob = (select blob from wraps o where o.key_id <> w.key_id limit 1)",
         "delete from wraps where holder = 'local'",
@@ -134,9 +136,7 @@ async def test_an_offers_row_cannot_be_turned_to_another_key(plane: Plane) -> No
     await plane.begin("acme")
     minted = await plane.local.mint("acme")
     item = await plane.relay("acme", minted)
-    await plane.eu.edit(
-        "update offers set sealed = substr(sealed, 1, 100) || '\\x00'::bytea || substr(sealed, 102)"
-    )
+    await plane.eu.edit("update offers set sealed = set_byte(sealed, 100, get_byte(sealed, 100) # 1)")
     with refused(Refusal.RECORD_MISMATCH):
         await plane.eu.accept(item)
 
@@ -182,3 +182,29 @@ async def test_a_damaged_high_water_mark_stops_the_start_and_half_a_line_does_no
 async def test_two_processes_do_not_share_a_state_directory(plane: Plane) -> None:
     with refused(Refusal.ALREADY_RUNNING):
         open_high_water(Path(plane.local.settings.state_directory))
+
+
+async def test_a_block_that_another_process_of_the_region_applied_is_lifted_by_no_older_row(
+    plane: Plane, tmp_path: Path
+) -> None:
+    """The second process learns of the block by its poll; its own mark holds when the database is set back."""
+    minted = await plane.protect("acme")
+    settings = msgspec.structs.replace(plane.local.settings, state_directory=str(tmp_path))
+    second = replace(plane.local, settings=settings, marks=None)
+    await second.open()
+    (before,) = await plane.local.edit("select * from applied")
+    blocked = plane.world.decide("acme", keys=keys_of(minted), access="blocked")
+    await plane.local.apply(blocked)
+    await second.refresh()
+    with refused(Refusal.KEY_BLOCKED):
+        await second.prove("acme")
+    names = list(before.keys())
+    sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(names, 1))
+    await plane.local.edit(f"update applied set {sets}", *before.values())  # noqa: S608 - names of our own columns
+    await second.open()
+    with refused(Refusal.UNAVAILABLE):
+        await second.prove("acme")
+    await second.apply(blocked)
+    with refused(Refusal.KEY_BLOCKED):
+        await second.prove("acme")
+    second.close()

@@ -8,7 +8,18 @@ import pytest
 from msgspec.structs import replace
 
 from openkcm.crypto import hierarchy
-from openkcm.crypto.contract import FORMAT, AcceptItem, HandOver, KeyRecord, Offer, OfferItem, Statement, Wrap
+from openkcm.crypto.accept import accept
+from openkcm.crypto.contract import (
+    FORMAT,
+    Accepted,
+    AcceptItem,
+    HandOver,
+    KeyRecord,
+    Offer,
+    OfferItem,
+    Statement,
+    Wrap,
+)
 from openkcm.crypto.covered import covered_hand_over, covered_statement, covered_wrap
 from openkcm.crypto.offer import LIFE_S
 from openkcm.crypto.store import read_keys
@@ -17,7 +28,7 @@ from openkcm.parties.identity import Identity
 from openkcm.parties.labels import Record, Sealed
 from openkcm.parties.sealed import seal
 from openkcm.parties.signed import Signature, sign
-from openkcm.sdk.refusals import Refusal
+from openkcm.sdk.refusals import Refusal, Refused, Temporary
 from tests.crypto.plane import Plane
 from tests.crypto.refusing import refused
 
@@ -231,3 +242,46 @@ async def test_a_key_that_is_not_this_tenants_l2_is_not_handed_over(plane: Plane
         offer = await plane.eu.offer(item)
         with refused(Refusal.KEY_UNKNOWN):
             await plane.local.hand_over(offer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parent_version": 2**40},
+        {"parent_version": 1},
+        {"algorithm": "AES-256-ECB"},
+        {"algorithm": "XAES-256-GCM\0"},
+        {"blob": b"short"},
+    ],
+)
+async def test_a_wrap_of_another_form_is_refused_alone(plane: Plane, change: dict[str, object]) -> None:
+    """Validly signed by the sibling; the other tenant in the same call is served."""
+    await plane.begin("acme")
+    await plane.begin("other")
+    bad = await plane.local.mint("acme", token="a")
+    good = await plane.local.mint("other", token="b")
+    (_, l3) = bad.records
+    wrap = replace(l3.wrap, **change)
+    wrap = replace(wrap, signature=sign(plane.world.local, Record.WRAP, FORMAT, *covered_wrap(wrap)))
+    item = replace(await plane.relay("acme", bad), services=(replace(l3, wrap=wrap),))
+    first, second = await plane.eu.run(accept, item, await plane.relay("other", good))
+    assert isinstance(first, Refused)
+    assert first.refusal is Refusal.RECORD_MISMATCH
+    assert isinstance(second, Accepted)
+    await plane.eu.accept(await plane.relay("acme", bad))
+
+
+async def test_a_key_handed_over_twice_in_one_call_is_taken_once_and_costs_nobody_else(plane: Plane) -> None:
+    await plane.begin("acme")
+    await plane.begin("other")
+    minted, other = await plane.local.mint("acme", token="a"), await plane.local.mint("other", token="b")
+    items = [
+        await plane.relay("acme", minted),
+        await plane.relay("acme", minted),
+        await plane.relay("other", other),
+    ]
+    first, again, last = await plane.eu.run(accept, *items)
+    assert isinstance(first, Accepted)
+    assert isinstance(again, Temporary)
+    assert isinstance(last, Accepted)
+    await plane.eu.accept(items[1])  # its own offer is still good

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from openkcm.embedded.account import is_system_root
 from tests.demo.enable import READY_AIM_S, Enable
 from tests.demo.failed import DemoFailed, DemoStopped
 from tests.demo.place import CLONE, Place, usual_place
@@ -70,7 +71,7 @@ class Demo:
         place = self._wish.place
         reused = place.used_before
         place.manifests.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if os.geteuid() == 0:
+        if is_system_root():
             place.state.chmod(0o711)  # PostgreSQL runs as `nobody` then, and passes through here
         self._show.say(f"OpenKCM demo. Its data: {place.state}")
         if reused:
@@ -179,7 +180,7 @@ def wish(arguments: Sequence[str]) -> Wish:
     given = parser.parse_args(arguments)
     if given.json is not None and not given.json.absolute().parent.is_dir():
         parser.error(f"there is no folder {given.json.absolute().parent} for --json")
-    usual = usual_place(CLONE, uid=os.geteuid(), environ=os.environ, home=Path.home())
+    usual = usual_place(CLONE, root=is_system_root(), environ=os.environ, home=Path.home())
     place = Place(given.state.absolute()) if given.state else usual
     return Wish(once=given.once, json=given.json.absolute() if given.json else None, place=place)
 

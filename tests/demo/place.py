@@ -54,10 +54,10 @@ class Place:
         )
 
 
-def usual_place(clone: Path, *, uid: int, environ: Mapping[str, str], home: Path) -> Place:
+def usual_place(clone: Path, *, root: bool, environ: Mapping[str, str], home: Path) -> Place:
     """``demo-<hash of the clone's path>``: as root below /var/lib/openkcm, else below the XDG state directory."""
     name = "demo-" + hashlib.sha256(os.fsencode(clone.resolve())).hexdigest()[:10]
-    if uid == 0:
+    if root:
         return Place(Path("/var/lib/openkcm") / name)
     given = environ.get("XDG_STATE_HOME", "")
     top = Path(given) if given.startswith("/") else home / ".local" / "state"

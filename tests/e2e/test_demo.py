@@ -191,12 +191,12 @@ def test_it_works_for_a_plain_user() -> None:
 
 def test_the_data_lies_where_the_documentation_says() -> None:
     clone, home = Path("/home/ada/openkcm"), Path("/home/ada")
-    as_root = usual_place(clone, uid=0, environ={}, home=Path("/root")).state
+    as_root = usual_place(clone, root=True, environ={}, home=Path("/root")).state
     assert as_root.parent == Path("/var/lib/openkcm")
     assert as_root.name.startswith("demo-")
-    plain = usual_place(clone, uid=1000, environ={}, home=home).state
+    plain = usual_place(clone, root=False, environ={}, home=home).state
     assert plain == home / ".local/state/openkcm" / as_root.name
-    chosen = usual_place(clone, uid=1000, environ={"XDG_STATE_HOME": "/data/state"}, home=home).state
+    chosen = usual_place(clone, root=False, environ={"XDG_STATE_HOME": "/data/state"}, home=home).state
     assert chosen == Path("/data/state/openkcm") / as_root.name
-    other = usual_place(Path("/home/ada/second"), uid=1000, environ={}, home=home).state
+    other = usual_place(Path("/home/ada/second"), root=False, environ={}, home=home).state
     assert other.name != as_root.name

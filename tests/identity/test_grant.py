@@ -29,7 +29,7 @@ async def test_an_owner_is_named_once_and_the_audit_says_by_whom(clock: SetClock
     assert told == [{"actor": "operator:test", "object": "person:https://id.example#mara"}]
 
 
-@pytest.mark.parametrize("username", ["", "a\nb", "x" * 321])
+@pytest.mark.parametrize("username", ["", "a\nb", "x" * 321, "mara\u202emoc"], ids=ascii)
 async def test_a_name_that_cannot_be_shown_in_one_line_is_refused(clock: SetClock, username: str) -> None:
     await appear(TENANT, clock=clock)
     with pytest.raises(Permanent) as caught:
@@ -51,3 +51,12 @@ async def test_nobody_owns_a_tenant_that_is_gone(clock: SetClock) -> None:
     with pytest.raises(Permanent) as caught:
         await grant("mara")
     assert caught.value.refusal is Refusal.TENANT_STATE
+
+
+async def test_a_stored_creator_whose_name_has_direction_marks_is_still_granted(clock: SetClock) -> None:
+    await appear(TENANT, clock=clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update tenants set creator_issuer = 'i', creator_username = $1", "mara\u202emoc")
+    assert await grant("mara\u202emoc", issuer="i")
+    with pytest.raises(Permanent):
+        await grant("mara\u202emoc", issuer="another")

@@ -47,6 +47,35 @@ async def test_a_tenant_cannot_write_a_row_of_another() -> None:
             await tx.execute("insert into services (tenant, name) values ('two', 'default')")
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "refusal"),
+    [
+        ("53100", Refusal.DISK_FULL),
+        ("53200", Refusal.DATABASE_UNAVAILABLE),
+        ("40P01", Refusal.DATABASE_UNAVAILABLE),
+        ("40001", Refusal.DATABASE_UNAVAILABLE),
+        ("55P03", Refusal.DATABASE_UNAVAILABLE),
+        ("57014", Refusal.DATABASE_UNAVAILABLE),
+        ("58030", Refusal.DATABASE_UNAVAILABLE),
+    ],
+)
+async def test_what_the_database_lacks_for_a_moment_is_no_refusal_for_good(
+    sqlstate: str, refusal: Refusal
+) -> None:
+    """A full disk, a deadlock, a lock not had: the same statement works later."""
+    with pytest.raises(Temporary) as refused:
+        async with transaction(Role.SYSTEM) as tx:
+            await tx.execute(f"do $$ begin raise exception 'x' using errcode = '{sqlstate}'; end $$")
+    assert refused.value.refusal is refusal
+    assert await seen(Role.SYSTEM) == ["one", "two"]
+
+
+async def test_what_is_wrong_with_a_statement_stays_what_it_is() -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with transaction(Role.SYSTEM) as tx:
+            await tx.execute("do $$ begin raise exception 'x' using errcode = '23505'; end $$")
+
+
 async def test_without_a_role_the_workers_login_does_not_even_see_the_tables() -> None:
     with pytest.raises(asyncpg.UndefinedTableError):
         async with transaction(Role.OWN) as tx:

@@ -95,10 +95,14 @@ async def test_a_temporary_refusal_is_tried_again_and_a_permanent_one_is_kept_fo
     assert await rows() == [(2, "not-permitted")]
 
 
-async def test_a_handler_with_a_defect_keeps_its_row_under_the_code_internal() -> None:
+async def test_a_handler_with_a_defect_is_tried_again_and_loses_nothing() -> None:
     outbox, row = Outbox({"room.verb": Handler(ZeroDivisionError())}), await written()
     await outbox.handle(row)
-    assert await rows() == [(1, "internal")]
+    assert await rows() == [(1, None)]
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update outbox set not_before = now()")
+    await outbox.handle(row)
+    assert await rows() == []
 
 
 async def test_a_row_whose_worker_vanished_is_due_again_when_its_lease_has_ended() -> None:

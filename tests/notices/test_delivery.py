@@ -15,7 +15,7 @@ from openkcm.notices.deliver import deliver, deliverer
 from openkcm.notices.letters import ReadyLetter
 from openkcm.notices.put import OPERATOR, put
 from openkcm.notices.store import messages_of
-from openkcm.sdk.notifier import Notifier
+from openkcm.sdk.notifier import Message, Notifier
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.sdk.testing.memory_notifier import MemoryNotifier
 from tests.control import NOON, outbox, rows
@@ -193,3 +193,18 @@ async def test_the_outboxes_handler_delivers(control: ModuleDatabases, clock: Se
     number = await written("ada@example.org")
     await deliverer([notifier])({"message": number})
     assert len(notifier.accepted) == 1
+
+
+async def test_who_comes_after_its_time_settles_nothing() -> None:
+    """A sender sleeps through its lease, another one delivers; what the first one thinks then counts no more."""
+    number = await written("ada@example.org")
+
+    class Sleeper(MemoryNotifier):
+        async def send(self, message: Message) -> None:
+            async with transaction(Role.SYSTEM) as tx:
+                await tx.execute("update deliveries set lease_until = now() - interval '1 s'")
+            assert await deliver([MemoryNotifier()], number) == 1
+            raise DOWN
+
+    assert await deliver([Sleeper()], number) == 1
+    assert await states() == {"ada@example.org": "accepted"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from openkcm.kernel.commands import USUAL, commands_are_given_as
 from openkcm.notices.end_letters import DestroyedLetter, EndWaitsLetter, StoppedLetter
 from openkcm.notices.letters import (
     DelayedLetter,
@@ -20,6 +21,7 @@ from openkcm.notices.letters import (
     OwnerLetter,
     ReadyLetter,
     ReturnedLetter,
+    TakingBackLetter,
     UninstalledLetter,
     write,
 )
@@ -44,6 +46,10 @@ LETTERS: dict[str, Letter] = {
     "failed": FailedLetter(
         **ABOUT, at=AT, why="No region oslo.", remedy=Remedy("Add the region.", "The operator")
     ),
+    "not-taken-back": FailedLetter(
+        **ABOUT, at=AT, why="No region oslo.", remedy=Remedy("Look.", "The operator"), taken_back=False
+    ),
+    "taking-back": TakingBackLetter(**ABOUT, **DELAYED, waiting_s=61),
     "owner": OwnerLetter(**ABOUT),
     "uninstalled": UninstalledLetter(**ABOUT, at=AT, read_only_until=AT + timedelta(days=30)),
     "returned": ReturnedLetter(**ABOUT, at=AT),
@@ -99,6 +105,8 @@ def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
         ("delayed", ["1 min 1 s", "attempt 9", "Stockholm does not answer", "Encryption is on already"]),
         ("over", ["5 min", "Encryption is not on yet"]),
         ("failed", ["No region oslo.", "Add the region.", "The operator"]),
+        ("not-taken-back", ["could not all be taken back"]),
+        ("taking-back", ["Taking back the set-up of Payments", "1 min 1 s", "attempt 9", "does not answer"]),
         ("uninstalled", ["12 Oct 2026, 14:02", "11 Nov 2026, 14:02", "kept"]),
         ("returned", ["12 Oct 2026, 14:02", "with the same keys"]),
         ("deleting", ["11 Nov 2026, 14:02", "destroyed", "can never be read again"]),
@@ -159,3 +167,38 @@ def test_every_mail_template_has_a_letter_in_both_forms() -> None:
     found = {path.stem for path in (folder() / "mail").iterdir()} - {"frame"}
     assert found == {letter.template.removeprefix("mail/") for letter in LETTERS.values()}
     assert {path.suffix for path in (folder() / "mail").iterdir()} == {".txt", ".html"}
+
+
+def test_commands_in_letters_are_those_of_this_installation() -> None:
+    commands_are_given_as("openkcm {command} --state /srv/keys")
+    try:
+        for name, command in (
+            ("owner", "tenants grant 2k7f9q1xw4m8zt3c --username NAME"),
+            ("over-operator", "tenants cancel 2k7f9q1xw4m8zt3c"),
+            ("over-operator", "doctor"),
+        ):
+            assert f"openkcm {command} --state /srv/keys\n" in write(LETTERS[name]).text
+    finally:
+        commands_are_given_as(USUAL)
+
+
+def test_the_command_that_starts_again_stands_once_in_a_letter() -> None:
+    again = Remedy("Start it again with: openkcm tenants retry 2k7f9q1xw4m8zt3c", "operator")
+    written = write(dataclasses.replace(LETTERS["failed-operator"], remedy=again))  # type: ignore[call-arg]  # a FailedLetter
+    assert written.text.count("tenants retry") == 1
+    assert written.html.count("tenants retry") == 1
+
+
+def test_the_operator_is_said_to_have_been_told_only_where_there_is_one() -> None:
+    for told in (True, False):
+        written = write(dataclasses.replace(LETTERS["delayed"], operator_told=told))  # type: ignore[call-arg]  # a DelayedLetter
+        for form in (" ".join(written.text.split()), words(written.html)):
+            assert ("The operator has been told too" in form) is told
+            assert "There is nothing for you to do." in form
+
+
+def test_what_is_taken_back_is_not_said_to_be_set_up() -> None:
+    written = write(LETTERS["taking-back"])
+    for form in (written.text, written.html, written.subject):
+        assert "cancel" not in form
+        assert "setting up" not in form.lower()

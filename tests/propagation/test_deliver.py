@@ -15,7 +15,7 @@ from openkcm.propagation import deliver as room
 from openkcm.propagation.deliver import deliver, last_decided, push
 from openkcm.propagation.model import Observed
 from openkcm.propagation.store import observed_of
-from openkcm.sdk.refusals import Permanent, Refusal, Temporary
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
 from tests.control import NOON, appear
 from tests.propagation.parts import UNAVAILABLE, MemoryRegions, settled
 from tests.propagation.test_decide import decided
@@ -167,6 +167,20 @@ async def test_what_a_region_refuses_for_good_names_it_and_is_not_tried_again(
         await deliver(regions, "acme", clock=clock)
     assert refused.value.refusal is Refusal.KEY_UNKNOWN
     assert refused.value.message.startswith("Region local: ")
+
+
+@pytest.mark.parametrize("kind", [Temporary, Permanent])
+async def test_words_of_a_region_that_no_database_takes_stop_nothing(
+    regions: MemoryRegions, clock: SetClock, control_identity: Identity, kind: type[Refused]
+) -> None:
+    await settled(clock)
+    await decided(control_identity, clock)
+    regions["eu-1"].failure = kind(Refusal.UNAVAILABLE, "a\x00b" + "c" * 2**20)
+    with pytest.raises(kind):
+        await deliver(regions, "acme", clock=clock)
+    assert (await seen())["eu-1"].message == "a b" + "c" * 1021
+    regions["eu-1"].failure = None
+    assert await deliver(regions, "acme", clock=clock) == 1
 
 
 async def test_a_region_that_no_pin_names_is_refused(clock: SetClock, control_identity: Identity) -> None:

@@ -126,11 +126,15 @@ class Site:
         found = self.rows(sql, *values, database=database)
         return found[0] if found else None
 
+    @property
+    def operators_environment(self) -> dict[str, str]:
+        return {"OPENKCM_CONFIG": str(self.home / "worker.toml"), "PATH": os.environ["PATH"]}
+
     def openkcm(self, *arguments: str, status: int = 0) -> str:
         """What the operator's command said (stdout, then stderr), which ended with ``status``."""
         done = subprocess.run(
             [sys.executable, "-I", "-m", "openkcm", *arguments],
-            env={"OPENKCM_CONFIG": str(self.home / "worker.toml"), "PATH": os.environ["PATH"]},
+            env=self.operators_environment,
             capture_output=True,
             text=True,
             timeout=60,

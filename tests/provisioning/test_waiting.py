@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,9 @@ def test_a_tenant_waits_for_a_region_that_is_down_says_so_and_goes_on_by_itself(
 
     _until_told(site, account.id, account.creator, after_s=61, count=1)
     _until_told(site, account.id, account.creator, after_s=240, count=2)
+    status = account.file.with_name(f"{account.file.name}.status.yaml")
+    until(lambda: "eu-1" in _read(status), what="it stands beside the manifest too")
+    assert 'state: "provisioning"' in _read(status)
     first, second = letters(site, account.creator)
     for mail in (first, *told(site, account.id)[:1]):
         assert "takes longer than usual" in _words(mail.text)
@@ -68,6 +72,8 @@ def test_a_refusal_for_good_before_the_pivot_undoes_all_and_retry_makes_the_tena
         site.rows("delete from wraps where key_id = $1", kept["key_id"], database="eu-1")
         site.rows("delete from keys where key_id = $1", kept["key_id"], database="eu-1")
     wait_stage(site, tenant, "undone")
+    status = site.folder / f"{tenant}.yaml.status.yaml"
+    until(lambda: 'state: "undone"' in _read(status), what="it stands beside the manifest too")
     assert journal(site, tenant, direction="undo") == [
         (step, "undo") for step in ("activate", "mint", "assign", "admit")
     ]
@@ -120,7 +126,10 @@ def test_cancel_before_the_pivot_undoes_and_after_it_is_refused_in_words(site: S
     age(site, account.id)
     wait_stage(site, account.id, "undone")
     assert_nothing_works(site, account.id)
-    assert site.loop.run(progress(account.id)).why == "Setting up was cancelled by the operator."
+    page = site.loop.run(progress(account.id))
+    assert page.why == "Setting up was cancelled by the operator."
+    assert page.remedy is not None
+    assert page.remedy.action.endswith(f"openkcm tenants retry {account.id}")
 
     site.openkcm("tenants", "retry", account.id)
     age(site, account.id)
@@ -219,3 +228,7 @@ def _wait_access(site: Site, tenant: str, access: str) -> None:
         ),
         what=f"{tenant} is {access} in both regions",
     )
+
+
+def _read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""

@@ -174,7 +174,7 @@ def test_another_kind_or_group_is_named_and_what_may_be_instead(kind: str, versi
         (account() | {"metadata": {"name": "a\nb"}}, "metadata.name has control characters"),
         (
             account() | {"metadata": {"name": "a" * 254}},
-            "metadata.name has control characters or more than 253",
+            "or more than 253 characters",
         ),
         (account() | {"metadata": {"name": "\ud800"}}, "metadata.name has control characters"),
         (account() | {"metadata": {"name": "a", "uid": 7}}, "metadata.uid is not text"),
@@ -248,3 +248,22 @@ def test_a_tenant_writable_object_names_no_creator(kind: str, version: str) -> N
 def test_a_creator_that_is_no_text_is_refused(creator: object) -> None:
     with pytest.raises(Permanent, match=r"spec\.creator"):
         creator_of(account() | {"spec": {"creator": creator}}, issuer="")
+
+
+@pytest.mark.parametrize("key", ["creator", "oidc"])
+def test_a_creator_that_would_be_read_otherwise_than_it_is_written_is_refused(key: str) -> None:
+    turned = "https://idp.example/\u202emoc"
+    manifest = account()
+    manifest["spec"] = {
+        "creator": "jane@acme.example",
+        key: turned if key == "creator" else {"issuerUrl": turned},
+    }
+    with pytest.raises(Permanent, match="turn the reading direction") as refused:
+        creator_of(manifest, issuer="")
+    assert refused.value.refusal is Refusal.MANIFEST_INVALID
+    assert refused.value.remedy is not None
+
+
+def test_a_name_that_would_be_read_otherwise_than_it_is_written_is_refused() -> None:
+    with pytest.raises(Permanent, match=r"metadata\.name has .*reading direction"):
+        identify(account("pay\u2066ments"))

@@ -97,10 +97,27 @@ def test_a_settings_file_that_is_not_there_is_refused() -> None:
     assert refused(environ={"OPENKCM_CONFIG": "/nowhere/at/all.toml"}).refusal is Refusal.SETTING_INVALID
 
 
-def test_a_value_of_another_type_is_refused_with_name_and_source() -> None:
-    found = refused(environ={"OPENKCM_WORKER__JOBS": "many"})
-    assert "worker.jobs" in found.message
-    assert "OPENKCM_WORKER__JOBS" in found.message
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("worker.jobs", "many", "a whole number"),
+        ("worker.lease_s", "30s", "a number"),
+        ("tenants.short_grace", "perhaps", "true or false"),
+        ("control.regions", "north", "a list of tables with name, address"),
+        ("control.regions", "[{", "a list of tables with name, address"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_name_source_and_what_it_should_be(
+    name: str, value: str, words: str
+) -> None:
+    variable = f"OPENKCM_{name.replace('.', '__').upper()}"
+    found = refused(environ={variable: value})
+    assert found.message == f"The setting {name} (from {variable}) is not {words}."
+
+
+def test_a_number_for_text_in_the_file_is_refused_in_the_same_words(tmp_path: Path) -> None:
+    file = written(tmp_path, "[web]\nbind = 8080\n")
+    assert refused(environ={}, file=file).message == f"The setting web.bind (from {file}) is not text."
 
 
 def test_a_short_grace_wants_the_development_flag() -> None:

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("control")]
         replace(observed("acme"), path="x" * 1025),
         replace(observed("acme"), name=""),
         replace(observed("acme"), creator=Creator("", "\ud800")),
+        replace(observed("acme"), creator=Creator("", "ada\u202e@example.org")),
         replace(observed(None), name="\ud800"),
         observed("Acme"),
         observed("a" * 64),
@@ -142,3 +143,27 @@ async def test_two_tenants_cannot_see_each_other(clock: SetClock) -> None:
         with pytest.raises(Permanent):
             await advance(tx, "two", Stage.PROTECTED)
     assert (await one("two")).stage is Stage.PROVISIONING
+
+
+@pytest.mark.parametrize("username", ["ada\u202e@example.org", "ada@example.org\n"], ids=ascii)
+async def test_a_refused_creator_is_no_other_person_when_the_document_is_looked_at_again(
+    clock: SetClock, username: str
+) -> None:
+    await observe("memory", batch(observed("acme", name="a")), clock)
+    odd = replace(observed("acme-2", name="a"), creator=Creator("", username), reference="two.yaml")
+    await observe("memory", batch(odd), clock)
+    gone = replace(observed("acme", name="a"), presence=Presence.UNINSTALLED)
+    await observe("memory", batch(gone), clock)
+    assert [tenant.id for tenant in await tenants()] == ["acme"]
+    (problem,) = await rows("select refusal from source_problems")
+    assert problem["refusal"] == "manifest-invalid"
+
+
+async def test_a_tenant_stored_with_direction_marks_in_its_name_can_go(clock: SetClock) -> None:
+    await observe("memory", batch(observed("acme", name="a")), clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update tenants set name = $1", "a\u202eb")
+    gone = replace(observed("acme", name="a\u202eb"), presence=Presence.UNINSTALLED)
+    await observe("memory", batch(gone), clock)
+    assert (await one()).presence is Standing.UNINSTALLED
+    assert await rows("select 1 from source_problems") == []

@@ -71,4 +71,7 @@ def test_nothing_leads_back_before_the_pivot_and_nothing_out_of_gone() -> None:
 
 def test_a_tenant_without_a_display_name_is_called_by_its_name_and_knows_how_long_it_took() -> None:
     found = tenant(Standing.PRESENT)
-    assert (found.label, found.ready_after_s, found.past_pivot) == ("acme", 2.0, True)
+    assert (found.label, found.ready_after_s(), found.past_pivot) == ("acme", 2.0, True)
+    assert found.ready_after_s(NOON + timedelta(seconds=1.5)) == 0.5, (
+        "a second try is timed from its own start"
+    )

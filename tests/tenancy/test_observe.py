@@ -237,3 +237,15 @@ async def test_a_thousand_new_tenants_cost_ten_transactions(
     told = [json.loads(payload)["tenants"] for _, payload in await outbox()]
     assert [len(ids) for ids in told] == [100] * 10
     assert took_s < 15
+
+
+async def test_a_tenant_whose_document_has_moved_has_its_status_written_where_it_is_now(
+    clock: SetClock,
+) -> None:
+    said = observed("acme")
+    await observe("memory", batch(said), clock)
+    await observe("memory", batch(replace(said, reference="elsewhere", origin="elsewhere.yaml")), clock)
+    assert await outbox() == [
+        ("tenancy.appeared", '{"tenants": ["acme"]}'),
+        ("tenancy.report", '{"tenant": "acme", "message": ""}'),
+    ]

@@ -206,6 +206,34 @@ async def test_one_worker_leads_and_another_follows_when_its_connection_is_lost(
     assert events[-1].endswith("ends")
 
 
+async def test_a_leader_that_is_told_to_end_while_it_hands_back_ends(control: ModuleDatabases) -> None:
+    """Its connection is lost, so it ends its work; the stop that comes just then is its own, not the work's."""
+    begun, ending, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await go_on.wait()
+
+    leader = asyncio.create_task(lead(control.worker, "ending", work, every_s=0.1))
+    await begun.wait()
+    admin = await asyncpg.connect(control.superuser("cmk"))
+    await admin.execute(
+        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted "
+        "and database = (select oid from pg_database where datname = current_database())"
+    )
+    await admin.close()
+    await ending.wait()
+    leader.cancel()
+    go_on.set()
+    async with asyncio.timeout(10):
+        await asyncio.wait({leader})
+    assert leader.cancelled()
+
+
 async def test_work_that_ends_or_fails_is_the_leaders_to_know(control: ModuleDatabases) -> None:
     async def fails() -> None:
         raise ZeroDivisionError

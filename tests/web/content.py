@@ -65,6 +65,10 @@ def waiting(*names: str) -> tuple[StepLine, ...]:
     return tuple(StepLine(name=name, outcome=Outcome.WAITING) for name in names)
 
 
+def not_begun(*names: str) -> tuple[StepLine, ...]:
+    return tuple(StepLine(name=name, outcome=Outcome.NOT_BEGUN) for name in names)
+
+
 def setup(**changes: object) -> ProvisioningPage:
     made = ProvisioningPage(
         account=ACCOUNT,
@@ -76,6 +80,7 @@ def setup(**changes: object) -> ProvisioningPage:
         regions=("Frankfurt", "Dublin", "Stockholm"),
         elapsed_s=38,
         protected_at=FOUND + timedelta(seconds=18),
+        tells=("you", "the operator"),
         steps=(
             *DONE,
             StepLine(name="grant", outcome=Outcome.DONE, took_s=0.012),

@@ -16,27 +16,23 @@ from openkcm.dashboard.view import (
     ServiceLine,
 )
 from openkcm.identity.view import LinkState, SignInPage
-from openkcm.provisioning.view import Outcome, ProvisioningPage, SetupState, StepLine
+from openkcm.provisioning.view import ProvisioningPage
 from openkcm.sdk.refusals import Refusal, Remedy
 from openkcm.web.failures import ErrorPage
 from openkcm.web.help import HelpPage
 from openkcm.web.shell import Account
 from tests.web.content import (
     ACCOUNT,
-    ALL_DONE,
     BEHIND,
-    DONE,
     FOUND,
     HOSTILE,
     NOW,
     OWNER,
-    PERMISSION,
     TOKEN,
     home,
-    setup,
-    waiting,
 )
 from tests.web.endings import ENDINGS
+from tests.web.set_ups import SETUPS
 
 
 def error(status: int, code: Refusal, title: str, **changes: object) -> ErrorPage:
@@ -76,115 +72,7 @@ def _outside(template: str, context: object) -> Scene:
 
 
 SCENES: dict[str, Scene] = {
-    "setup-first-second": _setup(
-        setup(
-            elapsed_s=0.3,
-            protected_at=None,
-            regions=(),
-            steps=(
-                StepLine(name="admit", outcome=Outcome.RUNNING, took_s=0.3),
-                *waiting("assign", "mint", "activate", "grant", "publish", "announce", "notify"),
-            ),
-        )
-    ),
-    "setup-running": _setup(setup()),
-    "setup-late": _setup(
-        setup(
-            elapsed_s=72,
-            protected_at=None,
-            steps=(
-                *DONE[:2],
-                StepLine(
-                    name="mint",
-                    outcome=Outcome.RETRYING,
-                    detail="The region Stockholm does not answer.",
-                    attempt=9,
-                    next_in_s=21,
-                ),
-                *waiting("activate", "grant", "publish", "announce", "notify"),
-            ),
-        )
-    ),
-    "setup-over": _setup(
-        setup(
-            elapsed_s=312,
-            owner=None,
-            protected_at=None,
-            steps=(
-                *DONE[:2],
-                StepLine(
-                    name="mint", outcome=Outcome.RETRYING, detail="Stockholm does not answer.", attempt=19
-                ),
-                *waiting("activate", "grant", "publish", "announce", "notify"),
-            ),
-        )
-    ),
-    "setup-ready": _setup(
-        setup(
-            state=SetupState.READY,
-            elapsed_s=1.24,
-            steps=(
-                *ALL_DONE,
-                StepLine(name="notify", outcome=Outcome.DONE, took_s=0.1),
-            ),
-        )
-    ),
-    "setup-ready-mail-waits": _setup(
-        setup(
-            state=SetupState.READY,
-            elapsed_s=1.24,
-            steps=(*ALL_DONE, StepLine(name="notify", outcome=Outcome.RETRYING, attempt=2, next_in_s=4)),
-        )
-    ),
-    "setup-failed": _setup(
-        setup(
-            state=SetupState.FAILED,
-            why="The source names a region that this installation does not have: oslo.",
-            remedy=Remedy("Add the region, or name another in the source's settings.", "The operator"),
-            protected_at=None,
-            steps=(
-                DONE[0],
-                StepLine(name="assign", outcome=Outcome.FAILED, detail="No region oslo.", remedy=PERMISSION),
-                *waiting("mint", "activate", "grant", "publish", "announce", "notify"),
-            ),
-        )
-    ),
-    "setup-undoing": _setup(
-        setup(
-            state=SetupState.UNDOING,
-            protected_at=None,
-            steps=(
-                *DONE[:2],
-                StepLine(name="mint", outcome=Outcome.UNDONE),
-                *waiting("activate", "grant", "publish", "announce", "notify"),
-            ),
-        )
-    ),
-    "setup-undone": _setup(
-        setup(
-            state=SetupState.UNDONE,
-            why="The operator cancelled the set-up at 14:03:40.",
-            remedy=Remedy(
-                "Ask for it to be started again: openkcm tenants retry 2k7f9q1xw4m8zt3c", "The operator"
-            ),
-            protected_at=None,
-            steps=tuple(
-                StepLine(name=s.name, outcome=Outcome.UNDONE)
-                for s in (*DONE, *waiting("grant", "publish", "announce", "notify"))
-            ),
-        )
-    ),
-    "setup-undo-failed": _setup(
-        setup(
-            state=SetupState.UNDO_FAILED,
-            why="The region Dublin refuses to let go of what was made.",
-            remedy=Remedy("Look at the log of region Dublin.", "The operator"),
-            protected_at=None,
-        )
-    ),
-    "setup-hostile": _setup(
-        setup(account=HOSTILE, owner="<b>x@example.org</b>", why="<i>", found_in="<u>", found_at_path="<a>")
-    ),
+    **{name: _setup(context) for name, context in SETUPS.items()},
     "home": _home(home()),
     "home-first-day": _home(home(now=FOUND + timedelta(minutes=5), messages=())),
     "home-token": _home(home(token=TOKEN)),

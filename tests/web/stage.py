@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from openkcm.provisioning.view import Outcome, ProvisioningPage, SetupState, StepLine
+from openkcm.provisioning.web import parts_of
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 from openkcm.web import events, security
 from openkcm.web.failures import failed
@@ -20,11 +22,16 @@ from openkcm.web.shell import Account, AnyRequest, Place, put_place
 from openkcm.web.web import web_router
 from tests.web.content import ACCOUNT, NOW, TOKEN, home, setup, waiting
 from tests.web.scenes import SCENES, Scene
+from tests.web.set_ups import SETUPS
 
 AXE: Final = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 CLOSING = asyncio.Event()
+ONWARD = asyncio.Event()
 MOVING: Final = Account(id="moving", name="Payments")
-"""The one account whose set-up goes on; the others stand still to be looked at."""
+"""The account whose set-up goes on; the others stand still to be looked at."""
+CANCELLED: Final = Account(id="cancelled", name="Payments")
+"""The account whose set-up is cancelled, taken back and started again."""
+WAY_BACK: Final = ("setup-running", "setup-undoing", "setup-undone", "setup-first-second")
 
 
 def enter(request: AnyRequest, scene: Scene) -> None:
@@ -77,7 +84,8 @@ def at_second(second: int) -> ProvisioningPage:
 @get("/t/{tenant:str}/setup")
 async def set_up(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     enter(request, SCENES["setup-running"])
-    return page(request, "provisioning/page.html", at_second(0))
+    shown = replace(SETUPS[WAY_BACK[0]], account=CANCELLED) if tenant == CANCELLED.id else at_second(0)
+    return page(request, "provisioning/page.html", shown)
 
 
 @get("/t/{tenant:str}/setup/events")
@@ -85,17 +93,28 @@ async def set_up_events(request: AnyRequest, tenant: FromPath[str]) -> Stream:
     enter(request, SCENES["setup-running"])
 
     async def told() -> AsyncGenerator[events.Event, None]:
+        if tenant == CANCELLED.id:
+            for name in WAY_BACK[1:]:
+                await ONWARD.wait()
+                ONWARD.clear()
+                for block, text in parts_of(request, replace(SETUPS[name], account=CANCELLED)).items():
+                    yield events.Event(block, text)
         if tenant != MOVING.id:
             await CLOSING.wait()
             return
         for second in range(1, 4):
             await asyncio.sleep(0.5)
-            for block in ("clock", "steps", "said"):
-                text = fragment(request, "provisioning/page.html", at_second(second), block)
+            for block, text in parts_of(request, at_second(second)).items():
                 yield events.Event(block, text)
         yield events.Event("end", fragment(request, "provisioning/page.html", at_second(3), "end"))
 
     return events.stream(told(), closing=CLOSING)
+
+
+@get("/onward")
+async def onward() -> None:
+    """The cancelled set-up goes on to its next state."""
+    ONWARD.set()
 
 
 @get("/t/{tenant:str}/setup/done")
@@ -141,6 +160,7 @@ def staged(*, tls: bool = False) -> Litestar:
             set_up,
             set_up_events,
             set_up_done,
+            onward,
             breaks,
             refuses,
             changes,

@@ -123,6 +123,26 @@ def test_a_set_up_is_followed_step_by_step_and_ends_on_the_overview(page: Page) 
     assert page.get_by_role("heading", level=1).inner_text() == "Platform-managed key"
 
 
+def test_a_cancelled_set_up_is_followed_back_and_forth_with_its_title_heading_lead_and_aside(
+    page: Page,
+) -> None:
+    page.goto("/t/cancelled/setup", wait_until="commit")
+    heading = page.get_by_role("heading", level=1)
+    for title, first, next_, remedy in (
+        ("Taking back", "Taking back the set-up of Payments", "Every step is taken back", 0),
+        ("Not set up", "Payments was not set up", "", 1),
+        ("Setting up keys for", "Setting up keys for Payments", "The overview opens", 0),
+    ):
+        page.request.get("/onward")
+        heading.get_by_text(first).wait_for()
+        page.wait_for_function("title => document.title.startsWith(title)", arg=title)
+        assert page.title().endswith(" · OpenKCM")
+        assert page.get_by_role("heading", name="What ends this").count() == remedy
+        assert page.get_by_role("heading", level=1).count() == 1
+        if next_:
+            page.get_by_role("complementary").get_by_text(next_).wait_for()
+
+
 def test_a_token_comes_into_the_page_and_the_focus_with_it(page: Page) -> None:
     page.goto("/t/2k7f9q1xw4m8zt3c")
     page.get_by_role("button", name="Encrypt your first record").press("Enter")

@@ -15,6 +15,7 @@ from openkcm.dashboard import view as dashboard
 from openkcm.identity import view as identity
 from openkcm.provisioning import view as provisioning
 from openkcm.provisioning.view import SetupState
+from openkcm.provisioning.web import LIVE
 from openkcm.web import failures, help, shell  # noqa: A004 - the page is called help
 from openkcm.web.shell import Link, Shell, Theme
 from openkcm.web.templates import environment, folder, render
@@ -22,7 +23,7 @@ from tests.web.content import setup
 from tests.web.scenes import SCENES, Scene
 
 BLOCKS = {
-    "provisioning/page.html": ("clock", "steps", "said", "end"),
+    "provisioning/page.html": (*LIVE, "end"),
     "dashboard/home.html": ("protection", "first_record", "regions"),
     "error.html": ("failure",),
 }
@@ -186,15 +187,27 @@ def test_every_state_of_every_page_has_a_scene() -> None:
         ("setup-running", "From here on your keys can be used"),
         ("setup-running", 'Attempt 3<span class="narrow-only">, </span><br>next in 8\u00a0s'),
         ("setup-late", "Longer than usual. You and the operator have been told."),
-        ("setup-over", "Over the limit"),
+        ("setup-over", "Over the limit; we go on trying. The operator has been told."),
+        ("setup-over", "If it takes more than 1 min, the operator is told"),
+        ("setup-over", 'Attempt 19<span class="narrow-only">, </span><br>trying now'),
+        ("setup-uninstalled", "OpenKCM was uninstalled from this account or the account is being deleted"),
+        ("setup-ready-nobody", 'aria-label="Left out"'),
+        ("setup-ready-nobody", "No e\u2011mail to mara"),
+        ("setup-undoing", "<title>Taking back: Payments"),
+        ("setup-undoing", "Clearing the space for your keys"),
+        ("setup-undoing", "1 taken back"),
+        ("setup-undoing", "When that is done, with the reason."),
+        ("setup-undone", 'aria-label="Not begun"'),
         ("setup-ready", '1.2\u00a0s <span class="muted">from found to ready'),
         ("setup-ready-mail-waits", "nothing waits for it"),
         ("setup-undone", "The operator cancelled the set-up at 14:03:40."),
         ("home", "(42\u00a0days)"),
         ("home", '<time datetime="2026-10-12T14:02:29Z">12\u00a0Oct\u00a02026, 14:02</time>'),
+        ("home", "The tenant key under it is your account’s alone."),
+        ("setup-running", "The tenant key under it is made for your account alone."),
         ("home-behind", "Stockholm keeps to decision 41 until it confirms 42"),
         ("home-mail-waits", "Mail not delivered yet."),
-        ("home-owner-unknown", "openkcm tenants grant 2k7f9q1xw4m8zt3c"),
+        ("home-owner-unknown", "openkcm tenants grant 2k7f9q1xw4m8zt3c --username NAME"),
         ("home-uninstalled", "24\u00a0Dec\u00a02026, 13:12</time> decrypting stops too"),
         ("home-deleting", "The keys are destroyed after"),
         ("sign-in-used", "openkcm tenants sign-in 2k7f9q1xw4m8zt3c"),
@@ -205,11 +218,41 @@ def test_a_page_says_its_state_in_words(name: str, words: str) -> None:
     assert words in drawn(name)
 
 
-def test_a_page_that_has_nothing_to_wait_for_opens_no_stream() -> None:
-    assert "sse-connect" in drawn("setup-running")
-    for name in ("setup-ready", "setup-failed", "setup-undone"):
-        assert "sse-connect" not in drawn(name)
-        assert "http-equiv" not in drawn(name)
+def test_only_a_page_that_is_ready_opens_no_stream() -> None:
+    for name in ("setup-running", "setup-undoing", "setup-failed", "setup-undone", "setup-undo-failed"):
+        assert "sse-connect" in drawn(name), "somebody may start it again"
+        assert "http-equiv" in drawn(name)
+    assert "sse-connect" not in drawn("setup-ready")
+    assert "http-equiv" not in drawn("setup-ready")
+
+
+@pytest.mark.parametrize("name", ["setup-undoing", "setup-undoing-waits", "setup-undone"])
+def test_what_is_taken_back_is_nowhere_said_to_be_set_up(name: str) -> None:
+    page = drawn(name)
+    for untrue in (
+        "Setting up",
+        "Everything here happens",
+        "The overview opens",
+        "Most accounts",
+        "so far",
+        "Limit:",
+        "Waiting",
+        "have been told",
+        "Making the",
+    ):
+        assert untrue not in page.replace("Setting up was cancelled", "")
+
+
+def test_every_part_that_says_how_far_it_is_changes_with_the_stream() -> None:
+    page = drawn("setup-running")
+    assert [block for block in LIVE if f'sse-swap="{block}"' not in page] == []
+
+
+def test_nobody_is_said_to_have_been_told_who_was_not() -> None:
+    late = setup(elapsed_s=400, told=(), tells=())
+    text = render("provisioning/page.html", {"page": late, "shell": frame(SCENES["setup-late"])})
+    assert "Over the limit; we go on trying.<" in text
+    assert "told" not in text
 
 
 def test_without_a_script_the_live_page_asks_again_by_itself() -> None:

@@ -110,3 +110,14 @@ def test_a_billion_laughs_cost_nothing() -> None:
     layers = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
     with pytest.raises(Unparsable, match="aliases"):
         yaml_of("a0: &a0 lol\n" + layers)
+
+
+@pytest.mark.timeout(20)
+def test_a_key_given_twice_is_found_in_one_pass_over_a_whole_file() -> None:
+    # A megabyte; a search among all earlier keys for each key takes longer than this test may.
+    keys = [f"{number:05x}" for number in range(104_000)]
+    text = "{" + ",".join(f'"{key}":0' for key in [*keys, keys[-1]]) + "}"
+    with pytest.raises(Unparsable, match=f"'{keys[-1]}' is given twice"):
+        json_of(text)
+    with pytest.raises(Unparsable, match=f"'k{keys[-1]}' is given twice"):
+        yaml_of("".join(f"k{key}: 0\n" for key in [*keys, keys[-1]]))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from openkcm.sdk.tenant_source import Known, Observation, Presence
+from openkcm_tenants_directory.claims import MAX_PROBLEMS
 from openkcm_tenants_directory.files import Files
 from openkcm_tenants_directory.folder import Entry, Look, Stamp
-from openkcm_tenants_directory.ledger import MAX_PROBLEMS, Ledger
+from openkcm_tenants_directory.ledger import Ledger
 from openkcm_tenants_directory.manifests import contents_of
 
 LONG_AGO = -1_000_000.0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 import yaml
 
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantStatus
+from openkcm_tenants_directory import status as writing
+from openkcm_tenants_directory.documents import Document, documents_of
 from openkcm_tenants_directory.status import StatusFiles
 
 AT = datetime(2026, 2, 1, 9, 30, tzinfo=UTC)
@@ -119,3 +124,74 @@ def test_a_reference_to_elsewhere_is_refused(tmp_path: Path, reference: str) -> 
         StatusFiles(tmp_path).write([status(reference)])
     assert refused.value.refusal is Refusal.STATUS_NOT_WRITTEN
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_this_process_wrote_last_is_not_parsed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+
+    def parsing(content: bytes, *, is_json: bool) -> list[Document]:
+        parsed.append(content)
+        return documents_of(content, is_json=is_json)
+
+    monkeypatch.setattr(writing, "documents_of", parsing)
+    files = StatusFiles(tmp_path)
+    for number in range(1, 51):
+        files.write([status(f"a.yaml#{number}", f"uid-{number}")])
+    assert parsed == []
+    others = StatusFiles(tmp_path)
+    others.write([status("a.yaml#51", "uid-51")])
+    files.write([status("a.yaml#52", "uid-52")])
+    assert len(parsed) == 2
+    found = read(tmp_path / "a.yaml.status.yaml")
+    assert isinstance(found, list)
+    assert [each["tenantId"] for each in found] == [f"uid-{number}" for number in range(1, 53)]
+
+
+def test_what_is_reported_at_once_is_all_written(tmp_path: Path) -> None:
+    files, together = StatusFiles(tmp_path), Barrier(8)
+
+    def report(number: int) -> None:
+        for turn in range(10):
+            together.wait()
+            files.write([status(f"{turn}.yaml#{number}", f"uid-{number}")])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(report, range(1, 9)))
+    for turn in range(10):
+        found = read(tmp_path / f"{turn}.yaml.status.yaml")
+        assert isinstance(found, list)
+        assert [each["document"] for each in found] == [str(number) for number in range(1, 9)]
+
+
+def test_what_waits_for_a_writing_goes_into_the_next_together_and_hears_how_it_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, begun, released, replacings = StatusFiles(tmp_path), Event(), Event(), []
+    whole = writing._write_whole  # the disk, which is slow here and then full
+
+    def slow_and_then_full(target: Path, content: bytes) -> writing.Written:
+        replacings.append(content)
+        if len(replacings) > 1:
+            raise OSError(errno.ENOSPC, "full")
+        begun.set()
+        assert released.wait(10)
+        return whole(target, content)
+
+    monkeypatch.setattr(writing, "_write_whole", slow_and_then_full)
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(files.write, [status("a.yaml#1")])
+        assert begun.wait(10)
+        others = [pool.submit(files.write, [status(f"a.yaml#{n}", f"uid-{n}")]) for n in range(2, 6)]
+        while files.waiting < len(others):
+            assert not any(each.done() for each in others)
+        released.set()
+        first.result()
+        failures = [each.exception() for each in others]
+    assert len(replacings) == 2
+    assert replacings[1].count(b"tenantId") == 5
+    assert all(isinstance(each, Temporary) for each in failures)
+    monkeypatch.undo()
+    files.write([status("a.yaml#2", "uid-2")])
+    assert (tmp_path / "a.yaml.status.yaml").read_text().count("tenantId") == 2

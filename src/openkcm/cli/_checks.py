@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from openkcm.catalog.load import load
-from openkcm.cli._reach import Finding, database, databases, redis, refused, region
+from openkcm.catalog.registry import Registry
+from openkcm.cli._files import stopped_state
+from openkcm.cli._reach import Finding, database, databases, problems, redis, refused, region
+from openkcm.kernel.commands import command
 from openkcm.kernel.log import REDACTED
 from openkcm.parties.identity import Identity, load_identity
 from openkcm.parties.pins import Pin, Pins
 from openkcm.parties.settings import read_pins
+from openkcm.sdk.checks import Checkable, Checked
 from openkcm.sdk.refusals import Refused
 from openkcm.settings import Settings
 from openkcm.tenancy.settings import LEAST_GRACE_S
 
+_PLUGIN_S = 30.0
+
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Every check of what these settings point at, in the order of dependence."""
-    for finding in _files(settings):
+    for finding in [*_files(settings), *_running(settings)]:
         yield finding
     identity, pins = None, None
     try:
@@ -32,13 +39,17 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     except Refused as wrong:
         yield refused("parties", wrong)
     for name, dsn, tree in databases(settings):
-        yield await database(name, dsn, tree)
+        checked = await database(name, dsn, tree)
+        yield checked
+        if name == "control.worker_database" and checked.level == "ok":
+            yield await problems(dsn)
     if settings.control.web_database or settings.control.worker_database:
         yield await redis(settings)
     if identity is not None and pins is not None:
         for each in settings.control.regions:
             yield await region(each.name, each.address, identity, pins)
-    for finding in [*_plugins(settings), *_risks(settings)]:
+    registry = load(settings.plugins)
+    for finding in [*_plugins(settings, registry), *await _asked(registry), *_risks(settings)]:
         yield finding
 
 
@@ -56,6 +67,16 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding(level="ok", about="settings", said=f"{settings.file}")
     if settings.crypto is not None:
         yield _root(Path(settings.crypto.root_file))
+
+
+def _running(settings: Settings) -> Iterator[Finding]:
+    if (state := stopped_state(settings)) is not None:
+        yield Finding(
+            level="bad",
+            about="openkcm up",
+            said=f"It is not running on {state}; its database and Valkey run only with it.",
+            action=f"Start it: {command('up')}",
+        )
 
 
 def _has_secrets(settings: Settings) -> bool:
@@ -112,8 +133,25 @@ def _identity(identity: Identity, pins: Pins) -> Finding:
     )
 
 
-def _plugins(settings: Settings) -> Iterator[Finding]:
-    registry = load(settings.plugins)
+async def _asked(registry: Registry) -> list[Finding]:
+    """What plugins that can look at their own systems say of them."""
+    found: list[Finding] = []
+    for name, each in [*registry.tenant_sources.items(), *registry.notifiers.items()]:
+        about = f"plugin {name}"
+        try:
+            async with asyncio.timeout(_PLUGIN_S):
+                said = await each.check() if isinstance(each, Checkable) else ()
+        except TimeoutError:
+            said = (Checked(level="bad", said=f"Its check took longer than {_PLUGIN_S:g} s."),)
+        found += [Finding(level=one.level, about=about, said=one.said, action=one.action) for one in said]
+    for source in registry.tenant_sources.values():
+        await source.aclose()
+    for notifier in registry.notifiers.values():
+        await notifier.aclose()
+    return found
+
+
+def _plugins(settings: Settings, registry: Registry) -> Iterator[Finding]:
     for broken in registry.broken:
         yield Finding(
             level="bad",

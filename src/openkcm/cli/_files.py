@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,13 @@ import msgspec
 
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory, write_private
+from openkcm.embedded.state import StateDirectory, default_state_directory, is_locked
+from openkcm.kernel.commands import USUAL
 from openkcm.parties.identity import Identity, enrol, load_identity
 from openkcm.parties.pins import Pin
 from openkcm.parties.settings import pin_toml
-from openkcm.settings import Settings
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.settings import FILE_VARIABLE, Settings
 
 REGION = "local"
 
@@ -70,16 +75,32 @@ class Files:
             make_directory(folder, 0o700)
 
     def identities(self) -> tuple[Identity, Identity]:
-        """Control's and the region's identity, made at the first start and kept for ever."""
+        """Control's and the region's identity, made at the first start and kept for ever.
+
+        Raises:
+            Permanent: IDENTITY_UNREADABLE; one is gone that there is work of. Nothing is made in its place.
+        """
         return (
-            _identity(self.control / "identity.json", "control", "control"),
-            _identity(self.region / "identity.json", REGION, "region"),
+            _identity(
+                self.control / "identity.json", "control", "control", used=self.control / "installation"
+            ),
+            _identity(self.region / "identity.json", REGION, "region", used=self.region / "root.json"),
         )
 
 
-def _identity(path: Path, name: str, kind: str) -> Identity:
+def _identity(path: Path, name: str, kind: str, *, used: Path) -> Identity:
+    """``used`` is there once the party has begun to work: what it signed and sealed since is of no other identity."""
     if path.exists():
         return load_identity(path)
+    if used.exists():
+        raise Permanent(
+            Refusal.IDENTITY_UNREADABLE,
+            f"The identity file {path} is gone, and tenants' keys depend on it: what {kind} {name} has signed until "
+            "now would not be believed of another one. No other is made in its place.",
+            remedy=Remedy(
+                f"Restore {path} from its off-host copy.", "operator", "reference/trust-domains#identities"
+            ),
+        )
     return enrol(path, name, "control" if kind == "control" else "region")
 
 
@@ -94,6 +115,7 @@ def write_settings(
         "redis": redis,
         "public_url": public_url,
         "state_directory": files.control,
+        "operator_command": operator_command(settings, files.state),
         "log_level": settings.control.log_level,
     }
     regions = f'[[control.regions]]\nname = "{REGION}"\naddress = "127.0.0.1:{doors.control}"\n'
@@ -139,6 +161,27 @@ def write_settings(
         crypto["short_grace"] = True
     own = table("parties", {"identity": files.region / "identity.json"})
     write(files.settings("crypto"), table("crypto", crypto), own, tables)
+
+
+def operator_command(settings: Settings, state: Path) -> str:
+    """How the operator gives a command to the installation below ``state``, unless the settings say another way."""
+    if settings.control.operator_command != USUAL:
+        return settings.control.operator_command
+    usual = state == default_state_directory() and not elsewhere()
+    return USUAL if usual else f"{USUAL} --state {shlex.quote(str(state))}"
+
+
+def stopped_state(settings: Settings) -> Path | None:
+    """The state directory whose settings these are, where no 'openkcm up' runs on it now; else None."""
+    file = settings.file
+    if file is None or file != Files(file.parents[1]).settings("operator"):
+        return None
+    return None if is_locked(StateDirectory(file.parents[1]).lock) else file.parents[1]
+
+
+def elsewhere() -> bool:
+    """Whether the environment names another installation than the one in the usual state directory."""
+    return FILE_VARIABLE in os.environ or any(name.startswith("OPENKCM_CONTROL__") for name in os.environ)
 
 
 def write(path: Path, *tables: str) -> None:

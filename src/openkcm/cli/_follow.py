@@ -13,7 +13,7 @@ from openkcm.sdk.refusals import Refusal, Refused
 
 # A tenant is recorded before its set-up says anything, and a notification may be lost with its connection.
 _LOOK_AGAIN_S = 1.0
-_UNFINISHED = frozenset({"running", "retrying", "waiting"})
+_UNFINISHED = frozenset({"running", "retrying", "waiting", "taking-back"})
 _OVER = frozenset({"failed", "undone", "undo-failed"})
 
 

@@ -14,39 +14,48 @@ import click
 import msgspec
 from arq.connections import RedisSettings
 
-from openkcm.cli._files import Files
+from openkcm.cli._files import Files, elsewhere, stopped_state
 from openkcm.embedded.state import default_state_directory
 from openkcm.kernel import queue
+from openkcm.kernel.commands import command, commands_are_given_as
 from openkcm.kernel.db import close_database, open_database
 from openkcm.kernel.log import configure_logging
-from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 from openkcm.settings import FILE_VARIABLE, Settings, load_settings, needed
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def state_option(command: F) -> F:
+def state_option(of: F) -> F:
     """The option ``--state``: whose installation is meant, where it is one that 'openkcm up' started."""
     return click.option(
         "--state",
         type=click.Path(path_type=Path),
         help="State directory of 'openkcm up'. Without it: the settings, else the usual state directory.",
-    )(command)
+    )(of)
 
 
-def json_option(command: F) -> F:
+def json_option(of: F) -> F:
     """The option ``--json``: one JSON document on stdout, for a script."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(of)
 
 
 def operator_settings(state: Path | None) -> Settings:
     """Control's settings: of the named state directory, else the process's own, else of the usual state directory.
 
+    What is said from now on shows commands that work on the same installation.
+
     Raises:
         Permanent: SETTING_MISSING; there is no installation below the state directory.
     """
-    if state is None and (FILE_VARIABLE in os.environ or _some_of_control()):
+    settings = _operator_settings(state)
+    commands_are_given_as(settings.control.operator_command)
+    return settings
+
+
+def _operator_settings(state: Path | None) -> Settings:
+    if state is None and elsewhere():
         return load_settings()
     file = Files((state or default_state_directory()).absolute()).settings("operator")
     if not file.exists():
@@ -62,10 +71,6 @@ def operator_settings(state: Path | None) -> Settings:
     return load_settings(file=file)
 
 
-def _some_of_control() -> bool:
-    return any(name.startswith("OPENKCM_CONTROL__") for name in os.environ)
-
-
 def run_on_control(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
     """The work's result, done with control's database open, with the worker's login."""
     configure_logging(level="ERROR", process="cli")
@@ -76,8 +81,34 @@ def run_on_control(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
 
     try:
         return asyncio.run(within())
+    except Refused as refused:
+        if refused.refusal is Refusal.DATABASE_UNAVAILABLE:
+            raise _no_database(settings) from refused
+        raise
     finally:
         work.close()
+
+
+def _no_database(settings: Settings) -> Refused:
+    """The same in words for a command, which is given once and asks nothing again."""
+    state = stopped_state(settings)
+    if state is not None:
+        return Permanent(
+            Refusal.DATABASE_UNAVAILABLE,
+            f"'openkcm up' is not running on {state}, and its database runs only with it.",
+            remedy=Remedy(
+                f"Start it with '{command('up')}', then give the command again.", "operator", "reference/cli"
+            ),
+        )
+    return Temporary(
+        Refusal.DATABASE_UNAVAILABLE,
+        "The database does not answer, and a command does not ask it again.",
+        remedy=Remedy(
+            f"'{command('doctor')}' tells what is wrong. Then give the command again.",
+            "operator",
+            "operate/database",
+        ),
+    )
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import LOST, Transaction
 from openkcm.kernel.migrate import check_schema
 from openkcm.parties.identity import Identity
@@ -75,6 +76,36 @@ async def database(name: str, dsn: str, tree: str) -> Finding:
     finally:
         await connection.close(timeout=2)
     return Finding(level="ok", about=name, said=f"PostgreSQL {version}, schema of this version.")
+
+
+async def problems(dsn: str) -> Finding:
+    """Whether everything that the tenant sources name can be used."""
+    connection = await asyncpg.connect(dsn, timeout=_WITHIN_S)
+    try:
+        await connection.execute("set role system")
+        rows = await connection.fetch("select origin, message from source_problems order by seen_at, id")
+        failed = await connection.fetch(
+            "select tenant, topic, failed from outbox where failed is not null order by id"
+        )
+    finally:
+        await connection.close(timeout=2)
+    if failed:
+        who = ", ".join(f"{row['tenant'] or 'the installation'} ({row['failed']})" for row in failed[:5])
+        return Finding(
+            level="bad",
+            about="tenants",
+            said=f"What changed was refused for good and is not in force: {len(failed)} in all; {who}.",
+            action="Read the worker's log for outbox.failed; the code's page says what to do.",
+        )
+    if not rows:
+        return Finding(level="ok", about="tenants", said="Everything that the sources name can be used.")
+    more = f" And {len(rows) - 1} more." if len(rows) > 1 else ""
+    return Finding(
+        level="warn",
+        about="tenants",
+        said=f"{rows[0]['origin']} cannot be used: {rows[0]['message']}{more}",
+        action=f"See all of them: {command('tenants problems')}",
+    )
 
 
 def _why_lost(lost: BaseException) -> str:

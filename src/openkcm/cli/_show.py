@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import click
@@ -10,16 +11,18 @@ import msgspec
 from openkcm.cli._end import end_facts
 from openkcm.cli._operator import print_table
 from openkcm.ending.shown import EndState, end_state
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning.progress import progress
 from openkcm.provisioning.view import ProvisioningPage
 from openkcm.sdk.refusals import Remedy
 from openkcm.tenancy.model import Tenant, state
+from openkcm.tenancy.objections import problems_of
 from openkcm.tenancy.store import every, get
 
 
 class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``tenants list``. ``since`` is when the source was first seen to have it.
+    """One line of ``tenants list``. ``first_seen`` is when the source was first seen to have it.
 
     ``held``: it is being deleted, and its keys are not destroyed until somebody releases it.
     """
@@ -27,7 +30,7 @@ class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     state: str
-    since: datetime
+    first_seen: datetime
     source: str
     owner: str | None
     protected_at: datetime | None
@@ -64,11 +67,29 @@ class ShownWhole(msgspec.Struct, frozen=True, kw_only=True):
     end: EndState
 
 
-async def shown_tenants() -> list[ShownTenant]:
-    """Every tenant, oldest first."""
+class ShownProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a source names and that cannot be used."""
+
+    source: str
+    origin: str
+    line: int | None
+    refusal: str
+    message: str
+    seen_at: datetime
+
+
+async def shown_tenants() -> tuple[list[ShownTenant], int]:
+    """Every tenant, oldest first; and how many more a source names that cannot be used."""
     async with transaction(Role.SYSTEM) as tx:
         held = {row["tenant"] for row in await tx.fetch("select tenant from holds")}
-        return [_line(tenant, held=tenant.id in held) for tenant in await every(tx)]
+        tenants = [_line(tenant, held=tenant.id in held) for tenant in await every(tx)]
+        return tenants, len(await problems_of(tx))
+
+
+async def shown_problems() -> list[ShownProblem]:
+    """All of them, oldest first."""
+    async with transaction(Role.SYSTEM) as tx:
+        return [msgspec.convert(each, ShownProblem) for each in await problems_of(tx)]
 
 
 async def shown_tenant(tenant: str) -> ShownWhole:
@@ -96,7 +117,7 @@ def _line(tenant: Tenant, *, held: bool) -> ShownTenant:
         id=tenant.id,
         name=tenant.label,
         state=state(tenant).value,
-        since=tenant.observed_at,
+        first_seen=tenant.observed_at,
         source=tenant.source,
         owner=tenant.creator.username if tenant.creator else None,
         protected_at=tenant.protected_at,
@@ -130,9 +151,9 @@ def print_tenant(shown: ShownWhole) -> None:
         "State": tenant.state,
         "Source": f"{tenant.source}: {shown.origin}",
         "Path": shown.path,
-        "Owner": tenant.owner or "not known (openkcm tenants grant)",
+        "Owner": tenant.owner or f"not known ({command(f'tenants grant {tenant.id} --username NAME')})",
         "Regions": ", ".join(shown.regions),
-        "First seen": _at(tenant.since),
+        "First seen": _at(tenant.first_seen),
         "Protected": _at(tenant.protected_at),
         "Ready": _at(tenant.ready_at),
         "Grace ends": _at(tenant.grace_ends_at),
@@ -162,7 +183,8 @@ def print_tenant(shown: ShownWhole) -> None:
 def _told(step: ShownStep) -> str:
     parts = [step.detail]
     if step.next_in_s is not None:
-        parts.append(f"Next try in {step.next_in_s:.0f} s.")
+        wait_s = math.ceil(step.next_in_s)
+        parts.append(f"Next try in {wait_s} s." if wait_s else "Trying now.")
     if step.action:
         parts.append(f"What to do: {step.action} ({step.who})")
     return " ".join(filter(None, parts))

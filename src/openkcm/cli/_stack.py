@@ -20,6 +20,7 @@ from openkcm.embedded.services import ChildSpec, PostgresService, ValkeyService,
 from openkcm.embedded.state import run_directory
 from openkcm.embedded.supervise import Supervisor
 from openkcm.embedded.valkey import RunningValkey
+from openkcm.embedded.words import last_words
 from openkcm.kernel.db import Transaction
 from openkcm.kernel.migrate import check_schema
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
@@ -138,10 +139,12 @@ class Stack:
                 process.kill()
                 await process.wait()
         if process.returncode:
+            last = last_words(said.decode("utf-8", "replace"))
             raise Permanent(
-                Refusal.START_FAILED,
-                f"The {name} database could not be migrated. {said.decode('utf-8', 'replace')[:600]}",
-                remedy=Remedy("Do what these words say, then start again.", "operator", "operate/migrate"),
+                last.refusal,
+                f"The {name} database could not be migrated. {last.text}".rstrip(),
+                remedy=last.remedy
+                or Remedy("Start again; the data is as it was.", "operator", "operate/migrate"),
             )
 
     def _worker(self) -> ChildSpec:

@@ -19,13 +19,14 @@ from openkcm.cli._operator import (
     run_on_control,
     state_option,
 )
-from openkcm.cli._show import print_tenant, shown_tenant, shown_tenants
+from openkcm.cli._show import print_tenant, shown_problems, shown_tenant, shown_tenants
 from openkcm.embedded.files import make_directory, write_private
 from openkcm.embedded.state import default_state_directory
 from openkcm.ending.hold import hold as hold_end
 from openkcm.ending.hold import release as release_end
 from openkcm.identity.grant import grant_owner
 from openkcm.identity.links import Issued, issue
+from openkcm.kernel import commands
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning import ask
@@ -42,7 +43,11 @@ def command() -> None:
 @state_option
 def list_(state: Path | None, *, as_json: bool) -> None:
     """Every tenant with its state, oldest first."""
-    found = run_on_control(operator_settings(state), shown_tenants())
+    found, unused = run_on_control(operator_settings(state), shown_tenants())
+    if unused:
+        click.echo(
+            f"{unused} that a source names cannot be used: {commands.command('tenants problems')}", err=True
+        )
     if as_json:
         print_json(found)
         return
@@ -53,13 +58,30 @@ def list_(state: Path | None, *, as_json: bool) -> None:
         (
             each.id,
             f"{each.state} (held)" if each.held else each.state,
-            f"{each.since:%Y-%m-%d %H:%M:%S}",
+            f"{each.first_seen:%Y-%m-%d %H:%M:%S}",
             each.owner or "–",
             each.name,
         )
         for each in found
     ]
-    print_table(("ID", "STATE", "SINCE (UTC)", "OWNER", "NAME"), rows)
+    print_table(("ID", "STATE", "FIRST SEEN (UTC)", "OWNER", "NAME"), rows)
+
+
+@command.command("problems")
+@json_option
+@state_option
+def problems(state: Path | None, *, as_json: bool) -> None:
+    """What a source names and cannot be used: where it stands, and why. Each is read again when it changes."""
+    found = run_on_control(operator_settings(state), shown_problems())
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        click.echo("Everything that the sources name can be used.")
+    for each in found:
+        line = f", line {each.line}" if each.line else ""
+        click.echo(f"{each.origin}{line} ({each.refusal}, since {each.seen_at:%Y-%m-%d %H:%M} UTC)")
+        click.echo(f"    {each.message}")
 
 
 @command.command("show")

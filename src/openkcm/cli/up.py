@@ -11,10 +11,12 @@ import click
 import msgspec
 
 from openkcm.catalog.load import installed
-from openkcm.cli._files import Files
+from openkcm.cli._files import Files, operator_command
 from openkcm.cli._stack import Stack, watched
 from openkcm.embedded.state import default_state_directory
 from openkcm.embedded.supervise import Supervisor
+from openkcm.kernel.commands import command as shown
+from openkcm.kernel.commands import commands_are_given_as
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.settings import Settings, load_settings
 
@@ -40,6 +42,7 @@ def command(state: Path | None, manifests: Path | None, smtp: str | None) -> Non
     began = time.monotonic()
     folder = (state or default_state_directory()).absolute()
     settings = _embedded_only(load_settings())
+    commands_are_given_as(operator_command(settings, folder))
     asyncio.run(_run(folder, settings, manifests, smtp, began))
 
 
@@ -61,15 +64,12 @@ async def _run(
         supervisor.publish(
             {**addresses, "manifests": str(place), "settings": str(files.settings("operator"))}
         )
-        own = "" if folder == default_state_directory() else f" --state {folder}"
         _say(f"OpenKCM is ready after {time.monotonic() - began:.1f} s.")
         _say(f"  Pages      {addresses['web']}")
         _say(f"  Data door  {addresses['data']}")
         _say(f"  Accounts   {_accounts(place)}")
         _say(f"  State      {folder}")
-        _say(
-            f"Sign in as an account's owner: openkcm tenants sign-in ID{own}   (ids: openkcm tenants list{own})"
-        )
+        _say(f"Sign in as an account's owner: {shown('tenants sign-in ID')}   (ids: {shown('tenants list')})")
         _say("Stop with Ctrl-C.")
         await supervisor.until_stopped()
 

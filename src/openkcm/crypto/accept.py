@@ -18,7 +18,7 @@ from openkcm.crypto.store import KeptOffer, add_keys, read_keys, take_offers
 from openkcm.crypto.view import View, not_in_set
 from openkcm.kernel.db import Role, transaction
 from openkcm.parties.labels import Record, Sealed
-from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
 _PAGE = "reference/crypto-service#hand-over"
 
@@ -35,7 +35,8 @@ async def accept(here: Here, items: Sequence[AcceptItem]) -> list[Accepted | Ref
     pinned or not in the set; a bad signature; records that do not belong together, or a key that is not the one
     its statement commits to (RECORD_MISMATCH, SIGNATURE_INVALID, CIPHERTEXT_INVALID).
     """
-    checked = await attempt(items, lambda item: _checked(here, item))
+    seen: set[str] = set()
+    checked = await attempt(items, lambda item: _checked(here, item, seen))
     async with transaction(Role.OWN) as tx:
         ids = [read_key_id(item.hand_over.offer_id) for item in good(checked)]
         offers = await take_offers(tx, ids, now=here.clock.now())
@@ -47,7 +48,7 @@ async def accept(here: Here, items: Sequence[AcceptItem]) -> list[Accepted | Ref
     return await attempt(opened, lambda one: _proven(here, one, stored))
 
 
-def _checked(here: Here, item: AcceptItem) -> AcceptItem:
+def _checked(here: Here, item: AcceptItem, seen: set[str]) -> AcceptItem:
     given = item.hand_over
     view = here.at(given.tenant, given.generation)
     if given.receiver != here.region:
@@ -60,6 +61,15 @@ def _checked(here: Here, item: AcceptItem) -> AcceptItem:
     _check_statement(here, view, item.statement)
     for record in item.services:
         _check_service(here, view, record, given.key_id)
+    ids = {given.offer_id, given.key_id, *(record.statement.key_id for record in item.services)}
+    if not seen.isdisjoint(ids):
+        raise Temporary(
+            Refusal.UNAVAILABLE,
+            f"Key {given.key_id} is just being handed over to this region.",
+            remedy=Remedy("Ask again; one hand-over of a key at a time is taken.", "control", _PAGE),
+            retry_after_s=0.2,
+        )
+    seen |= ids
     return item
 
 
@@ -77,6 +87,12 @@ def _check_service(here: Here, view: View, record: KeyRecord, l2_id: str) -> Non
     statement, wrap = record.statement, record.wrap
     if statement.level != "L3" or wrap.key_id != statement.key_id or wrap.parent != l2_id or wrap.holder:
         raise hierarchy.mismatch(f"The record of key {statement.key_id}")
+    if (wrap.algorithm, wrap.parent_version, len(wrap.blob)) != (
+        hierarchy.ALGORITHM,
+        0,
+        hierarchy.WRAP_BYTES,
+    ):
+        raise hierarchy.mismatch(f"The wrap of key {statement.key_id}")
     _check_statement(here, view, statement)
     if wrap.signature.signer not in view.desired.regions:
         raise not_in_set(view.tenant, wrap.signature.signer)

@@ -124,7 +124,15 @@ class AppliedState:
         self.load(AppliedRow(**dict(row)) for row in rows)
 
     def load(self, rows: Iterable[AppliedRow]) -> None:
-        """These rows are in memory: served where they are whole, signed and not older than what is known."""
+        """These rows are in memory: served where they are whole, signed and not older than what is known.
+
+        The mark of each is on the disk before it is served, whichever process of this region applied it: a database
+        that is set back later lifts no block in this one.
+
+        Raises:
+            Permanent: DISK_FULL; nothing of it counts then.
+        """
+        taken: list[tuple[View, int]] = []
         for row in rows:
             self.change = max(self.change, row.change)
             try:
@@ -138,7 +146,10 @@ class AppliedState:
             if view.mark < known:
                 self._trouble(row.tenant, _behind(row.tenant))
             else:
-                self.put(view, change=row.change)
+                taken.append((view, row.change))
+        self.marks.raise_to((view.tenant, view.mark) for view, _ in taken)
+        for view, change in taken:
+            self.put(view, change=change)
 
     def _checked(self, row: AppliedRow) -> View:
         if not hmac.compare_digest(row.mac, _mac(self.root, row)):

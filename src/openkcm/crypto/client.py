@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from hashlib import sha256
 from typing import Final, Generic, TypeVar
 
 import httpx2
 import msgspec
 
+from openkcm.crypto import believed
 from openkcm.crypto.contract import (
     PATHS,
     Accepted,
@@ -31,20 +31,23 @@ from openkcm.crypto.contract import (
     TokenItem,
 )
 from openkcm.crypto.settings import RegionSettings
+from openkcm.crypto.signed_answers import Signed
 from openkcm.kernel.log import get_logger
 from openkcm.parties.dial import pinned_client
 from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pins
 from openkcm.parties.tls import is_wrong_peer
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
-from openkcm.serving.calls import MAX_ITEMS, Answer, Call, Outcome, again, refused_of
+from openkcm.serving.calls import MAX_ITEMS, Answer, Call, Outcome, again
 
 log = get_logger(__name__)
 
 GATHER_S: Final = 0.002  # how long a first item waits for others to travel with
 STREAM_S: Final = 0.05  # calls closer together than this are a stream,
 STREAM_GATHER_S: Final = 0.03  # in which an item waits so long
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 10.0  # of each step of a call,
+DEADLINE_S: Final = 15.0  # and of the whole call
+MAX_ANSWER_BYTES: Final = 16 * 2**20  # as much as a call may hold: 100 tenants with 100 services each
 _PAGE: Final = "reference/crypto-service#control-door"
 
 Asked = TypeVar("Asked")
@@ -110,7 +113,7 @@ class _Verb(Generic[Asked, Done]):
         content = await self._region.post(self._path, body)
         try:
             answer = self._decoder.decode(content)
-        except msgspec.MsgspecError as wrong:
+        except (msgspec.MsgspecError, RecursionError) as wrong:
             raise self._region.unavailable("its answer is not of the contract's form") from wrong
         if answer.region != self._region.name or len(answer.outcomes) != len(batch):
             raise self._region.unavailable("its answer is not to what was asked")
@@ -123,7 +126,7 @@ class _Verb(Generic[Asked, Done]):
         if outcome.done is not None and outcome.fault is None and self._belongs(item, outcome.done):
             future.set_result(outcome.done)
         elif outcome.fault is not None and outcome.done is None:
-            future.set_exception(refused_of(outcome.fault))
+            future.set_exception(believed.refused(outcome.fault))
         else:
             future.set_exception(self._region.unavailable("its answer is not to what was asked"))
 
@@ -131,15 +134,16 @@ class _Verb(Generic[Asked, Done]):
 class PinnedRegion:
     """``contract.Region`` over mTLS with the region's pin."""
 
-    def __init__(self, name: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, name: str, client: httpx2.AsyncClient, pins: Pins) -> None:
         self.name = name
         self._client = client
+        signed = Signed(name, pins)
         self._verbs: list[Callable[[], Awaitable[None]]] = []
-        self._apply = self._verb("apply", Answer[Applied], _applied_belongs)
-        self._mint = self._verb("mint", Answer[Minted], _minted_belongs)
-        self._offer = self._verb("offer", Answer[Offer], _offer_belongs)
-        self._hand_over = self._verb("hand_over", Answer[HandOver], _hand_over_belongs)
-        self._accept = self._verb("accept", Answer[Accepted], _accepted_belongs)
+        self._apply = self._verb("apply", Answer[Applied], believed.applied_belongs)
+        self._mint = self._verb("mint", Answer[Minted], signed.minted)
+        self._offer = self._verb("offer", Answer[Offer], believed.offer_belongs)
+        self._hand_over = self._verb("hand_over", Answer[HandOver], believed.hand_over_belongs)
+        self._accept = self._verb("accept", Answer[Accepted], signed.accepted)
         self._prove: _Verb[ProveItem, Proof] = self._verb(
             "prove",
             Answer[Proof],
@@ -148,7 +152,7 @@ class PinnedRegion:
         self._token: _Verb[TokenItem, Token] = self._verb(
             "token", Answer[Token], lambda _, token: bool(token.token)
         )
-        self._end = self._verb("end", Answer[Ending], _ending_belongs)
+        self._end = self._verb("end", Answer[Ending], believed.ending_belongs)
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -187,9 +191,12 @@ class PinnedRegion:
             Temporary: REGION_UNAVAILABLE, whatever else happened.
         """
         try:
-            answer = await self._client.post(path, content=body, headers={"Content-Type": "application/json"})
+            async with asyncio.timeout(DEADLINE_S):
+                return await self._post(path, body)
         except httpx2.TimeoutException as late:
             raise self.unavailable(f"it did not answer within {TIMEOUT_S:.0f} s") from late
+        except TimeoutError as late:
+            raise self.unavailable(f"its answer was not complete within {DEADLINE_S:.0f} s") from late
         except (httpx2.HTTPError, OSError) as failed:
             if is_wrong_peer(failed):
                 log.error("crypto.wrong_peer", region=self.name, alarm=True)
@@ -197,9 +204,22 @@ class PinnedRegion:
                     "who answers at its address is not the region that is pinned"
                 ) from failed
             raise self.unavailable("it cannot be reached, or does not take our certificate") from failed
-        if answer.status_code != 200:
-            raise self.unavailable(f"it answered with status {answer.status_code}")
-        return answer.content
+
+    async def _post(self, path: str, body: bytes) -> bytes:
+        """The body of a 200 answer, of which never more is held than an answer can be."""
+        content = bytearray()
+        # A few bytes of a compressed body can mean a gigabyte.
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        async with self._client.stream("POST", path, content=body, headers=headers) as answer:
+            if answer.status_code != 200:
+                raise self.unavailable(f"it answered with status {answer.status_code}")
+            if "content-encoding" in answer.headers:
+                raise self.unavailable("its answer is compressed, which was not asked for")
+            async for part in answer.aiter_bytes():
+                content += part
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise self.unavailable(f"its answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+        return bytes(content)
 
     def unavailable(self, why: str) -> Temporary:
         """The refusal of everything that this region does not answer."""
@@ -246,7 +266,7 @@ class PinnedRegions:
             f"https://{self._addresses[name].removeprefix('https://')}",
             timeout_s=TIMEOUT_S,
         )
-        return self._open.setdefault(name, PinnedRegion(name, client))
+        return self._open.setdefault(name, PinnedRegion(name, client, self._pins))
 
     async def aclose(self) -> None:
         """No region is dialled any more."""
@@ -258,35 +278,3 @@ class PinnedRegions:
 def _refuse(future: asyncio.Future[Done], refused: Refused) -> None:
     if not future.done():
         future.set_exception(again(refused))
-
-
-def _applied_belongs(item: SignedDesired, applied: Applied) -> bool:
-    return applied.hash == sha256(item.document).hexdigest()
-
-
-def _minted_belongs(item: MintItem, minted: Minted) -> bool:
-    statements = [record.statement for record in minted.records]
-    return (
-        minted.tenant == item.tenant
-        and all(statement.tenant == item.tenant for statement in statements)
-        and [(statement.level, statement.service) for statement in statements]
-        == [("L2", ""), *(("L3", service) for service in item.services)]
-        and all(record.wrap.key_id == record.statement.key_id for record in minted.records)
-    )
-
-
-def _offer_belongs(item: OfferItem, offer: Offer) -> bool:
-    return all(getattr(offer, name) == getattr(item, name) for name in item.__struct_fields__)
-
-
-def _hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
-    names = ("offer_id", "tenant", "key_id", "generation", "sender", "receiver")
-    return all(getattr(given, name) == getattr(item.offer, name) for name in names)
-
-
-def _accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
-    return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
-
-
-def _ending_belongs(item: EndItem, ending: Ending) -> bool:
-    return ending.tenant == item.tenant and (ending.receipt is not None or not item.destroy)

@@ -84,7 +84,7 @@ def _route(
         _check_peer(request)
         try:
             items = decoder.decode(await request.body()).items
-        except msgspec.MsgspecError as wrong:
+        except (msgspec.MsgspecError, RecursionError) as wrong:
             raise _bad("The call is not of the contract's form.") from wrong
         if not 1 <= len(items) <= MAX_ITEMS:
             raise _bad(f"A call carries 1 to {MAX_ITEMS} items.")

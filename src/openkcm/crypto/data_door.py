@@ -23,7 +23,7 @@ from openkcm.crypto.use import decrypt, encrypt
 from openkcm.crypto.view import View
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
 from openkcm.serving.health import Health, health_routes
-from openkcm.serving.problem import handlers
+from openkcm.serving.problem import ReadRequest, handlers
 
 MAX_PLAINTEXT_BYTES: Final = 2**20
 MAX_AAD_BYTES: Final = 2**16
@@ -109,6 +109,7 @@ def data_door(here: Here, tokens: TokenMaker) -> Litestar:
     return Litestar(
         [encrypt_one, decrypt_one, *health_routes(ready, REGISTRY)],
         exception_handlers=handlers(),
+        request_class=ReadRequest,
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
         openapi_config=OpenAPIConfig(

@@ -24,6 +24,8 @@ KEY_BYTES: Final = 32
 KEY_ID_BYTES: Final = 16
 ALGORITHM: Final = "XAES-256-GCM"
 """What L2 and L3 are keys of, and what wraps them."""
+WRAP_BYTES: Final = NONCE_BYTES + KEY_BYTES + 16
+"""Every wrap of a key: nonce, key, tag."""
 ROOT_PARENT: Final = "root"
 """The parent of a platform-managed L2 in its wrap."""
 

@@ -22,6 +22,7 @@ from openkcm.ending.shown import EndState, end_state
 from openkcm.identity.guards import account_of
 from openkcm.identity.principal import Visit
 from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.refusals import Permanent, Refusal
 
 MOST_MESSAGES = 200
@@ -74,7 +75,7 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         services=tuple(_service(row["name"], keys, state) for row in services),
         messages=messages,
         token=token,
-        owner=tenant["creator_username"],
+        owner=display_name(tenant["creator_username"]) if tenant["creator_username"] else None,
         owner_known=tenant["granted"],
         mail_delivered=tenant["delivered"],
         single_region_copy=len(lines) == 1,

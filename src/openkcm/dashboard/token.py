@@ -9,6 +9,7 @@ from openkcm.dashboard.overview import home_state
 from openkcm.dashboard.view import HomeState, ShownToken
 from openkcm.identity.principal import Visit
 from openkcm.kernel.clock import Clock
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 
@@ -41,7 +42,11 @@ async def first_record_token(visit: Visit, regions: Regions, *, clock: Clock) ->
         raise Permanent(
             Refusal.CALLER_UNKNOWN,
             "This account has no caller for its pages.",
-            remedy=Remedy("Set the account up again: openkcm tenants retry", "operator", "operate/tenants"),
+            remedy=Remedy(
+                f"Look at how it was set up: {command(f'tenants show {visit.tenant}')}",
+                "operator",
+                "operate/tenants",
+            ),
         )
     item = TokenItem(
         tenant=visit.tenant,

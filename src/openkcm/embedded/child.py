@@ -139,7 +139,7 @@ def spawn(launch: Launch) -> Child:
     log = os.dup(launch.log) if isinstance(launch.log, int) else open_log(launch.log)
     try:
         process = subprocess.Popen(
-            list(launch.argv),
+            [*(account.enters if account else ()), *launch.argv],
             env=dict(launch.env),
             cwd=launch.cwd or "/",
             stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from openkcm.embedded.account import Account
@@ -14,6 +15,7 @@ from openkcm.embedded.binaries import PostgresBinaries, find_postgres, reachable
 from openkcm.embedded.child import Launch, spawn
 from openkcm.embedded.files import read_private, remove_tree, sync_directory, write_private
 from openkcm.embedded.logfile import disk_full, full_disk
+from openkcm.kernel.commands import command
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 SUPERUSER = "postgres"
@@ -67,14 +69,16 @@ _HBA = "# Passwords only, through the unix socket only.\nlocal all all scram-sha
 async def prepare_cluster(home: Path, account: Account) -> tuple[Path, PostgresBinaries]:
     """A complete data directory of a version that can be run is at ``home/data``; the programs' folder is returned.
 
-    A half-made directory (``data.new``) is removed and made again; a complete one is never removed.
+    A half-made directory (``data.new-…``) is removed and made again; a complete one is never removed.
 
     Raises:
         Refused: BINARY_MISSING for data of a version that is not installed; FILE_MODE, DATABASE_FOREIGN for data
             of another account or without its password file; DISK_FULL, START_FAILED from initdb.
     """
     data, copies = home / "data", home / "programs"
-    remove_tree(home / "data.new")
+    for half in home.glob("data.new*"):
+        with suppress(OSError):  # its initdb still dies; the next start finds what it leaves
+            remove_tree(half)
     if data.exists():
         _check(home, account)
         found = find_postgres(major=_major(data))
@@ -88,6 +92,17 @@ async def prepare_cluster(home: Path, account: Account) -> tuple[Path, PostgresB
 def _major(data: Path) -> int:
     try:
         return int((data / "PG_VERSION").read_text(encoding="ascii").strip())
+    except PermissionError as error:
+        raise Permanent(
+            Refusal.FILE_MODE,
+            f"{data} belongs to an account that this one may not read for.",
+            remedy=Remedy(
+                "Start as the account that started it first, outside of a user namespace that does not know it; or "
+                "with another state directory.",
+                "operator",
+                "howto/embedded#accounts",
+            ),
+        ) from error
     except (OSError, ValueError) as error:
         raise Permanent(
             Refusal.DATABASE_FOREIGN,
@@ -130,7 +145,8 @@ def password_file(home: Path) -> Path:
 
 
 async def _initdb(home: Path, programs: Path, account: Account) -> None:
-    half, password = home / "data.new", secrets.token_urlsafe(32)
+    # A name of its own: the initdb of a start that was killed may still be at work, or clean up after itself.
+    half, password = home / f"data.new-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
     write_private(password_file(home), password + "\n")
     try:
         with full_disk(home):
@@ -154,7 +170,7 @@ def _initdb_failed(programs: Path) -> Permanent:
         Refusal.START_FAILED,
         f"The database directory could not be made: {programs / 'initdb'} failed.",
         remedy=Remedy(
-            "Run 'openkcm doctor'; check the free space, and that the programs are complete.",
+            f"Run '{command('doctor')}'; check the free space, and that the programs are complete.",
             "operator",
             "howto/embedded",
         ),

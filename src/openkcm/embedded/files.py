@@ -11,6 +11,8 @@ from pathlib import Path
 from openkcm.embedded.logfile import full_disk
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
+_TRIES = 5
+
 
 def write_private(path: Path, content: str) -> None:
     """The file holds exactly ``content``, mode 0600, and is on the disk with its name; a crash leaves the old one.
@@ -77,11 +79,15 @@ def sync_directory(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Nothing is left at the path."""
+    """Nothing is left at the path, also where somebody else is just removing the same."""
     if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+    for _ in range(_TRIES):
+        with suppress(OSError):
+            shutil.rmtree(path)
+        if not path.exists():
+            return
+    shutil.rmtree(path)
 
 
 def remove_empty(*directories: Path) -> None:

@@ -35,8 +35,9 @@ def pick_port(door: str, wanted: int, *, taken: Collection[int] = (), host: str 
     """The wanted port, or the next higher one that is free and not in ``taken`` (given to another door of ours).
 
     Raises:
-        Refused: PORT_TAKEN when none of the next 200 is free.
+        Refused: PORT_TAKEN when none of the next 200 is free; START_FAILED where this machine cannot reach itself.
     """
+    _check_loopback(host)
     for number in range(wanted, min(wanted + _TRIES, _HIGHEST + 1)):
         claim = None if number in taken else _claim(number)
         if claim is None:
@@ -49,6 +50,23 @@ def pick_port(door: str, wanted: int, *, taken: Collection[int] = (), host: str 
         f"No port for {door} is free on {host} from {wanted} on.",
         remedy=Remedy("End what listens there, or set another port.", "operator", "reference/settings"),
     )
+
+
+def _check_loopback(host: str) -> None:
+    """An address of this machine that cannot be reached from it looks like servers that never get ready."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))  # sends nothing: the kernel only looks for a way
+        except OSError as down:
+            raise Permanent(
+                Refusal.START_FAILED,
+                f"This machine cannot reach itself at {host}: its loopback interface is down.",
+                remedy=Remedy(
+                    "Bring it up (ip link set lo up); a new network namespace starts without it.",
+                    "operator",
+                    "howto/embedded",
+                ),
+            ) from down
 
 
 def _claim(number: int) -> socket.socket | None:

@@ -23,6 +23,7 @@ from openkcm.embedded.cluster import (
 from openkcm.embedded.files import make_directory, read_private, remove_empty
 from openkcm.embedded.logfile import bound, disk_full, size, tail
 from openkcm.embedded.state import Lock, StateDirectory, check_socket, open_mode, own_directory
+from openkcm.kernel.commands import command
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 PORT = 5432  # only a part of the socket's name
@@ -202,7 +203,7 @@ def _not_started(home: Path, log: Path, said: str) -> Permanent:
         Refusal.START_FAILED,
         f"PostgreSQL did not start; why stands at the end of {log}.",
         remedy=Remedy(
-            "Read that file; 'openkcm doctor' checks the usual causes.", "operator", "howto/embedded"
+            f"Read that file; '{command('doctor')}' checks the usual causes.", "operator", "howto/embedded"
         ),
     )
 

@@ -14,10 +14,11 @@ from openkcm.embedded.child import Child, Launch, clean_environment, spawn
 from openkcm.embedded.logfile import bound, size, tail
 from openkcm.embedded.postgres import RunningPostgres, start_postgres
 from openkcm.embedded.valkey import RunningValkey, start_valkey
-from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.embedded.words import last_words
+from openkcm.kernel.commands import command
+from openkcm.sdk.refusals import Permanent, Remedy
 
 _POLL_S = 0.05
-_QUOTED_LINES = 1
 
 
 class Running(Protocol):
@@ -98,7 +99,7 @@ class ChildSpec:
         """The child runs and its check has said yes.
 
         Raises:
-            Refused: START_FAILED, with the last line that it wrote when it ended by itself.
+            Refused: the child's own refusal where it was refused, else START_FAILED with the last line that it wrote.
         """
         bound(self.log)
         before = size(self.log)
@@ -138,12 +139,15 @@ class ChildSpec:
             what = f"{self.name} was not ready within {self.ready_within_s:g} s"
         else:
             what = f"{self.name} ended while it started ({describe_exit(ended)})"
-        last = [line for line in said.splitlines() if line.strip()][-_QUOTED_LINES:]
-        quoted = f" Its last words: {last[0][:300]}" if last else ""
+        last = last_words(said)
+        quoted = f" Its last words: {last.text}" if last.text else ""
         return Permanent(
-            Refusal.START_FAILED,
+            last.refusal,
             f"{what}; its log is {self.log}.{quoted}",
-            remedy=Remedy("Do what its last words say, then start again.", "operator", "howto/embedded"),
+            remedy=last.remedy
+            or Remedy(
+                f"Read that log; '{command('doctor')}' checks the usual causes.", "operator", "howto/embedded"
+            ),
         )
 
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from openkcm.embedded.account import is_system_root
 from openkcm.embedded.files import make_directory
 from openkcm.embedded.logfile import full_disk
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -74,12 +75,12 @@ class StateDirectory:
 
 def open_mode() -> int:
     """Mode of a directory that the servers' account must pass through."""
-    return 0o711 if os.geteuid() == 0 else 0o700
+    return 0o711 if is_system_root() else 0o700
 
 
 def default_state_directory(name: str = "") -> Path:
     """As root /var/lib/openkcm, else openkcm below the XDG state directory; ``name`` is a folder in it."""
-    if os.geteuid() == 0:
+    if is_system_root():
         top = Path("/var/lib/openkcm")
     else:
         xdg = os.environ.get("XDG_STATE_HOME", "")
@@ -96,7 +97,7 @@ def run_directory(state: Path) -> Path:
         Refused: FILE_MODE when another account has made the name in the temporary folder.
     """
     name = "openkcm-" + hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:10]
-    root = os.geteuid() == 0
+    root = is_system_root()
     runtime = "/run" if root else os.environ.get("XDG_RUNTIME_DIR", "")
     places = [Path(runtime)] if runtime.startswith("/") else []
     places += [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 - own_directory refuses what others made

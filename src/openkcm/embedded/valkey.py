@@ -15,6 +15,7 @@ from openkcm.embedded.files import make_directory, remove_empty, remove_tree
 from openkcm.embedded.former import Former, end_all
 from openkcm.embedded.logfile import bound, disk_full, size, tail
 from openkcm.embedded.state import Lock, StateDirectory, check_socket, open_mode, own_directory
+from openkcm.kernel.commands import command
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 MAX_MEMORY = "128mb"
@@ -146,7 +147,7 @@ async def _serve(launch: Launch, home: Path, socket: Path, log: Path) -> Child:
         Refusal.START_FAILED,
         f"Valkey did not start; why stands at the end of {log}.",
         remedy=Remedy(
-            "Read that file; 'openkcm doctor' checks the usual causes.", "operator", "howto/embedded"
+            f"Read that file; '{command('doctor')}' checks the usual causes.", "operator", "howto/embedded"
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.ending.store import drop_hold, hold_of, put_hold
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.notify import publish
 from openkcm.saga.journal import CHANNEL
@@ -53,7 +54,7 @@ def _check_deleting(tenant: Tenant) -> None:
             Refusal.TENANT_STATE,
             f"The keys of tenant {tenant.id} are being destroyed, or are destroyed: there is no way back.",
             remedy=Remedy(
-                f"See how far it is: openkcm tenants show {tenant.id}",
+                f"See how far it is: {command(f'tenants show {tenant.id}')}",
                 "operator",
                 "operate/tenants#deletion",
             ),

@@ -8,6 +8,7 @@ import msgspec
 
 from openkcm.ending.model import Checked, SignedCertificate, check
 from openkcm.ending.store import PLAN, certificate_of, hold_of
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.parties.pins import Pins
 from openkcm.saga.journal import Trouble
@@ -81,7 +82,9 @@ async def checked_certificate(tenant: str, pins: Pins, *, now: datetime) -> tupl
             Refusal.TENANT_STATE,
             f"There is no certificate of tenant {tenant}: its keys are not destroyed.",
             remedy=Remedy(
-                f"See how far it is: openkcm tenants show {tenant}", "operator", "operate/tenants#deletion"
+                f"See how far it is: {command(f'tenants show {tenant}')}",
+                "operator",
+                "operate/tenants#deletion",
             ),
         )
     return signed, check(pins, signed, tenant=tenant, now=now)

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from openkcm.ending.model import Certificate, SignedCertificate
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Transaction
 from openkcm.parties.signed import Signature
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -47,7 +48,9 @@ class Hold:
             Refusal.TENANT_HELD,
             f"The end of tenant {tenant} is held by {self.held_by} since {self.held_at:%Y-%m-%d %H:%M} UTC: {self.why}",
             remedy=Remedy(
-                f"Let it go on: openkcm tenants release {tenant}", "operator", "operate/tenants#deletion"
+                f"Let it go on: {command(f'tenants release {tenant}')}",
+                "operator",
+                "operate/tenants#deletion",
             ),
         )
 

@@ -11,6 +11,7 @@ from openkcm.audit.verbs import AuditVerb
 from openkcm.ending.look import ACTOR
 from openkcm.ending.means import Means
 from openkcm.ending.store import put_hold
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Transaction
 from openkcm.kernel.log import get_logger
 from openkcm.notices.end_letters import EndWaitsLetter
@@ -78,7 +79,7 @@ class EndTold:
             held=held,
             why=why.message,
             remedy=why.remedy
-            or Remedy(f"Look at it: openkcm tenants show {tenant}", "operator", "operate/tenants"),
+            or Remedy(f"Look at it: {command(f'tenants show {tenant}')}", "operator", "operate/tenants"),
         )
         event = f"end-{'held' if held else 'waits'}-{await tx.fetchval(_LATEST, tenant)}:{tenant}"
         people = (self.means.operator,) if self.means.operator else ()

@@ -14,6 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from openkcm.identity.principal import Visit
 from openkcm.identity.session import COOKIE, find_visit
 from openkcm.kernel.clock import Clock
+from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.web import paths
@@ -22,8 +23,6 @@ from openkcm.web.shell import Account, AnyConnection, AnyRequest, Place, put_pla
 
 CLOCK: Final = "clock"
 """Under this name the application's state holds the process's clock."""
-SECURE: Final = "secure"
-"""Under this name the application's state says whether people come by TLS (ours, or a proxy's before us)."""
 _VISIT: Final = "openkcm.visit"
 
 
@@ -58,14 +57,15 @@ async def signed_in(connection: AnyConnection, _handler: BaseRouteHandler) -> No
         Elsewhere: a browser's page without a session leads to the way in.
     """
     visit = await _visit(connection)
-    if not (visit.granted or (visit.creator and not visit.ready)):
+    if not visit.may_look:
         raise Permanent(
             Refusal.NOT_PERMITTED,
             "You are signed in, but you are no owner of this account (any more).",
             remedy=Remedy("Ask an owner, or whoever runs this installation, to name you one.", "You"),
         )
     connection.scope["state"][_VISIT] = visit
-    put_place(connection, Place(account=account_of(visit), user=visit.principal.username, ready=visit.ready))
+    user = display_name(visit.principal.username)
+    put_place(connection, Place(account=account_of(visit), user=user, ready=visit.ready))
 
 
 async def signed_in_and_ready(connection: AnyConnection, handler: BaseRouteHandler) -> None:
@@ -86,6 +86,17 @@ async def signed_in_and_ready(connection: AnyConnection, handler: BaseRouteHandl
         "This account is still being set up. Nothing was changed.",
         remedy=Remedy("Wait until its page says that it is ready; that happens by itself.", "You"),
     )
+
+
+async def still_in(connection: AnyConnection) -> bool:
+    """Whether who was let in would be let in now: what stays open asks again, for a session or a grant may end.
+
+    Raises:
+        Temporary: DATABASE_UNAVAILABLE; nobody knows.
+    """
+    clock: Clock = cast("Any", connection.app.state)[CLOCK]
+    visit = await find_visit(tenant_in(connection), connection.cookies.get(COOKIE, ""), now=clock.now())
+    return visit is not None and visit.may_look
 
 
 def tenant_in(connection: AnyConnection) -> str:

@@ -17,6 +17,7 @@ from openkcm.identity.secret import hash_of, new_token
 from openkcm.identity.session import open_session
 from openkcm.identity.view import LinkState
 from openkcm.kernel.clock import Clock
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 from openkcm.web import paths
@@ -35,7 +36,8 @@ _OPEN = "select count(*) from sign_in_links where tenant = $1 and used_at is nul
 _SWEEP = "delete from sign_in_links where tenant = $1 and expires_at <= $2"
 _PUT = """insert into sign_in_links (hash, tenant, issuer, username, created_at, expires_at)
 values ($1, $2, $3, $4, $5, $6)"""
-_LOOK = "select issuer, username, expires_at, used_at from sign_in_links where tenant = $1 and hash = $2"
+_LOOK = """select issuer, username, expires_at, used_at, coalesce(nullif(display_name, ''), name) as account
+from sign_in_links join tenants on tenants.id = tenant where tenant = $1 and hash = $2"""
 _USE = """update sign_in_links set used_at = $3 where tenant = $1 and hash = $2 and used_at is null and expires_at > $3
 returning issuer, username"""
 
@@ -51,11 +53,12 @@ class Issued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a link is now; who would come in by it, where it is good."""
+    """What a link is now; where it is good, who would come in by it, to the account of what name."""
 
     state: LinkState
     principal: Principal | None = None
     expires_at: datetime | None = None
+    account: str = ""
 
 
 async def issue(tenant: str, *, by: str, clock: Clock, lifetime_s: float = LIFETIME_S) -> Issued:
@@ -76,7 +79,7 @@ async def issue(tenant: str, *, by: str, clock: Clock, lifetime_s: float = LIFET
                 Refusal.NOT_PERMITTED,
                 f"Nobody owns tenant {tenant} yet: its source does not say who made the account.",
                 remedy=Remedy(
-                    f"Name the owner: openkcm tenants grant {tenant} --issuer ISSUER --username NAME",
+                    "Name the owner: " + command(f"tenants grant {tenant} --username NAME"),
                     "operator",
                     "operate/tenants",
                 ),
@@ -113,6 +116,7 @@ async def look(tenant: str, token: str, *, clock: Clock) -> Look:
         state=LinkState.OFFERED,
         principal=Principal(row["issuer"], row["username"]),
         expires_at=row["expires_at"],
+        account=row["account"],
     )
 
 
@@ -138,6 +142,8 @@ def unknown(tenant: str) -> Permanent:
     """The refusal for a tenant that this installation does not have."""
     return Permanent(
         Refusal.TENANT_UNKNOWN,
-        f"There is no tenant {ascii(tenant)[1:81]} here.",
-        remedy=Remedy("'openkcm tenants list' shows the ids of all tenants.", "operator", "operate/tenants"),
+        f"There is no tenant {ascii(tenant)[1:-1][:80]} here.",
+        remedy=Remedy(
+            f"'{command('tenants list')}' shows the ids of all tenants.", "operator", "operate/tenants"
+        ),
     )

@@ -38,6 +38,11 @@ class Visit:
     session_ends_at: datetime
 
     @property
+    def may_look(self) -> bool:
+        """Whether the tenant's pages are open to this person: an owner, or the creator while it is being set up."""
+        return self.granted or (self.creator and not self.ready)
+
+    @property
     def ready(self) -> bool:
         """Whether the tenant's own pages are open."""
         return self.stage == "ready"

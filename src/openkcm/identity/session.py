@@ -13,6 +13,8 @@ from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.web import paths
 
 COOKIE: Final = "openkcm_session"
+LAST: Final = "openkcm_account"
+"""The cookie that says to which account this browser came in last. It opens nothing."""
 LIFETIME_S: Final = 8 * 3600
 
 _OPEN = "insert into sessions (hash, tenant, issuer, username, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)"
@@ -78,6 +80,19 @@ def session_cookie(tenant: str, token: str, *, tls: bool) -> Cookie:
         samesite="lax",
         secure=tls,
         max_age=LIFETIME_S if token else 0,
+    )
+
+
+def last_cookie(tenant: str, *, tls: bool) -> Cookie:
+    """The cookie that leads from / to the account's pages, for as long as a session; empty takes it back."""
+    return Cookie(
+        key=LAST,
+        value=tenant,
+        path=paths.WAY_IN,
+        httponly=True,
+        samesite="lax",
+        secure=tls,
+        max_age=LIFETIME_S if tenant else 0,
     )
 
 

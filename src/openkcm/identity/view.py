@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from openkcm.kernel.commands import command
 from openkcm.web.shell import Account
 
 
@@ -32,4 +33,4 @@ class SignInPage:
     @property
     def command(self) -> str:
         """What prints another link, for whoever runs this installation."""
-        return f"openkcm tenants sign-in {self.account.id if self.account else 'TENANT-ID'}"
+        return command(f"tenants sign-in {self.account.id if self.account else 'TENANT-ID'}")

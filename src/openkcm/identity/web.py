@@ -10,14 +10,17 @@ from litestar.params import FromPath
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.identity import links
-from openkcm.identity.guards import CLOCK, SECURE, tenant_in
+from openkcm.identity.guards import CLOCK, tenant_in
 from openkcm.identity.rate import Rate
-from openkcm.identity.session import COOKIE, end_session, session_cookie
+from openkcm.identity.session import COOKIE, LAST, end_session, find_visit, last_cookie, session_cookie
 from openkcm.identity.view import LinkState, SignInPage
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
+from openkcm.sdk.plain_text import display_name
+from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.web import paths
 from openkcm.web.page import page, redirect
+from openkcm.web.reached import address_of, by_tls
 from openkcm.web.shell import Account, AnyRequest
 
 _TEMPLATE: Final = "identity/sign_in.html"
@@ -27,29 +30,36 @@ RATE: Final = "sign_in_rate"
 
 @get(paths.WAY_IN, include_in_schema=False)
 async def how_to_come_in(request: AnyRequest) -> Response[str]:
-    """How somebody gets a link, where it is not known for which account."""
+    """Where this browser came in last, the way leads to that account's pages; else how somebody gets a link."""
+    last = request.cookies.get(LAST, "")
+    if is_tenant_id(last):
+        return redirect(request, paths.home(last))
     return page(request, _TEMPLATE, SignInPage(state=LinkState.NONE))
 
 
 @get("/t/{tenant:str}/sign-in", include_in_schema=False)
 async def how_to_come_in_here(request: AnyRequest) -> Response[str]:
-    """How somebody gets a link for this account; tells nobody whether there is such an account."""
+    """How somebody who is not in gets a link for this account; tells nobody whether there is such an account."""
+    tenant = tenant_in(request)
+    visit = await find_visit(tenant, request.cookies.get(COOKIE, ""), now=_clock(request).now())
+    if visit is not None and visit.may_look:
+        return redirect(request, paths.home(tenant))
     state = LinkState.SIGNED_OUT if "signed-out" in request.query_params else LinkState.NONE
-    return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant_in(request))))
+    return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant)))
 
 
 @get("/t/{tenant:str}/sign-in/{token:str}", include_in_schema=False)
 async def offer(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """The page with the button. Opening it uses nothing up: mail scanners open links."""
     tenant = tenant_in(request)
-    _rate(request).count(_from(request))
+    _rate(request).count(address_of(request))
     clock = _clock(request)
     found = await links.look(tenant, token, clock=clock)
     good = found.state is LinkState.OFFERED and found.principal and found.expires_at
     shown = SignInPage(
         state=found.state,
-        account=_bare(tenant),
-        owner=found.principal.username if found.principal else None,
+        account=Account(id=tenant, name=found.account) if good else _bare(tenant),
+        owner=display_name(found.principal.username) if found.principal else None,
         token=token if good else None,
         expires_in_s=(found.expires_at - clock.now()).total_seconds() if found.expires_at else None,
     )
@@ -60,7 +70,7 @@ async def offer(request: AnyRequest, token: FromPath[str]) -> Response[str]:
 async def come_in(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """The link is used up; the browser has a session and goes to the account's pages."""
     tenant = tenant_in(request)
-    _rate(request).count(_from(request))
+    _rate(request).count(address_of(request))
     clock = _clock(request)
     session = await links.use(tenant, token, clock=clock)
     if session is None:
@@ -68,7 +78,8 @@ async def come_in(request: AnyRequest, token: FromPath[str]) -> Response[str]:
         state = LinkState.USED if found.state is LinkState.OFFERED else found.state
         return page(request, _TEMPLATE, SignInPage(state=state, account=_bare(tenant)), status_code=410)
     answer = redirect(request, paths.home(tenant))
-    answer.set_cookie(session_cookie(tenant, session, tls=_by_tls(request)))
+    answer.set_cookie(session_cookie(tenant, session, tls=by_tls(request)))
+    answer.set_cookie(last_cookie(tenant, tls=by_tls(request)))
     return answer
 
 
@@ -81,7 +92,9 @@ async def go_out(request: AnyRequest) -> Response[str]:
         if whose is not None:
             await record(tx, tenant, actor=whose.actor, verb=AuditVerb.SIGNED_OUT, object=whose.actor)
     answer = redirect(request, f"{paths.sign_in(tenant)}?signed-out")
-    answer.set_cookie(session_cookie(tenant, "", tls=_by_tls(request)))
+    answer.set_cookie(session_cookie(tenant, "", tls=by_tls(request)))
+    if request.cookies.get(LAST) == tenant:
+        answer.set_cookie(last_cookie("", tls=by_tls(request)))
     return answer
 
 
@@ -101,11 +114,3 @@ def _clock(request: AnyRequest) -> Clock:
 
 def _rate(request: AnyRequest) -> Rate:
     return cast("Rate", cast("Any", request.app.state)[RATE])
-
-
-def _from(request: AnyRequest) -> str:
-    return request.client.host if request.client else ""
-
-
-def _by_tls(request: AnyRequest) -> bool:
-    return bool(cast("Any", request.app.state)[SECURE])

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from openkcm.kernel.log import REDACTED, redact
+from openkcm.kernel.log import redact
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 PREFIX = "OPENKCM_"
@@ -196,12 +196,31 @@ def _unknown(name: str, source: str, near: list[str]) -> Permanent:
 
 
 def _converted(name: str, kind: Any, given: Given) -> object:  # noqa: ANN401  # a type of typing's, as msgspec has it
-    value = _structured(given.value, kind) if given.text and isinstance(given.value, str) else given.value
     try:
+        value = _structured(given.value, kind) if given.text and isinstance(given.value, str) else given.value
         return msgspec.convert(value, kind, strict=not given.text, dec_hook=_path)
-    except (msgspec.ValidationError, ValueError) as wrong:
-        why = "" if redact("x", name.rpartition(".")[2]) == REDACTED else f": {wrong}"
-        raise _invalid(f"The setting {name} (from {given.source}) is not of the right form{why}.") from None
+    except (
+        msgspec.MsgspecError,
+        ValueError,
+    ):  # msgspec's own words speak of its types, and may quote a secret
+        raise _invalid(f"The setting {name} (from {given.source}) is not {_words(kind)}.") from None
+
+
+def _words(kind: Any) -> str:  # noqa: ANN401  # a type of typing's, as msgspec has it
+    """What a value of this type is to who writes it."""
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        if isinstance(item, type) and issubclass(item, msgspec.Struct):
+            return f"a list of tables with {', '.join(_fields(item))}"
+        return "a list of text"
+    wanted = next((each for each in get_args(kind) if each is not type(None)), kind)
+    return {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        Path: "a path, as text",
+    }.get(wanted, "of the right form")
 
 
 def _structured(text: str, kind: Any) -> object:  # noqa: ANN401  # a type of typing's, as msgspec has it

@@ -35,6 +35,17 @@ LOST: tuple[type[BaseException], ...] = (
 )
 
 
+#: Classes of SQLSTATE that say nothing against what was asked: connection (08), rolled back for somebody else's sake
+#: (40), no resources, as a full disk (53), stopped by an operator (57), the system around it failed (58); and a lock
+#: that was not to be had. Source: PostgreSQL, appendix A.
+_PASSING = ("08", "40", "53", "57", "58", "55P03")
+
+
+def is_passing(failed: asyncpg.PostgresError) -> bool:
+    """Whether the same statement may work later without anybody changing it."""
+    return str(failed.sqlstate or "").startswith(_PASSING)
+
+
 class Role(StrEnum):
     """Whose rights a transaction has: one tenant's, the worker's over all tenants, or the login's own (crypto)."""
 
@@ -134,6 +145,16 @@ def unavailable() -> Temporary:
     )
 
 
+def no_room() -> Temporary:
+    """The refusal of everything that a full disk of the database keeps from being stored."""
+    return Temporary(
+        Refusal.DISK_FULL,
+        "The disk of the database is full. What was asked is tried again by itself; nothing is lost.",
+        remedy=Remedy("Make room on the database's disk.", "operator", "operate/database"),
+        retry_after_s=5.0,
+    )
+
+
 #: One round trip opens a transaction with its rights; only a tenant's name, which is data, needs a second.
 _BEGIN = {
     Role.OWN: "begin",
@@ -151,8 +172,8 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
 
     Raises:
         RuntimeError: one is open already in this task; or a statement failed inside and its error was swallowed.
-        Temporary: DATABASE_UNAVAILABLE; nothing was committed, or (connection lost during the commit itself) it is not
-            known, so what repeats must be repeatable.
+        Temporary: DISK_FULL, nothing was committed; DATABASE_UNAVAILABLE, nothing was committed, or (connection lost
+            during the commit itself) it is not known, so what repeats must be repeatable.
     """
     if DB.current_transaction.get():
         raise RuntimeError("a transaction is open already in this task")
@@ -180,6 +201,11 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
     except LOST as lost:
         log.warning("database.lost", error=type(lost).__name__)
         raise unavailable() from lost
+    except asyncpg.PostgresError as failed:
+        if not is_passing(failed):
+            raise
+        log.warning("database.failed", error=type(failed).__name__, sqlstate=failed.sqlstate)
+        raise no_room() if isinstance(failed, asyncpg.DiskFullError) else unavailable() from failed
     for callback in opened.callbacks:
         callback()
 

@@ -67,6 +67,14 @@ async def migrate(dsn: str, *, name: str, login: str = "") -> bool:
                 return True
         finally:
             await connection.close(timeout=5)
+    except asyncpg.DiskFullError as full:
+        raise Permanent(
+            Refusal.DISK_FULL,
+            f"The disk of the {name} database is full; nothing of the new schema was kept.",
+            remedy=Remedy(
+                "Make room on the database's disk, then start again.", "operator", "operate/migrate"
+            ),
+        ) from full
     except LOST as lost:
         raise unavailable() from lost
 

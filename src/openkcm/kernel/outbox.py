@@ -58,7 +58,10 @@ class Outbox:
             return [(row["id"], row["attempts"]) for row in await tx.fetch(_DUE, overdue_s)]
 
     async def handle(self, row: int) -> None:
-        """The row is handled and gone; or it waits for its next try; or it is kept as failed for a person."""
+        """The row is handled and gone; or it waits for its next try; or, refused for good, it is kept for a person.
+
+        A defect of ours, or of what we stand on, is no refusal: such a row is tried again without end, with an alarm.
+        """
         async with transaction(Role.SYSTEM) as tx:
             taken = await tx.fetchrow(_TAKE, row, self._lease_s)
         if taken is None:
@@ -67,18 +70,14 @@ class Outbox:
         try:
             await self._handler(topic)(msgspec.json.decode(taken["payload"], type=dict[str, object]))
         except Temporary as refused:
-            delay_s = max(backoff_s(attempts), refused.retry_after_s or 0.0)
             log.warning("outbox.later", topic=topic, row=row, refusal=refused.refusal, attempt=attempts)
-            async with transaction(Role.SYSTEM) as tx:
-                await tx.execute(_LATER, row, delay_s)
-                tx.after_commit(lambda: queue.wake(KIND, row, attempts, delay_s=delay_s))
+            await self._later(row, attempts, refused.retry_after_s or 0.0)
         except Refused as refused:
             log.error("outbox.failed", topic=topic, row=row, refusal=refused.refusal)
             await self._keep(row, refused.refusal)
         except Exception:
-            # A defect of ours: kept for a person, with its row, and never tried into the ground.
-            log.exception("outbox.failed", topic=topic, row=row)
-            await self._keep(row, Refusal.INTERNAL)
+            log.exception("outbox.defect", alarm=True, topic=topic, row=row, attempt=attempts)
+            await self._later(row, attempts, 0.0)
         else:
             async with transaction(Role.SYSTEM) as tx:
                 await tx.execute(_DONE, row)
@@ -88,6 +87,12 @@ class Outbox:
             return self._handlers[topic]
         except KeyError:
             raise Temporary(Refusal.UNAVAILABLE, f"This release has no handler for {topic} yet.") from None
+
+    async def _later(self, row: int, attempts: int, least_s: float) -> None:
+        delay_s = max(backoff_s(attempts), least_s)
+        async with transaction(Role.SYSTEM) as tx:
+            await tx.execute(_LATER, row, delay_s)
+            tx.after_commit(lambda: queue.wake(KIND, row, attempts, delay_s=delay_s))
 
     async def _keep(self, row: int, refusal: Refusal) -> None:
         async with transaction(Role.SYSTEM) as tx:

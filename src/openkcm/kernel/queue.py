@@ -21,6 +21,7 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from openkcm.kernel.log import get_logger
+from openkcm.kernel.tasks import ended
 from openkcm.sdk.refusals import Refused
 
 log = get_logger(__name__)
@@ -147,9 +148,7 @@ async def waking(redis: RedisSettings) -> AsyncIterator[None]:
     finally:
         waker, _waker = _waker, None
         await waker.drained(within_s=1.0)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await ended(task)
         await waker.aclose()
 
 

@@ -26,9 +26,9 @@ _TAKE = """update deliveries set attempts = attempts + 1, tried_at = now(),
     lease_until = now() + make_interval(secs => $2)
 from messages where message = $1 and messages.id = message and state = 'pending'
     and (lease_until is null or lease_until < now())
-returning recipient, message_id, subject, text, html"""
+returning recipient, attempts, message_id, subject, text, html"""
 _SETTLE = """update deliveries set state = $3, notifier = $4, refusal = $5, reason = $6, lease_until = null
-where message = $1 and recipient = $2"""
+where message = $1 and recipient = $2 and state = 'pending' and attempts = $7"""
 _COUNTS = """select count(*) filter (where state = 'accepted') as accepted,
     count(*) filter (where state = 'pending') as pending,
     max(reason) filter (where state = 'pending') as reason from deliveries where message = $1"""
@@ -92,7 +92,9 @@ async def _send(notifiers: Sequence[Notifier], number: int, row: asyncpg.Record)
         log.error("notices.rejected", message=number, refusal=refusal)
     async with transaction(Role.SYSTEM) as tx:
         name = notifier.name if notifier else None
-        await tx.execute(_SETTLE, number, recipient, state, name, refusal.value if refusal else None, reason)
+        code = refusal.value if refusal else None
+        # Who comes after its time settles nothing: somebody else has the message by then.
+        await tx.execute(_SETTLE, number, recipient, state, name, code, reason, row["attempts"])
 
 
 class Waiting(msgspec.Struct, frozen=True):

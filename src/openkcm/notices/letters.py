@@ -32,7 +32,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyLetter(Letter):
-    """The account's data is protected and its dashboard is open."""
+    """The account's data is protected and its dashboard is open, ``took_s`` after it was found or tried again."""
 
     template: ClassVar[str] = "mail/ready"
 
@@ -50,7 +50,8 @@ class ReadyLetter(Letter):
 class DelayedLetter(Letter):
     """It takes longer than usual: written at 60 s and, with ``over`` the limit, at 5 min.
 
-    ``waits_for`` is the step's title, ``detail`` the sentence beside it on the page.
+    ``waits_for`` is the step's title, ``detail`` the sentence beside it on the page. ``operator_told``: there is an
+    operator whom the same is told.
     """
 
     template: ClassVar[str] = "mail/delayed"
@@ -61,6 +62,7 @@ class DelayedLetter(Letter):
     waits_for: str
     detail: str
     attempt: int
+    operator_told: bool = True
 
     @property
     def subject(self) -> str:
@@ -71,14 +73,33 @@ class DelayedLetter(Letter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakingBackLetter(Letter):
+    """To the operator: the set-up is being undone, and that takes longer than usual."""
+
+    template: ClassVar[str] = "mail/taking-back"
+
+    to_operator: bool = True
+    waiting_s: float
+    waits_for: str
+    detail: str
+    attempt: int
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: taking back its set-up takes longer than usual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailedLetter(Letter):
-    """The set-up was stopped and undone: why, and what starts it again."""
+    """The set-up was stopped and undone: why, and what starts it again. ``taken_back``: false where that failed."""
 
     template: ClassVar[str] = "mail/failed"
 
     at: datetime
     why: str
     remedy: Remedy
+    taken_back: bool = True
 
     @property
     def subject(self) -> str:

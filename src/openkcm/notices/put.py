@@ -20,6 +20,7 @@ _TONES: Final[dict[str, Tone]] = {
     "mail/ready": "ok",
     "mail/returned": "ok",
     "mail/delayed": "warn",
+    "mail/taking-back": "warn",
     "mail/owner": "warn",
     "mail/uninstalled": "warn",
     "mail/failed": "bad",

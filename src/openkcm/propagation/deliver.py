@@ -15,6 +15,7 @@ from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.propagation.model import Decided, Observed
 from openkcm.propagation.store import add_answers, newest
+from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
 log = get_logger(__name__)
@@ -140,7 +141,7 @@ def _observed(sent: Decided, answer: _Answer) -> Observed:
         hash="" if refused else sent.hash,
         acknowledged_at=None,
         refusal=refused.refusal.value if refused else None,
-        message=refused.message if refused else None,
+        message=display_text(refused.message, max_characters=1024) if refused else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.kernel import queue
@@ -14,9 +16,10 @@ from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.tenancy.model import Stage
 from openkcm.tenancy.store import advance, get
 
-_LATEST = """select id, state, attempt, exists (select 1 from saga_steps
-    where saga = sagas.id and step = $2 and direction = 'do') as past_pivot
-from sagas where tenant = $1 and plan = $3 order by id desc limit 1 for update"""
+_LATEST = "select id from sagas where tenant = $1 and plan = $2 order by id desc limit 1 for update"
+# A second statement: it sees what was committed while the first one waited for the lock.
+_NOW_IS = """select state, attempt, exists (select 1 from saga_steps
+    where saga = sagas.id and step = $2 and direction = 'do') as past_pivot from sagas where id = $1"""
 # Somebody waits for it now, so it yields to nobody until its next step is done.
 _NOW = """update sagas set next_at = now(), background = false,
     state = case when state = 'undo-failed' then 'undoing' else state end,
@@ -74,10 +77,11 @@ async def cancel(tenant: str, *, actor: str) -> None:
 
 
 async def _latest(tx: Transaction, tenant: str) -> tuple[int, str, int, bool]:
-    row = await tx.fetchrow(_LATEST, tenant, PIVOT, NEW_TENANT)
+    saga = await tx.fetchval(_LATEST, tenant, NEW_TENANT)
+    row = await tx.fetchrow(_NOW_IS, saga, PIVOT) if saga is not None else None
     if row is None:
         raise Permanent(Refusal.TENANT_STATE, f"Setting up {tenant} has not begun yet; it begins by itself.")
-    return row["id"], row["state"], row["attempt"], row["past_pivot"]
+    return cast("int", saga), row["state"], row["attempt"], row["past_pivot"]
 
 
 async def _asked(tx: Transaction, tenant: str, verb: AuditVerb, actor: str, saga: int, attempt: int) -> None:

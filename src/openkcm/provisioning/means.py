@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from openkcm.crypto.contract import Regions
+from openkcm.crypto.contract import Minted, Regions
 from openkcm.kernel.clock import Clock
 from openkcm.parties.identity import Identity
 from openkcm.propagation.model import Decided
@@ -31,6 +31,9 @@ class Means:
     probe: Probe
     fresh: dict[str, Decided] = field(default_factory=dict)
     """What this process decided and has not sent yet, so that it need not be read again; the rows are the truth."""
+
+    orphans: dict[str, Minted] = field(default_factory=dict)
+    """What an undo found minted that the journal does not know, by the token of the mint, until it is on record."""
 
     def address(self, tenant: str) -> str:
         """Where the tenant's pages are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import cast
 
@@ -87,9 +88,27 @@ class Mint:
         )
 
     async def undo(self, given: Given, made: Made | None) -> None:
-        """No undo destroys a key: what was minted is marked, and stays unusable without a decision that names it."""
+        """No undo destroys a key: what was minted is marked, and stays unusable without a decision that names it.
+
+        Where it is not known what was minted, the region says it by the token of the mint: a key that control does not
+        know could never be asked for again.
+        """
+        if made is not None:
+            return
+        decided = await last_decided(given.tenant)
+        first = self.means.regions.get(_set_of(given)[0])
+        item = MintItem(
+            tenant=given.tenant, generation=decided.generation, services=(SERVICE,), token=given.token
+        )
+        with contextlib.suppress(Permanent):  # then it has minted nothing, and never will for this token
+            await first.apply(decided.signed)
+            self.means.orphans[given.token] = await first.mint(item)
 
     async def record_undo(self, tx: Transaction, given: Given, made: Made | None) -> None:
+        orphans = self.means.orphans.pop(given.token, None)
+        if made is None and orphans is not None:
+            await add_records(tx, given.tenant, orphans.records)
+            made = {"key_ids": [one.statement.key_id for one in orphans.records]}
         if made is not None:
             await abandon(tx, given.tenant, cast("list[str]", made["key_ids"]))
             await record(tx, given.tenant, actor=ACTOR, verb=AuditVerb.KEY_ABANDONED, object=given.tenant)

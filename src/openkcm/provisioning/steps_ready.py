@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import cast
 
 from openkcm.audit.record import record
@@ -22,6 +23,11 @@ from openkcm.tenancy.report import report
 from openkcm.tenancy.store import advance
 
 log = get_logger(__name__)
+
+# None for a first try: that is timed from when the account was seen.
+_AGAIN_AT = """select case when exists (select from sagas as before
+    where before.tenant = sagas.tenant and before.plan = sagas.plan and before.id < sagas.id) then started_at end
+from sagas where id = $1"""
 
 
 class Forward:
@@ -90,6 +96,7 @@ class Publish(Forward):
 
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
         tenant = await advance(tx, given.tenant, Stage.READY)
+        again_at = cast("datetime | None", await tx.fetchval(_AGAIN_AT, given.saga))
         admitted = given.past["admit"]
         username = cast("str", admitted["username"])
         letter = ReadyLetter(
@@ -97,7 +104,7 @@ class Publish(Forward):
             account_name=tenant.display_name,
             address=cast("str", made["address"]),
             protected_at=tenant.protected_at or self.means.clock.now(),
-            took_s=tenant.ready_after_s,
+            took_s=tenant.ready_after_s(again_at),
             regions=tuple(cast("list[str]", given.past["assign"]["regions"])),
         )
         made["message"] = await put(

@@ -5,42 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
 
 from openkcm.kernel import queue
 from openkcm.kernel.backoff import backoff_s
 from openkcm.kernel.clock import Clock
-from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.ids import SagaId
 from openkcm.kernel.log import get_logger
 from openkcm.saga import journal
 from openkcm.saga.background import Background
 from openkcm.saga.journal import CommitUnknown, Held, LeaseLost, Trouble
 from openkcm.saga.leases import Leases
+from openkcm.saga.observer import Observer
 from openkcm.saga.states import SagaState, move
 from openkcm.saga.step import Given, Plan, Step
-from openkcm.saga.trouble import cancelled, trouble_of, within
+from openkcm.saga.trouble import cancelled, defect_at, trouble_of, within
 from openkcm.sdk.refusals import Permanent, Refusal, Refused
 
 log = get_logger(__name__)
 
 KIND = "saga"
-
-
-class Observer(Protocol):
-    """Who is told how a saga fares, inside the transaction that records it."""
-
-    async def troubled(
-        self, tx: Transaction, tenant: str, step: str, trouble: Trouble, *, now: datetime, told: int
-    ) -> int:
-        """A step was refused; ``told`` counts what was said so far. Returns the new count."""
-        ...
-
-    async def ended(self, tx: Transaction, tenant: str, state: SagaState, why: Trouble | None) -> None:
-        """The saga is done, undone, or could not be undone."""
-        ...
 
 
 class Runner:
@@ -120,8 +105,9 @@ class Runner:
         except Refused as refused:
             log.warning("saga.left", saga=held.id, tenant=held.tenant, refusal=refused.refusal)
             await self._leave(held)
-        except Exception:
+        except Exception as defect:
             log.exception("saga.failed", saga=held.id, tenant=held.tenant)
+            await self._show(held, defect)
         finally:
             self.leases.drop(held.id, held.fence)
 
@@ -130,6 +116,18 @@ class Runner:
         with contextlib.suppress(Refused):
             if await journal.leave(held):
                 queue.wake(KIND, held.id, held.attempt, delay_s=backoff_s(1))
+
+    async def _show(self, held: Held, defect: Exception) -> None:
+        """What failed outside of any step, its telling for one, stands at the next step, and waits like others."""
+        if held.state is not SagaState.RUNNING:
+            held.state = SagaState.UNDOING  # also when it was to end and could not
+        plan = self._plans[held.plan]
+        ended = held.undone if held.state is SagaState.UNDOING else held.done.keys()
+        step = next((step.name for step in plan.steps if step.name not in ended), plan.steps[-1].name)
+        if not self._resting(held, step):
+            held.trouble[step] = trouble_of(held, step, defect_at(step, defect))
+        with contextlib.suppress(Exception):  # then the lease runs out, and somebody takes it up
+            await self._wait(held)
 
     async def _forward(self, held: Held) -> None:
         """Each step that is due is done, in order; before the pivot the first trouble stops it, after it none does."""
@@ -178,6 +176,9 @@ class Runner:
         except Refused as refused:
             await self._note(held, step.name, refused)
             return False
+        except Exception as defect:  # noqa: BLE001 - logged whole, stored and told
+            await self._note(held, step.name, defect_at(step.name, defect))
+            return False
         return True
 
     async def _do(self, plan: Plan, held: Held, step: Step) -> None:
@@ -187,7 +188,7 @@ class Runner:
         began = self._clock.monotonic()
         made = await within(step.budget_s, step.do(given), step.name)
         left = [other.name for other in plan.steps if other.name not in held.done and other is not step]
-        held.trouble.pop(step.name, None)
+        before = held.trouble.pop(step.name, None)
         held.background = held.background or (bool(left) and all(name in plan.background for name in left))
         yields = self._yields(held)
         if not left:
@@ -203,10 +204,12 @@ class Runner:
                     await self._told(held).ended(tx, held.tenant, held.state, None)
                 took_ms = round((self._clock.monotonic() - began) * 1000)
                 await journal.write(tx, held, step.name, "do", made, took_ms=took_ms, attempts=attempts)
-        except Refused as refused:
+        except Exception as failed:
             held.state = SagaState.RUNNING
-            if refused.refusal is Refusal.DATABASE_UNAVAILABLE:
-                raise CommitUnknown(refused) from refused
+            if before is not None:  # it has not ended: since when, and how often, stays known
+                held.trouble[step.name] = before
+            if isinstance(failed, Refused) and failed.refusal is Refusal.DATABASE_UNAVAILABLE:
+                raise CommitUnknown(failed) from failed
             raise
         held.done[step.name] = made
 
@@ -221,6 +224,7 @@ class Runner:
             made = held.done.get(step.name)
             given = Given(saga=held.id, tenant=held.tenant, past=held.done)
             began = self._clock.monotonic()
+            before = held.trouble.get(step.name)
             try:
                 await within(step.budget_s, step.undo(given, made), step.name)
                 held.trouble.pop(step.name, None)
@@ -235,8 +239,11 @@ class Runner:
                 held.trouble[step.name] = trouble_of(held, step.name, refused)
                 await self._end(held, SagaState.UNDO_FAILED)
                 return
-            except Refused as refused:
-                await self._note(held, step.name, refused)
+            except Exception as failed:  # noqa: BLE001 - logged whole, stored and told
+                if before is not None:
+                    held.trouble[step.name] = before
+                why = failed if isinstance(failed, Refused) else defect_at(step.name, failed)
+                await self._note(held, step.name, why)
                 await self._wait(held)
                 return
             held.undone.add(step.name)
@@ -246,7 +253,7 @@ class Runner:
         """From here the saga is undone; why stands in it."""
         log.error("saga.turned_back", saga=held.id, tenant=held.tenant, refusal=why.refusal)
         held.state = move(held.state, SagaState.UNDOING)
-        held.outcome, held.trouble = why, {}
+        held.outcome, held.trouble, held.told = why, {}, 0  # of the way back others are told
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s)
             await journal.tell(tx, held)

@@ -6,9 +6,11 @@ import asyncio
 from datetime import timedelta
 
 from openkcm.kernel.backoff import backoff_s
+from openkcm.kernel.commands import command
 from openkcm.kernel.log import get_logger
 from openkcm.saga.journal import Held, Trouble
 from openkcm.saga.step import Made
+from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
 log = get_logger(__name__)
@@ -24,7 +26,8 @@ def trouble_of(held: Held, step: str, refused: Refused) -> Trouble:
     remedy = refused.remedy or Remedy("", "")
     return Trouble(
         refusal=refused.refusal.value,
-        message=refused.message,
+        # Some of it a plugin or a region wrote, and what the database does not take would be stored nowhere.
+        message=display_text(refused.message, max_characters=1024),
         temporary=not isinstance(refused, Permanent),
         attempts=attempts,
         since=before.since if before else held.now,
@@ -44,7 +47,7 @@ def cancelled(held: Held) -> Trouble:
         attempts=1,
         since=held.now,
         next_at=held.now,
-        action="Start it again with: openkcm tenants retry",
+        action=f"Start it again with: {command(f'tenants retry {held.tenant}')}",
         who="operator",
         reference="operate/tenants",
     )
@@ -60,7 +63,10 @@ async def within(budget_s: float, work: object, step: str) -> Made:
     except TimeoutError as late:
         raise Temporary(Refusal.UNAVAILABLE, f"No answer within {budget_s:.0f} s.") from late
     except Exception as defect:
-        log.exception("saga.step_failed", step=step)
-        raise Temporary(
-            Refusal.INTERNAL, "OpenKCM failed at this step; the operator's log says where."
-        ) from defect
+        raise defect_at(step, defect) from defect
+
+
+def defect_at(step: str, defect: Exception) -> Temporary:
+    """What is stored and shown of an exception that nobody foresaw; the log has it whole."""
+    log.error("saga.step_failed", step=step, exc_info=defect)
+    return Temporary(Refusal.INTERNAL, "OpenKCM failed at this step; the operator's log says where.")

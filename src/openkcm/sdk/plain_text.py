@@ -1,10 +1,14 @@
-"""Text from outside that can be stored, logged and shown: no control characters, no halves of characters."""
+"""Text from outside that can be stored, logged and shown: no control characters, no halves of characters.
+
+Nor marks that turn the reading direction (Unicode Technical Report 36, 2.6): a name is shown as it is compared.
+"""
 
 from __future__ import annotations
 
 import unicodedata
 
 MAX_NAME_CHARACTERS = 253
+MAX_USERNAME_CHARACTERS = 320
 MAX_DISPLAY_CHARACTERS = 256
 # Controls, lone surrogates, line and paragraph separators: PostgreSQL refuses some, logs and mail headers others.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -12,13 +16,23 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def plain_text(text: str, *, max_characters: int) -> bool:
-    """Whether ``text`` has at most ``max_characters`` and nothing in it that cannot be shown in one line."""
+def plain_text(text: str, *, max_characters: int, with_direction_marks: bool = False) -> bool:
+    """Whether ``text`` has at most ``max_characters`` and nothing in it that cannot be shown in one line.
+
+    ``with_direction_marks`` lets the marks through that turn the reading direction, for what is stored with them.
+    """
     if len(text) > max_characters:
         return False
     if text.isascii():
         return text.isprintable()
+    if not with_direction_marks and not _DIRECTION_MARKS.isdisjoint(text):
+        return False
     return not any(unicodedata.category(each) in _REFUSED_CATEGORIES for each in text)
+
+
+def display_name(username: str) -> str:
+    """A person's name, whole, as pages show it: one that was stored with direction marks appears without them."""
+    return display_text(username, max_characters=MAX_USERNAME_CHARACTERS)
 
 
 def display_text(text: str, *, max_characters: int = MAX_DISPLAY_CHARACTERS) -> str:

@@ -170,6 +170,7 @@ def _text(
         raise _invalid(f"{_place(within, key)} is not text; put it in quotes.")
     if not plain_text(value, max_characters=max_characters):
         raise _invalid(
-            f"{_place(within, key)} has control characters or more than {max_characters} characters."
+            f"{_place(within, key)} has control characters, marks that turn the reading direction, "
+            f"or more than {max_characters} characters."
         )
     return value

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
+from openkcm.sdk.refusals import Refused
 
 MAX_ITEMS = 100
 T = TypeVar("T")
@@ -55,16 +55,6 @@ def fault_of(refused: Refused) -> Fault:
         temporary=refused.temporary,
         retry_after_s=refused.retry_after_s,
     )
-
-
-def refused_of(fault: Fault) -> Refused:
-    """The refusal again; a newer side's code that is not known here is ``INTERNAL``."""
-    try:
-        refusal = Refusal(fault.refusal)
-    except ValueError:
-        refusal = Refusal.INTERNAL
-    kind = Temporary if fault.temporary else Permanent
-    return kind(refusal, fault.message, retry_after_s=fault.retry_after_s)
 
 
 def again(refused: Refused) -> Refused:

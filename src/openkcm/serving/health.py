@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from openkcm.serving.connections import CONNECTIONS
+
 _ROLLUP: Final = Path("/proc/self/smaps_rollup")
 
 
@@ -26,6 +28,7 @@ class Health(msgspec.Struct, frozen=True):
 def health_routes(ready: Callable[[], Health], registry: CollectorRegistry) -> list[HTTPRouteHandler]:
     """The three handlers. ``ready`` is asked at each request and must not wait for anything."""
     registry.register(_Memory())
+    registry.register(CONNECTIONS)
 
     @get("/healthz", sync_to_thread=False, summary="The process answers")
     def healthz() -> dict[str, str]:

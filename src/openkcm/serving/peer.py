@@ -9,10 +9,10 @@ from hashlib import sha256
 from typing import Final, Literal, TypedDict
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from openkcm.parties.pins import Pin
 from openkcm.parties.tls import Door
+from openkcm.serving.bounds import BoundedProtocol
 
 PEER: Final = "openkcm.peer"
 """The key of ``scope["extensions"]`` under which the application finds the ``Pin`` of the caller."""
@@ -21,7 +21,7 @@ PEER: Final = "openkcm.peer"
 class PinnedConfig(TypedDict):
     """The arguments of ``uvicorn.Config`` that make a server answer pinned parties only."""
 
-    http: type[HttpToolsProtocol]
+    http: type[BoundedProtocol]
     ws: Literal["none"]
     ssl_context_factory: Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]
 
@@ -35,10 +35,10 @@ def pinned_config(door: Door) -> PinnedConfig:
     }
 
 
-def pinned_protocol(door: Door) -> type[HttpToolsProtocol]:
+def pinned_protocol(door: Door) -> type[BoundedProtocol]:
     """A protocol class whose connections belong to parties that this door admits; all others are closed."""
 
-    class PinnedProtocol(HttpToolsProtocol):
+    class PinnedProtocol(BoundedProtocol):
         """Asks the door at the connection's start and whenever something arrives: pins may change meanwhile."""
 
         _leaf: bytes | None = None

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 from litestar import Request, Response
+from litestar.connection.base import AuthT, StateT, UserT
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
@@ -90,6 +91,27 @@ def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes,
     if status == 503:
         headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
     return status, msgspec.json.encode(body), headers
+
+
+class ReadRequest(Request[UserT, AuthT, StateT]):
+    """A request whose JSON may be nested as deep as somebody likes: what cannot be read so is a bad body."""
+
+    async def json(self) -> object:
+        """The body as JSON.
+
+        Raises:
+            Permanent: BAD_REQUEST, it is nested deeper than it can be read.
+        """
+        try:
+            return await super().json()
+        except RecursionError:
+            raise nested() from None  # its trace is a thousand lines of nothing
+
+
+def nested() -> Permanent:
+    """The refusal of a body that is nested deeper than it can be read."""
+    remedy = Remedy("Compare the request with /openapi.json.", "caller", _PAGE)
+    return Permanent(Refusal.BAD_REQUEST, _BODY, remedy=remedy)
 
 
 def handlers() -> ExceptionHandlersMap:

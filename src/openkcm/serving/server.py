@@ -17,12 +17,12 @@ from litestar.types import ASGIApp
 from openkcm.kernel.log import get_logger
 from openkcm.parties.tls import Door
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.serving.bounds import HEAD_S, IDLE_S, BoundedProtocol, sweep
 from openkcm.serving.peer import pinned_config
 
 log = get_logger(__name__)
 
 _GRACE_S: Final = 10
-_KEEP_ALIVE_S: Final = 75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +52,13 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, closing.set)
-    servers = [uvicorn.Server(_config(one)) for one in served]
+    servers = [_Server(_config(one)) for one in served]
     running = [
         asyncio.create_task(server._serve(sockets=[one.socket]))  # noqa: SLF001 - serve() would take the signals
         for server, one in zip(servers, served, strict=True)
     ]
-    others = [asyncio.create_task(work) for work in beside]
+    looking = sweep([server.server_state for server in servers])
+    others = [asyncio.create_task(work) for work in (looking, *beside)]
     waiting = asyncio.create_task(closing.wait())
     announce = asyncio.create_task(_announce(servers, started))
     try:
@@ -95,6 +96,32 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+class _Server(uvicorn.Server):
+    """Uvicorn's, with a limit to the time of a TLS handshake: it leaves that to asyncio, which gives it a minute."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop, config = asyncio.get_running_loop(), self.config
+        await self.lifespan.startup()
+
+        def connected() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg] # as uvicorn's
+                config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
+            )
+            return made
+
+        self.servers = [
+            await loop.create_server(
+                connected,
+                sock=one,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=HEAD_S if config.ssl is not None else None,
+            )
+            for one in sockets or ()
+        ]
+        self.started = True
+
+
 async def _announce(servers: Sequence[uvicorn.Server], started: Callable[[], None] | None) -> None:
     while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
@@ -110,7 +137,7 @@ def _config(served: Served) -> uvicorn.Config:
         server_header=False,
         lifespan="off",
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=round(IDLE_S),
         timeout_graceful_shutdown=_GRACE_S,
         **(pinned_config(served.door) if served.door is not None else _open(served.tls)),
     )
@@ -119,11 +146,11 @@ def _config(served: Served) -> uvicorn.Config:
 
 
 class _OpenConfig(TypedDict):
-    http: Literal["httptools"]
+    http: type[BoundedProtocol]
     ws: Literal["none"]
     ssl_context_factory: Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext] | None
 
 
 def _open(tls: ssl.SSLContext | None) -> _OpenConfig:
     factory = None if tls is None else lambda _config, _default: tls
-    return {"http": "httptools", "ws": "none", "ssl_context_factory": factory}
+    return {"http": BoundedProtocol, "ws": "none", "ssl_context_factory": factory}

@@ -11,6 +11,7 @@ import asyncpg
 
 from openkcm.kernel.db import LOST
 from openkcm.kernel.log import get_logger
+from openkcm.kernel.tasks import ended
 
 log = get_logger(__name__)
 
@@ -62,6 +63,4 @@ async def _hold(
         if task.done():
             await task
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await ended(task)

@@ -100,10 +100,10 @@ class Tenant:
         """What people call it; the name where nobody gave it another."""
         return self.display_name or self.name
 
-    @property
-    def ready_after_s(self) -> float:
-        """How long it took from its appearance until it was ready; 0 before that."""
-        return max(0.0, (self.ready_at - self.observed_at).total_seconds()) if self.ready_at else 0.0
+    def ready_after_s(self, again_at: datetime | None = None) -> float:
+        """How long it took until it was ready, from its appearance or from a later try; 0 before that."""
+        began = again_at or self.observed_at
+        return max(0.0, (self.ready_at - began).total_seconds()) if self.ready_at else 0.0
 
     @property
     def past_pivot(self) -> bool:

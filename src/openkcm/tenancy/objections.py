@@ -9,11 +9,16 @@ import msgspec
 from openkcm.audit.record import INSTALLATION, Entry
 from openkcm.audit.verbs import AuditVerb
 from openkcm.kernel.db import Transaction
+from openkcm.kernel.log import get_logger
 from openkcm.sdk.plain_text import display_text, plain_text
 from openkcm.sdk.tenant_source import Creator, Observation, Problem
 from openkcm.tenancy.resolve import Objection, Place, Said, claim_of
 from openkcm.tenancy.tables import ProblemRow
 
+log = get_logger(__name__)
+
+#: One change of a source fills no log: the rest is in the list.
+_LOGGED = 20
 _SAID = "select id, origin, line, refusal, message from source_problems where source = $1 and refused is null"
 _SAY = """insert into source_problems (source, origin, line, refusal, message)
 select $1, * from unnest($2::text[], $3::integer[], $4::text[], $5::text[])"""
@@ -51,6 +56,12 @@ async def replace_problems(tx: Transaction, source: str, problems: Sequence[Prob
         await tx.execute("delete from source_problems where id = any($1::bigint[])", over)
     if fresh := sorted(wanted - there.keys(), key=repr):
         await tx.execute(_SAY, source, *map(list, zip(*fresh, strict=True)))
+    for origin, line, refusal, message in fresh[:_LOGGED]:
+        log.warning(
+            "tenancy.problem", source=source, origin=origin, line=line, refusal=refusal, message=message
+        )
+    if len(fresh) > _LOGGED:
+        log.warning("tenancy.more_problems", source=source, count=len(fresh) - _LOGGED)
 
 
 async def keep_objections(tx: Transaction, objections: Iterable[Objection]) -> list[Entry]:
@@ -84,12 +95,19 @@ def _document(told: Observation) -> str:
     made: dict[str, object] = {name: getattr(told, name) for name in Observation.__dataclass_fields__}
     made |= {name: _storable(value) for name, value in made.items() if isinstance(value, str)}
     if told.creator is not None:
-        made["creator"] = Creator(_storable(told.creator.issuer), _storable(told.creator.username))
+        # Nobody, where the name cannot be stored: what is left of it might be somebody else's.
+        names = (told.creator.issuer, told.creator.username)
+        made["creator"] = told.creator if all(map(_is_storable, names)) else Creator("", "")
     return msgspec.json.encode(made).decode()
 
 
 def _storable(text: str) -> str:
-    return text if plain_text(text, max_characters=4096) else display_text(text, max_characters=4096)
+    return text if _is_storable(text) else display_text(text, max_characters=4096)
+
+
+def _is_storable(text: str) -> bool:
+    # Direction marks stay: without them another name might be taken when the document is looked at again.
+    return plain_text(text, max_characters=4096, with_direction_marks=True)
 
 
 async def settle(tx: Transaction, settled: Iterable[tuple[str, str]]) -> None:

@@ -13,10 +13,12 @@ from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.ids import random_id
 from openkcm.kernel.log import get_logger
 from openkcm.kernel.outbox import put
+from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.sdk.tenant_source import Batch, Creator, Observation
 from openkcm.tenancy import objections
 from openkcm.tenancy.model import Standing
+from openkcm.tenancy.report import report_later
 from openkcm.tenancy.resolve import Place, Resolved, Said, claim_of, flaw_of, resolve
 from openkcm.tenancy.write import add, move
 
@@ -99,8 +101,15 @@ async def _apply(tx: Transaction, said: Sequence[Said], now: datetime, grace_s: 
                 appeared.append(tenant)
             if before.presence is not after.presence or before.creator != after.creator:
                 await put(tx, CHANGED, {"tenant": tenant}, tenant=tenant)
+            elif before.reference != after.reference and after.presence is Standing.PRESENT:
+                await report_later(tx, tenant)
         for objection in found.objections:
-            log.warning("tenancy.refused", source=objection.said.source, refusal=objection.refusal)
+            log.warning(
+                "tenancy.refused",
+                source=objection.said.source,
+                refusal=objection.refusal,
+                message=display_text(objection.message, max_characters=500),
+            )
         said = await objections.freed(tx, found.released) if found.released else ()
     if appeared:
         await put(tx, APPEARED, {"tenants": appeared})

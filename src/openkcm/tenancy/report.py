@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from openkcm.kernel.db import Transaction
+from openkcm.kernel.outbox import put
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.sdk.tenant_source import TenantSource, TenantStatus
 from openkcm.tenancy.model import State, Tenant, state
 
+REPORT: Final = "tenancy.report"
 _SAID: Final[Mapping[State, str]] = {
     State.PROVISIONING: "OpenKCM is being set up for this account.",
     State.PROTECTED: "Encryption is on. The dashboard is being opened.",
@@ -19,6 +22,11 @@ _SAID: Final[Mapping[State, str]] = {
     State.DELETING: "The account is being deleted: nothing works, and its keys are destroyed after {until}.",
     State.GONE: "The account's keys were destroyed.",
 }
+
+
+async def report_later(tx: Transaction, tenant: str, *, message: str = "") -> None:
+    """After the commit the tenant's status is written to where it came from, with what is so by then."""
+    await put(tx, REPORT, {"tenant": tenant, "message": message}, tenant=tenant)
 
 
 def status_of(tenant: Tenant, *, address: str, at: datetime, message: str = "") -> TenantStatus:

@@ -215,6 +215,8 @@ def _described(said: Said, tenant_id: str, before: Place | None) -> Place:
 def flaw_of(told: Observation) -> str | None:
     """What of it cannot be stored, or None. Sources promise that it does not occur; here nothing depends on that."""
     creator = told.creator or Creator("", "x")
+    # A tenant that is stored with direction marks in its name can go all the same; nothing new comes with them.
+    going = told.presence is Presence.UNINSTALLED
     for what, text, most in (
         ("kind", told.kind, MAX_NAME_CHARACTERS),
         ("parent", told.parent, MAX_NAME_CHARACTERS),
@@ -224,8 +226,11 @@ def flaw_of(told: Observation) -> str | None:
         ("creator's issuer", creator.issuer, 2048),
         ("creator", creator.username, 320),
     ):
-        if not plain_text(text, max_characters=most):
-            return f"Its {what} has control characters or more than {most} characters."
+        if not plain_text(text, max_characters=most, with_direction_marks=going):
+            return (
+                f"Its {what} has control characters, marks that turn the reading direction, "
+                f"or more than {most} characters."
+            )
     return None if told.kind and told.name and creator.username else "Its kind, name or creator is empty."
 
 

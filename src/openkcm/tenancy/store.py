@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Transaction
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.sdk.tenant_source import Creator, Known, Presence
@@ -35,8 +36,8 @@ def unknown(tenant: str) -> Permanent:
     """The refusal of everything about a tenant that is not there, or not for who asks."""
     return Permanent(
         Refusal.TENANT_UNKNOWN,
-        f"There is no tenant {ascii(tenant)[1:81]} here.",
-        remedy=Remedy("Compare the id with `openkcm tenants list`.", "operator", "operate/tenants"),
+        f"There is no tenant {ascii(tenant)[1:-1][:80]} here.",
+        remedy=Remedy(f"Compare the id with '{command('tenants list')}'.", "operator", "operate/tenants"),
     )
 
 

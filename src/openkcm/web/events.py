@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from litestar.response import Stream
+
+from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 
 KEEP_ALIVE_S: Final = 15.0
 _KEEP_ALIVE: Final = b": still here\n\n"
@@ -26,6 +29,38 @@ class Event:
         """The event in the form of the HTML standard, 9.2.5: every line of the text is a data field."""
         lines = "".join(f"data: {line}\n" for line in self.text.splitlines() or [""])
         return f"event: {self.name}\n{lines}\n".encode()
+
+
+class Streams:
+    """How many streams each session has open in this process: ``most`` of them, and a browser shows one a tab."""
+
+    def __init__(self, *, most: int = 8) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def check(self, session: str) -> None:
+        """There is room for one more.
+
+        Raises:
+            Temporary: TOO_MANY.
+        """
+        if self._open[session] >= self._most:
+            raise Temporary(
+                Refusal.TOO_MANY,
+                f"This session has {self._most} pages open that follow what happens; more are not followed.",
+                remedy=Remedy("Close one of them, then open this page again.", "You"),
+            )
+
+    @contextmanager
+    def one(self, session: str) -> Iterator[None]:
+        """One more is open. Raises as ``check``."""
+        self.check(session)
+        self._open[session] += 1
+        try:
+            yield
+        finally:
+            self._open[session] -= 1
+            self._open += Counter()  # forgets those that have none
 
 
 def stream(events: AsyncGenerator[Event, None], *, closing: asyncio.Event) -> Stream:

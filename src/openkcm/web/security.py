@@ -15,6 +15,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.web.reached import by_tls
 
 AnyConnection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
@@ -94,16 +95,12 @@ def csrf_cookie(connection: AnyConnection) -> Cookie | None:
     name = _cookie_name(connection)
     if connection.cookies.get(name) == token:
         return None
-    return Cookie(key=name, value=token, path="/", httponly=True, samesite="lax", secure=_by_tls(connection))
-
-
-def _by_tls(connection: AnyConnection) -> bool:
-    return connection.scope.get("scheme") == "https"
+    return Cookie(key=name, value=token, path="/", httponly=True, samesite="lax", secure=by_tls(connection))
 
 
 def _cookie_name(connection: AnyConnection) -> str:
     # The prefix makes browsers refuse a cookie that another host of the domain planted; it exists for TLS only.
-    return f"__Host-{CSRF_COOKIE}" if _by_tls(connection) else CSRF_COOKIE
+    return f"__Host-{CSRF_COOKIE}" if by_tls(connection) else CSRF_COOKIE
 
 
 async def form_check(connection: AnyConnection, handler: BaseRouteHandler) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from openkcm.kernel.commands import command
 from openkcm.web import assets, figures, paths
 from openkcm.web.key_shape import key_shape
 
@@ -35,7 +36,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    made.globals |= {"at": paths, "asset": assets.address, "key_shape": key_shape}
+    made.globals |= {"at": paths, "asset": assets.address, "key_shape": key_shape, "command": command}
     made.filters |= {
         "number": figures.number,
         "counted": figures.counted,

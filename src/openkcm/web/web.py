@@ -12,6 +12,7 @@ from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.web import assets, paths
 from openkcm.web.help import HelpPage
 from openkcm.web.page import page, redirect
+from openkcm.web.reached import by_tls
 from openkcm.web.shell import THEME_COOKIE, AnyRequest, Theme
 
 _YEAR_S: Final = 365 * 24 * 3600
@@ -57,7 +58,7 @@ async def choose_theme(request: AnyRequest) -> Response[str]:
             max_age=_YEAR_S,
             httponly=True,
             samesite="lax",
-            secure=request.scope["scheme"] == "https",
+            secure=by_tls(request),
         )
     )
     return answer

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from aiosmtplib.errors import SMTPException, SMTPNotSupported
 
+from openkcm.sdk.checks import Checked
 from openkcm.sdk.notifier import Message
 from openkcm.sdk.refusals import Refused
 from openkcm_notify_smtp.compose import compose
@@ -62,6 +63,20 @@ class SmtpNotifier:
             raise
         except (SMTPException, OSError, ValueError) as failed:
             raise refusal_of(failed, server=settings.server) from None
+
+    async def check(self) -> Sequence[Checked]:
+        """Whether the server answers, over the security that is set, and lets us log in. Nothing is sent."""
+        server = self._settings.server
+        try:
+            async with self._connections.one() as smtp, asyncio.timeout(self._settings.timeout_s):
+                await smtp.noop()
+        except Refused as refused:
+            said = refused
+        except (SMTPException, OSError, ValueError) as failed:
+            said = refusal_of(failed, server=server)
+        else:
+            return [Checked(level="ok", said=f"{server} answers.")]
+        return [Checked(level="bad", said=said.message, action=said.remedy.action if said.remedy else "")]
 
     async def aclose(self) -> None:
         await self._connections.aclose()

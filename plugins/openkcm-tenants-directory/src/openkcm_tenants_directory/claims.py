@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.tenant_source import Known, Observation, Problem
 from openkcm_tenants_directory.manifests import file_of, problem
 
+MAX_PROBLEMS = 500
 Key = tuple[str | None, str, str, str]
 
 
@@ -28,11 +29,31 @@ def _name_of(told: Observation) -> tuple[str, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The one observation of each tenant, the refused documents, and the files these are in."""
+    """The one observation of each tenant, the files with refused documents, and the first of these documents.
+
+    ``left`` counts the refused documents beside those in ``problems``.
+    """
 
     tenants: Mapping[Key, Observation]
     problems: tuple[Problem, ...]
     refused_files: frozenset[str]
+    left: int = 0
+
+
+@dataclass(slots=True)
+class _Refused:
+    """What is refused: all of its files, and as many of its documents as are listed."""
+
+    problems: list[Problem] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
+    left: int = 0
+
+    def add(self, refused: Observation, what: str, by: str) -> None:
+        self.files.add(file_of(refused.reference))
+        if len(self.problems) == MAX_PROBLEMS:
+            self.left += 1
+        else:
+            self.problems.append(_claimed(refused, what, by))
 
 
 def settle(
@@ -43,8 +64,7 @@ def settle(
     Among newcomers the first in the order of files and documents has it. A holder's file that cannot be read now keeps
     its tenants: then nobody else gets them.
     """
-    problems: list[Problem] = []
-    refused: set[str] = set()
+    refused = _Refused()
     by_key: dict[Key, list[Observation]] = {}
     for observations in said.values():
         for each in observations:
@@ -55,25 +75,25 @@ def settle(
         holding_file = file_of(holders.get(key, ""))
         kept_elsewhere = holding_file in uncertain and holding_file != file_of(first.reference)
         if kept_elsewhere:
-            refused.add(file_of(first.reference))
-            problems.append(_claimed(first, "the same tenant", holding_file))
+            refused.add(first, "the same tenant", holding_file)
         else:
             by_name.setdefault(_name_of(first), []).append(first)
-        _refuse_others(claimants, first, "the same tenant", problems, refused)
+        _refuse_others(claimants, first, "the same tenant", refused)
     tenants: dict[Key, Observation] = {}
     for namesakes in by_name.values():
         held = {holders[key_of(each)] for each in namesakes if key_of(each) in holders}
         first = _holder_first(namesakes, held)
         tenants[key_of(first)] = first
-        _refuse_others(namesakes, first, "a tenant of the same name and parent", problems, refused)
-    return Settled(tenants, tuple(problems), frozenset(refused))
+        _refuse_others(namesakes, first, "a tenant of the same name and parent", refused)
+    return Settled(tenants, tuple(refused.problems), frozenset(refused.files), refused.left)
 
 
 def _holder_first(claimants: list[Observation], held: AbstractSet[str]) -> Observation:
     if len(claimants) > 1:
+        held_files = {file_of(reference) for reference in held}
         for exact in (
             lambda each: each.reference in held,
-            lambda each: file_of(each.reference) in map(file_of, held),
+            lambda each: file_of(each.reference) in held_files,
         ):
             holder = next(filter(exact, claimants), None)
             if holder:
@@ -82,16 +102,11 @@ def _holder_first(claimants: list[Observation], held: AbstractSet[str]) -> Obser
 
 
 def _refuse_others(
-    claimants: Iterable[Observation],
-    first: Observation,
-    what: str,
-    problems: list[Problem],
-    refused: set[str],
+    claimants: Iterable[Observation], first: Observation, what: str, refused: _Refused
 ) -> None:
     for each in claimants:
         if each is not first:
-            refused.add(file_of(each.reference))
-            problems.append(_claimed(each, what, first.origin))
+            refused.add(each, what, first.origin)
 
 
 def _claimed(refused: Observation, what: str, by: str) -> Problem:

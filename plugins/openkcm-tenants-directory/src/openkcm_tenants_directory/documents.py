@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import yaml
 
 MAX_DEPTH = 64
+MAX_DOCUMENTS = 10_000
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS: Mapping[str, object] = {
     "": None,
@@ -42,6 +43,13 @@ class Unparsable(Exception):
         self.line = line
 
 
+class TooManyDocuments(Unparsable):
+    """There are more than ``MAX_DOCUMENTS``; what comes after the one too many was not looked at."""
+
+    def __init__(self, line: int | None) -> None:
+        super().__init__(f"The file has more than {MAX_DOCUMENTS:,} documents; none of them was used.", line)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document: what it holds, and the line it begins at."""
@@ -55,8 +63,14 @@ def documents_of(content: bytes, *, is_json: bool) -> list[Document]:
 
     Raises:
         Unparsable: the whole file is refused at its first mistake, since nobody knows what the writer meant.
+        TooManyDocuments: likewise; half of them would leave the other half looking as if it were gone.
     """
-    return list(_json_documents(content) if is_json else _yaml_documents(content))
+    found: list[Document] = []
+    for document in _json_documents(content) if is_json else _yaml_documents(content):
+        if len(found) == MAX_DOCUMENTS:
+            raise TooManyDocuments(document.line)
+        found.append(document)
+    return found
 
 
 def _json_documents(content: bytes) -> Iterator[Document]:
@@ -91,11 +105,11 @@ def _past_white_space(text: str, at: int) -> int:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
-        raise Unparsable(f"The key {ascii(twice)[:80]} is given twice.", None)
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise Unparsable(f"The key {ascii(key)[:80]} is given twice.", None)
+        found[key] = value
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Refusal
@@ -15,6 +16,8 @@ _OLD_ENOUGH_S = 2.0
 _STILL_WRITING_S = 5.0
 _TRY_AGAIN_S = 1.0
 _TRY_AGAIN_FOR_S = 10.0
+#: A larger file waits for all others; reading a part of the folder that has one takes noticeable time.
+LARGE_BYTES = 65_536
 
 
 @dataclass(slots=True)
@@ -29,6 +32,11 @@ class _Seen:
     read_at: float = 0.0
     said: tuple[Observation, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+def is_large(stamp: Stamp) -> bool:
+    """Whether the file is read after the others."""
+    return stamp[2] > LARGE_BYTES
 
 
 class Files:
@@ -60,7 +68,7 @@ class Files:
             self.version += 1
 
     def due(self, *, now: float, wall_s: float) -> list[tuple[str, Stamp]]:
-        """What is to be read now, in the order of the names; what never will be is judged here."""
+        """What is to be read now, in the order of the names, large files last; what never will be is judged here."""
         found = []
         for name in sorted(self._seen):
             seen = self._seen[name]
@@ -75,7 +83,7 @@ class Files:
                 self.failed(name, seen.entry.stamp, too_large, now=now, refusal=Refusal.MANIFEST_TOO_LARGE)
             else:
                 found.append((name, seen.entry.stamp))
-        return found
+        return sorted(found, key=lambda file: is_large(file[1]))
 
     def _is_due(self, seen: _Seen, *, now: float, wall_s: float) -> bool:
         if seen.read != seen.entry.stamp:
@@ -91,10 +99,12 @@ class Files:
         seen = self._seen.get(name)
         if seen is None:
             return
-        self.version += 1
-        seen.read, seen.read_at, seen.problems, seen.busy = stamp, now, contents.problems, False
-        if contents.observations or not contents.problems:
-            seen.said = contents.observations
+        said = contents.observations if contents.observations or not contents.problems else seen.said
+        if (seen.read, seen.problems, seen.said) != (stamp, contents.problems, said):
+            # Read again without a change, it gives nobody cause to compare all tenants anew.
+            self.version += 1
+        seen.read, seen.read_at, seen.problems, seen.said = stamp, now, contents.problems, said
+        seen.busy = False
 
     def failed(
         self,
@@ -147,6 +157,8 @@ class Files:
         """Whether a file was never read and may still say something."""
         return any(seen.read is None for seen in self._seen.values())
 
-    def problems(self) -> list[Problem]:
-        """Every file's problems, in the order of the names."""
-        return [each for name in sorted(self._seen) for each in self._seen[name].problems]
+    def problems(self, *, most: int) -> tuple[list[Problem], int]:
+        """The first ``most`` of all files' problems, in the order of the names, and how many more there are."""
+        names = sorted(name for name, seen in self._seen.items() if seen.problems)
+        listed = list(islice((each for name in names for each in self._seen[name].problems), most))
+        return listed, sum(len(self._seen[name].problems) for name in names) - len(listed)

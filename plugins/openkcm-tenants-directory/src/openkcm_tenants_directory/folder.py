@@ -17,7 +17,12 @@ from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 STATUS_SUFFIX = ".status.yaml"
 MARK = ".openkcm-source"
 _SUFFIXES = (".yaml", ".yml", ".json")
+_OUTSIDE = "it is a link to a place outside of the folder"
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# Where Linux tells which file a descriptor is of (proc_pid_fd(5)).
+_DESCRIPTORS = "/proc/self/fd"
 
+#: Device, inode, size, time of the last change of the content and of the file's own data, both in ns.
 Stamp = tuple[int, int, int, int, int]
 
 
@@ -111,29 +116,36 @@ def _entry(found: os.DirEntry[str], root: str) -> Entry | None:
     if not plain_text(found.name, max_characters=255):
         oddity = "its name has characters that cannot be shown"
     elif link and not os.path.realpath(found.path).startswith(root + os.sep):
-        oddity = "it is a link to a place outside of the folder"
+        oddity = _OUTSIDE
     elif not stat.S_ISREG(about.st_mode):
         oddity = "it is no ordinary file"
-    stamp = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-    return Entry(stamp, about.st_size, about.st_mtime, oddity)
+    return Entry(_stamp(about), about.st_size, about.st_mtime, oddity)
 
 
-def read(path: Path, *, max_bytes: int) -> bytes:
-    """The whole content of one file that nobody is writing.
+def _stamp(about: os.stat_result) -> Stamp:
+    return (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+
+
+def read(folder: Path, name: str, *, max_bytes: int, seen: Stamp | None = None) -> bytes:
+    """The whole content of one file that nobody is writing, wherever its name leads to inside of the folder.
+
+    ``seen`` is the stamp of the look that the reading follows: what is another file now, or has changed since, is not
+    read, but looked at again.
 
     Raises:
-        Unreadable: gone, not permitted, no ordinary file, too large, or changing under the reader's eyes.
+        Unreadable: gone, not permitted, no ordinary file, outside of the folder, too large, or changing under the
+            reader's eyes.
     """
     try:
-        descriptor = os.open(
-            os.path.realpath(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        )
+        descriptor = _open_inside(folder, name)
     except OSError as failed:
         raise Unreadable(f"it cannot be opened: {os.strerror(failed.errno or 0)}") from None
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise Unreadable("it is no ordinary file")
+        if seen is not None and seen[:4] != _stamp(before)[:4]:
+            raise Unreadable("it has changed since the folder was looked at", again=True)
         if _being_written(descriptor):
             raise Unreadable("it is still being written", again=True)
         try:
@@ -146,6 +158,42 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise Unreadable("it is too large")
     return content
+
+
+def _open_inside(folder: Path, name: str) -> int:
+    """A descriptor of the folder's own file of that name, or of the one in the folder that a link leads to.
+
+    Names can be given to other files between any two calls, descriptors cannot: where a link leads is asked of what was
+    opened, and only what lies inside is opened for reading (``O_PATH`` opens nothing, see open(2)).
+    """
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            return os.open(name, _READING | os.O_NOFOLLOW, dir_fd=root)
+        except OSError as failed:
+            if failed.errno != errno.ELOOP:
+                raise
+        if not hasattr(os, "O_PATH"):
+            raise Unreadable("it is a link, and this system does not tell where it leads")
+        found = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=root)
+        try:
+            return _open_found(found, root)
+        finally:
+            os.close(found)
+    finally:
+        os.close(root)
+
+
+def _open_found(found: int, root: int) -> int:
+    try:
+        place, inside = (str(Path(_DESCRIPTORS, str(each)).readlink()) for each in (found, root))
+    except OSError:
+        raise Unreadable("it is a link, and this system does not tell where it leads") from None
+    if not place.startswith(inside.rstrip(os.sep) + os.sep):
+        raise Unreadable(_OUTSIDE)
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        raise Unreadable("it is no ordinary file")
+    return os.open(f"{_DESCRIPTORS}/{found}", _READING)
 
 
 def _read_up_to(descriptor: int, max_bytes: int) -> bytes:

@@ -9,11 +9,10 @@ from dataclasses import replace
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.tenant_source import Known, Observation, Presence, Problem
-from openkcm_tenants_directory.claims import Key, Settled, key_of, settle
+from openkcm_tenants_directory.claims import MAX_PROBLEMS, Key, Settled, key_of, settle
 from openkcm_tenants_directory.files import Files
 from openkcm_tenants_directory.manifests import file_of, problem
 
-MAX_PROBLEMS = 500
 _CURSOR = "1:"
 _MODULUS = 1 << 256
 
@@ -98,7 +97,9 @@ class Ledger:
 
     def problems(self) -> list[Problem]:
         """The whole list, bounded: past ``MAX_PROBLEMS`` the last one says how many more there are."""
-        found = [*self._files.problems(), *self._settled.problems]
+        found, left = self._files.problems(most=MAX_PROBLEMS)
+        found += self._settled.problems
+        left += self._settled.left
         if self._all_gone():
             found.append(
                 problem(
@@ -108,8 +109,8 @@ class Ledger:
                     f"uninstalled {self._all_gone_confirm_s:g} s after that was seen; put them back to prevent it.",
                 )
             )
-        if len(found) > MAX_PROBLEMS:
-            left = len(found) - MAX_PROBLEMS + 1
+        if left or len(found) > MAX_PROBLEMS:
+            left += len(found[MAX_PROBLEMS - 1 :])
             rest = problem("the folder", Refusal.TOO_MANY, f"{left} more files or documents cannot be used.")
             found = [*found[: MAX_PROBLEMS - 1], rest]
         return found

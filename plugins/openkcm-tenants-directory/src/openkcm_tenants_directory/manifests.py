@@ -10,8 +10,16 @@ from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Permanent, Refusal, Refused
 from openkcm.sdk.tenant_identity import Identity, creator_of, identify
 from openkcm.sdk.tenant_source import Observation, Presence, Problem
-from openkcm_tenants_directory.documents import Document, Unparsable, documents_of
+from openkcm_tenants_directory.documents import (
+    MAX_DOCUMENTS,
+    Document,
+    TooManyDocuments,
+    Unparsable,
+    documents_of,
+)
 
+#: Of one file; every problem is kept for as long as its file stays as it is.
+MAX_PROBLEMS_OF_FILE = 20
 _LISTS = frozenset(
     {"List", "AccountList", "AccountInfoList", "APIBindingList", "LogicalClusterList", "TenantList"}
 )
@@ -29,6 +37,13 @@ def contents_of(content: bytes, *, file_name: str, issuer: str) -> Contents:
     """The tenants of one file, each document judged apart; a file that does not parse says nothing but its problem."""
     try:
         documents = documents_of(content, is_json=file_name.lower().endswith(".json"))
+        _check_number(documents)
+    except TooManyDocuments as many:
+        return Contents(
+            problems=(
+                problem(file_name, Refusal.MANIFEST_TOO_LARGE, f"{many.reason} Split the file.", many.line),
+            )
+        )
     except Unparsable as broken:
         return Contents(
             problems=(problem(file_name, Refusal.MANIFEST_UNREADABLE, broken.reason, broken.line),)
@@ -37,6 +52,7 @@ def contents_of(content: bytes, *, file_name: str, issuer: str) -> Contents:
         return Contents(problems=(problem(file_name, Refusal.MANIFEST_UNREADABLE, "The file is empty."),))
     observations: list[Observation] = []
     problems: list[Problem] = []
+    left = 0
     for number, document in _manifests(documents):
         origin = file_name if number == "1" and len(documents) == 1 else f"{file_name}, document {number}"
         try:
@@ -44,8 +60,13 @@ def contents_of(content: bytes, *, file_name: str, issuer: str) -> Contents:
                 _observe(document, origin=origin, reference=f"{file_name}#{number}", issuer=issuer)
             )
         except Refused as refused:
+            if len(problems) == MAX_PROBLEMS_OF_FILE:
+                left += 1
+                continue
             advice = f" {refused.remedy.action}" if refused.remedy else ""
             problems.append(problem(origin, refused.refusal, refused.message + advice, document.line))
+    if left:
+        problems.append(problem(file_name, Refusal.TOO_MANY, f"{left:,} more documents cannot be used."))
     return Contents(tuple(observations), tuple(problems))
 
 
@@ -62,16 +83,29 @@ def problem(origin: str, refusal: Refusal, message: str, line: int | None = None
 def _manifests(documents: list[Document]) -> Iterator[tuple[str, Document]]:
     """Every manifest with its number; the items of a list, as ``kubectl get -o yaml`` writes it, are manifests too."""
     for number, document in enumerate(documents, 1):
-        value = document.value
-        if (
-            isinstance(value, Mapping)
-            and value.get("kind") in _LISTS
-            and isinstance(value.get("items"), list)
-        ):
-            for item_number, item in enumerate(value["items"], 1):
-                yield f"{number}.{item_number}", Document(item, document.line)
-        else:
+        items = _items(document)
+        if items is None:
             yield str(number), document
+            continue
+        for item_number, item in enumerate(items, 1):
+            yield f"{number}.{item_number}", Document(item, document.line)
+
+
+def _items(document: Document) -> list[object] | None:
+    value = document.value
+    if not isinstance(value, Mapping):
+        return None
+    kind, items = value.get("kind"), value.get("items")
+    return items if isinstance(kind, str) and kind in _LISTS and isinstance(items, list) else None
+
+
+def _check_number(documents: list[Document]) -> None:
+    number = 0
+    for document in documents:
+        items = _items(document)
+        number += 1 if items is None else len(items)
+        if number > MAX_DOCUMENTS:
+            raise TooManyDocuments(document.line)
 
 
 def _observe(document: Document, *, origin: str, reference: str, issuer: str) -> Observation:
@@ -111,9 +145,9 @@ def _deleted_at(manifest: Mapping[str, object]) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(written)
-    except (TypeError, ValueError):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
         raise Permanent(
             Refusal.MANIFEST_INVALID,
             "metadata.deletionTimestamp is no date and time of the form 2026-01-31T12:00:00Z. Nothing was deleted.",
         ) from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -9,13 +9,15 @@ own list: no state file is kept, so that any worker can go on with the folder.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+from openkcm.sdk.checks import Checked
 from openkcm.sdk.plain_text import display_text
-from openkcm.sdk.refusals import Refusal
+from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import Batch, Known, Observation, Problem, TenantStatus
-from openkcm_tenants_directory.files import Files
+from openkcm_tenants_directory.files import Files, is_large
 from openkcm_tenants_directory.folder import MARK, Look, Stamp, Unreadable, look, read, unavailable
 from openkcm_tenants_directory.ledger import Ledger
 from openkcm_tenants_directory.manifests import Contents, contents_of, problem
@@ -30,6 +32,25 @@ _UNWATCHED_POLL_S = 0.2
 # A look may take at most this part of the time, however often the folder changes and however large it is.
 _LOOKING_SHARE = 0.2
 _LONGEST_PAUSE_S = 0.15
+_PART_BYTES = 524_288
+_BYTES_OF_TENANT = 32
+
+Due = Sequence[tuple[str, Stamp]]
+
+
+def part_of(due: Due, *, tenants: int) -> tuple[Due, Due]:
+    """What is read before anything is told of it, and the rest.
+
+    Every part costs a comparison with all ``tenants`` that are told: parts grow with them, in files and in bytes.
+    """
+    number, left_bytes = 0, max(_PART_BYTES, tenants * _BYTES_OF_TENANT)
+    for _, stamp in due[: max(MAX_BATCH, tenants // 4)]:
+        left_bytes -= stamp[2]
+        # The smaller ones are told before the first large one is read.
+        if number and (left_bytes < 0 or is_large(stamp) > is_large(due[0][1])):
+            break
+        number += 1
+    return due[:number], due[number:]
 
 
 class DirectorySource:
@@ -76,15 +97,16 @@ class DirectorySource:
             self._check_place(seen, ledger)
             look_s = self._clock() - looked_at
             files.saw(seen, now=self._clock())
-            due = files.due(now=self._clock(), wall_s=self._wall_clock())
+            due: Due = files.due(now=self._clock(), wall_s=self._wall_clock())
             while due:
-                # Every part costs a comparison with all that is told: parts grow with it.
-                size = max(MAX_BATCH, ledger.tenants // 4)
-                part, due = due[:size], due[size:]
+                part, due = part_of(due, tenants=ledger.tenants)
                 await asyncio.to_thread(self._read_into, files, part)
                 if comparing is None:
                     for batch in self._batches(ledger):
                         yield batch
+                if is_large(part[-1][1]):
+                    # What came meanwhile goes before the next large file.
+                    break
             if comparing is not None and (not files.unread() or self._clock() - began > _COMPARE_S):
                 ledger.trust(comparing)
                 comparing = None
@@ -99,6 +121,20 @@ class DirectorySource:
 
     async def report(self, statuses: Sequence[TenantStatus]) -> None:
         await asyncio.to_thread(self._status.write, statuses)
+
+    async def check(self) -> Sequence[Checked]:
+        """Whether the folder can be read, and its status files written."""
+        path = self._settings.path
+        try:
+            seen = await asyncio.to_thread(look, path)
+        except Temporary as refused:
+            action = refused.remedy.action if refused.remedy else ""
+            return [Checked(level="bad", said=refused.message, action=action)]
+        found = [Checked(level="ok", said=f"{path}: {len(seen.entries)} manifests.")]
+        if not os.access(path, os.W_OK):
+            said = f"{path} may not be written: no status stands beside the manifests."
+            found.append(Checked(level="warn", said=said, action="Let the worker's user write there."))
+        return found
 
     async def aclose(self) -> None:
         await self._waking.aclose()
@@ -121,11 +157,11 @@ class DirectorySource:
         if part:
             yield Batch(cursor=ledger.cursor, observations=tuple(part))
 
-    def _read_into(self, files: Files, due: Sequence[tuple[str, Stamp]]) -> None:
+    def _read_into(self, files: Files, due: Due) -> None:
         for name, stamp in due:
             now = self._clock()
             try:
-                content = read(self._settings.path / name, max_bytes=self._settings.max_bytes)
+                content = read(self._settings.path, name, max_bytes=self._settings.max_bytes, seen=stamp)
             except Unreadable as unreadable:
                 if unreadable.again:
                     files.busy(name, now=now)
@@ -137,8 +173,7 @@ class DirectorySource:
     def _contents(self, name: str, content: bytes) -> Contents:
         try:
             return contents_of(content, file_name=name, issuer=self._settings.issuer)
-        except (ValueError, RecursionError, MemoryError):
-            # Never seen; but one file, whatever is in it, must not stop the others.
+        except Exception:  # noqa: BLE001  # never seen; but one file, whatever is in it, must not stop the others
             reason = "The file could not be understood."
             return Contents(problems=(problem(display_text(name), Refusal.MANIFEST_UNREADABLE, reason),))
 

@@ -1,0 +1,80 @@
+"""What control believes of a region's answer: that it is to what was asked, and that its words can be shown."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+from openkcm.crypto.contract import (
+    Accepted,
+    AcceptItem,
+    Applied,
+    Ending,
+    EndItem,
+    HandOver,
+    HandOverItem,
+    Minted,
+    MintItem,
+    Offer,
+    OfferItem,
+    SignedDesired,
+)
+from openkcm.sdk.plain_text import display_text
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
+from openkcm.serving.calls import Fault
+
+MAX_MESSAGE_CHARACTERS: Final = 1024
+MAX_WAIT_S: Final = 3600.0
+
+
+def refused(fault: Fault) -> Refused:
+    """The region's refusal, in words that can be stored, logged and shown, whatever it sent."""
+    try:
+        refusal = Refusal(fault.refusal)
+    except ValueError:  # a newer region's code
+        refusal = Refusal.INTERNAL
+    kind = Temporary if fault.temporary else Permanent
+    wait_s = fault.retry_after_s
+    return kind(
+        refusal,
+        display_text(fault.message, max_characters=MAX_MESSAGE_CHARACTERS),
+        retry_after_s=None if wait_s is None else min(max(wait_s, 0.0), MAX_WAIT_S),
+    )
+
+
+def applied_belongs(item: SignedDesired, applied: Applied) -> bool:
+    """It confirms the very document that was sent."""
+    return applied.hash == sha256(item.document).hexdigest()
+
+
+def minted_belongs(item: MintItem, minted: Minted) -> bool:
+    """Its records are of this tenant: one tenant key, and one key for each service asked for."""
+    statements = [record.statement for record in minted.records]
+    return (
+        minted.tenant == item.tenant
+        and all(statement.tenant == item.tenant for statement in statements)
+        and [(statement.level, statement.service) for statement in statements]
+        == [("L2", ""), *(("L3", service) for service in item.services)]
+        and all(record.wrap.key_id == record.statement.key_id for record in minted.records)
+    )
+
+
+def offer_belongs(item: OfferItem, offer: Offer) -> bool:
+    """It is an offer of what was asked for."""
+    return all(getattr(offer, name) == getattr(item, name) for name in item.__struct_fields__)
+
+
+def hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
+    """It is the answer to this very offer."""
+    names = ("offer_id", "tenant", "key_id", "generation", "sender", "receiver")
+    return all(getattr(given, name) == getattr(item.offer, name) for name in names)
+
+
+def accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
+    """It is of the key that was handed over."""
+    return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
+
+
+def ending_belongs(item: EndItem, ending: Ending) -> bool:
+    """It is of this tenant, and where destruction was asked for it has a receipt, which whoever asked checks."""
+    return ending.tenant == item.tenant and (ending.receipt is not None or not item.destroy)

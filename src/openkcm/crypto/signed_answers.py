@@ -1,0 +1,53 @@
+"""What a region answers that outlives the call is signed by it: control takes it only so, and stores nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from openkcm.crypto import believed
+from openkcm.crypto.contract import FORMAT, Accepted, AcceptItem, KeyRecord, Minted, MintItem, Wrap
+from openkcm.crypto.covered import Item, covered_statement, covered_wrap
+from openkcm.parties.labels import Record
+from openkcm.parties.pins import Pins
+from openkcm.parties.signed import Signature, verify
+from openkcm.sdk.refusals import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Whether the answer of ``region`` belongs to what was asked and carries this very region's signatures.
+
+    A mint that is repeated answers with what was made before, so a key of the region that signs no more still counts.
+    """
+
+    region: str
+    pins: Pins
+
+    def minted(self, item: MintItem, minted: Minted) -> bool:
+        """What was asked for, every statement and wrap of it signed."""
+        return believed.minted_belongs(item, minted) and all(
+            self._stated(record) and self._wrapped(record.wrap) for record in minted.records
+        )
+
+    def accepted(self, item: AcceptItem, accepted: Accepted) -> bool:
+        """This region's own wrap of the L2 that was handed over to it."""
+        wrap = accepted.wrap
+        return (
+            believed.accepted_belongs(item, accepted) and wrap.holder == self.region and self._wrapped(wrap)
+        )
+
+    def _stated(self, record: KeyRecord) -> bool:
+        statement = record.statement
+        return self._is(Record.STATEMENT, statement.signature, *covered_statement(statement))
+
+    def _wrapped(self, wrap: Wrap) -> bool:
+        return self._is(Record.WRAP, wrap.signature, *covered_wrap(wrap))
+
+    def _is(self, record: Record, signature: Signature, *covered: Item) -> bool:
+        try:
+            now = datetime.now(UTC)
+            verify(self.pins, signature, record, FORMAT, *covered, now=now, signer=self.region, stored=True)
+        except (Refused, ValueError):  # a number that no record of ours can hold
+            return False
+        return True
