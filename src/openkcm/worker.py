@@ -12,6 +12,10 @@ from arq.connections import RedisSettings
 from openkcm.catalog.load import load
 from openkcm.catalog.registry import Registry
 from openkcm.crypto.client import PinnedRegions
+from openkcm.ending.means import Means as EndMeans
+from openkcm.ending.plan import END_TENANT, end_tenant
+from openkcm.ending.sweep import LOCK, Sweep
+from openkcm.ending.told import EndTold
 from openkcm.kernel import outbox, queue
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.commands import commands_are_given_as
@@ -35,6 +39,8 @@ from openkcm.tenancy.leader import lead
 from openkcm.tenancy.sources import follow
 
 log = get_logger(__name__)
+
+_SWEEPS = 5  # a day more or less is no matter for what it looks for
 
 
 async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -90,8 +96,21 @@ async def _means(settings: Settings, registry: Registry) -> AsyncIterator[Means]
 
 async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: Callable[[], None]) -> None:
     worker = settings.worker
+    ending = EndMeans(
+        regions=means.regions,
+        identity=means.identity,
+        pins=read_pins(settings.parties.pins),
+        clock=means.clock,
+        sources=means.sources,
+        public_url=means.public_url,
+        operator=means.operator,
+    )
     sagas = runner.Runner(
-        {NEW_TENANT: new_tenant(means)}, Told(means), clock=means.clock, lease_s=worker.lease_s
+        {NEW_TENANT: new_tenant(means), END_TENANT: end_tenant(ending)},
+        Told(means),
+        clock=means.clock,
+        observers={END_TENANT: EndTold(ending)},
+        lease_s=worker.lease_s,
     )
     sources: dict[str, queue.Source] = {
         outbox.KIND: outbox.Outbox(_handlers(means, sagas), lease_s=worker.lease_s),
@@ -105,6 +124,8 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         group.create_task(lead(database, "overlooked", overlooked.keep_looking))
         for source in means.sources.values():
             group.create_task(_lead(settings, means, source.name))
+        database = needed(settings.control.worker_database, "control.worker_database")
+        group.create_task(lead(database, LOCK, lambda: Sweep(ending).run(_SWEEPS * worker.sweep_s)))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
         ready()
 

@@ -61,7 +61,7 @@ async def observe(source: str, batch: Batch, clock: Clock, *, grace_s: float = D
     async with transaction(Role.SYSTEM) as tx:
         entries: list[Entry] = []
         if batch.observations:
-            await tx.execute(_LOCK)
+            await hold_observations(tx)
             entries = await _apply(
                 tx, [Said(source, each) for each in batch.observations], clock.now(), grace_s
             )
@@ -70,6 +70,11 @@ async def observe(source: str, batch: Batch, clock: Clock, *, grace_s: float = D
             await objections.replace_problems(tx, source, batch.problems)
         await tx.execute(_CURSOR, source, batch.cursor)
         await record_all(tx, entries)
+
+
+async def hold_observations(tx: Transaction) -> None:
+    """Until ``tx`` ends no observation is stored by anybody else: what is read of tenants stays so."""
+    await tx.execute(_LOCK)
 
 
 async def _apply(tx: Transaction, said: Sequence[Said], now: datetime, grace_s: float) -> list[Entry]:
