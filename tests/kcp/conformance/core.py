@@ -19,7 +19,7 @@ _AGAIN_S = 0.2
 
 @dataclass
 class Core:
-    """While it is entered, ``told`` grows. With ``storing`` cleared the last batch stays unstored."""
+    """While it is entered, ``told`` grows. With ``storing`` cleared a batch that ends somebody stays unstored."""
 
     source: KcpSource
     told: list[tuple[float, Observation]] = field(default_factory=list)
@@ -56,7 +56,8 @@ class Core:
                         self.told += [(now, each) for each in batch.observations]
                         self.problems = list(batch.problems)
                         self.remarks += batch.remarks
-                        await self.storing.wait()
+                        if any(each.presence is not Presence.PRESENT for each in batch.observations):
+                            await self.storing.wait()
                         self.known |= {each.reference: known_of(each) for each in batch.observations}
                         cursor = batch.cursor
             except Temporary as refused:

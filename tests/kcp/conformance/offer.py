@@ -106,8 +106,12 @@ class Offer:
         return place
 
     async def end(self, account: Place) -> None:
-        """The account is deleted, as the mesh's operator does it."""
+        """The account's workspace is deleted, as the mesh's operator does it; the Account waits for that."""
         await self.ground.admin.delete(account.parent, "Workspace", account.name)
+
+    async def gone(self, account: Place, *, within_s: float = 60.0) -> None:
+        """Nothing is left of it."""
+        await self.ground.gone(account, within_s=within_s)
         await self.ground.admin.delete(account.parent, "Account", account.name)
 
     async def urls(self) -> list[str]:

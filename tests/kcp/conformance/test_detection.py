@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -24,7 +25,7 @@ def is_bound(found: Json) -> bool:
 
 
 async def test_a_new_account_is_seen_within_seconds_and_nobody_installed_anything(
-    offer: Offer, record_property: pytest.RecordProperty
+    offer: Offer, record_property: Callable[[str, object], None]
 ) -> None:
     warm = await offer.open_org()
     async with offer.core() as core:
@@ -75,7 +76,7 @@ async def test_an_account_made_again_under_its_name_is_another_tenant(offer: Off
         )  # it holds the deletion until we know; before that an account may go unseen
         await offer.end(first)
         await core.hear(first.cluster, Presence.DELETING)
-        await offer.ground.gone(first)
+        await offer.gone(first)
         second = await offer.account("payments")
         assert second.cluster != first.cluster
         assert (await core.hear(second.cluster, Presence.PRESENT)).path == first.path

@@ -38,7 +38,7 @@ async def test_a_deleted_account_waits_until_its_deletion_is_stored_and_is_gone_
             assert watch.find(of(account.cluster, "DELETED")) is None, "it waits until that is stored"
             core.storing.set()
             await watch.comes("it is let go", of(account.cluster, "DELETED"))
-        await offer.ground.gone(account, within_s=GONE_S)
+        await offer.gone(account, within_s=GONE_S)
         await core.still(account.cluster, Presence.DELETING, for_s=0.1)
         assert core.remarks == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from openkcm.sdk.tenant_source import Presence
@@ -25,7 +27,7 @@ async def test_there_is_no_endpoint_before_the_first_binding_and_one_after(offer
 
 
 async def test_the_wildcard_list_tells_tenants_apart_by_their_cluster(
-    offer: Offer, record_property: pytest.RecordProperty
+    offer: Offer, record_property: Callable[[str, object], None]
 ) -> None:
     tenants = [await offer.enable("first"), await offer.enable("second")]
     urls = {await offer.url_of(each) for each in tenants}

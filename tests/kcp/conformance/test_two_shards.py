@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from openkcm.sdk.tenant_source import Presence
@@ -23,7 +25,7 @@ def two_shards(offer: Offer) -> None:
 
 
 async def test_each_shard_shows_its_own_tenants_at_versions_of_its_own(
-    offer: Offer, record_property: pytest.RecordProperty
+    offer: Offer, record_property: Callable[[str, object], None]
 ) -> None:
     tenants = [await offer.enable("here", shard=0), await offer.enable("there", shard=1)]
     urls = [await offer.url_of(each) for each in tenants]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -23,7 +24,7 @@ FOUND_S = 120.0
 
 
 async def test_a_version_that_is_too_old_is_answered_in_the_stream_and_all_is_listed_again(
-    offer: Offer, record_property: pytest.RecordProperty
+    offer: Offer, record_property: Callable[[str, object], None]
 ) -> None:
     tenant = await offer.enable("first")
     url = await offer.url_of(tenant)
@@ -74,7 +75,7 @@ async def test_a_watch_that_ends_goes_on_from_where_it_was(offer: Offer) -> None
 
 @pytest.mark.slow
 async def test_a_connection_that_died_without_a_word_is_found_and_nobody_is_lost_by_it(
-    offer: Offer, record_property: pytest.RecordProperty
+    offer: Offer, record_property: Callable[[str, object], None]
 ) -> None:
     """No bookmark is needed for it: none is asked for by kcp, and a real one sends none to an idle watch."""
     first = await offer.enable("first")

@@ -9,8 +9,8 @@ import httpx2
 
 def close_what_was_begun(transport: httpx2.AsyncHTTPTransport) -> None:
     """A task that is cancelled while TLS begins leaves no open socket behind."""
-    pool = transport._pool  # noqa: SLF001 - there is no other way to how the library connects
-    pool._network_backend = _Backend(pool._network_backend)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+    pool: Any = transport._pool  # noqa: SLF001 - there is no other way to how the library connects
+    pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001 - as above
 
 
 class _Wrapped:
