@@ -22,11 +22,9 @@ class Seen:
     def gone(self, found: Binding) -> None:
         self.clusters.discard(found.metadata.annotations.cluster)
 
-    def replace(self, found: Sequence[Binding]) -> None:
+    def replace(self, found: Sequence[Binding], unreadable: Sequence[tuple[str, str]]) -> None:
+        assert not unreadable, "an object cannot be read"
         self.clusters = {each.metadata.annotations.cluster for each in found}
-
-    def unreadable(self, where: str) -> None:
-        raise AssertionError(f"an object of {where} cannot be read")
 
 
 @contextlib.asynccontextmanager
