@@ -124,7 +124,8 @@ class Changed:
         if creator is None or await tx.fetchval(_OWNED, tenant.id):
             return
         await grant_owner(tx, tenant.id, issuer=creator.issuer, username=creator.username, by=ACTOR)
-        if tenant.stage is Stage.READY and "@" in creator.username:
+        here = tenant.stage is Stage.READY and tenant.presence is Standing.PRESENT
+        if here and "@" in creator.username:
             regions = await regions_of(tx, tenant.id)
             letter = ready_letter(tenant, self._address(tenant), regions, now=self.clock.now())
             await put(tx, tenant.id, "ready-owner", letter, recipients=(creator.username,))

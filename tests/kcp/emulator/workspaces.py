@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 
 from tests.kcp.emulator.admission import OWNER, admit
+from tests.kcp.emulator.initializing import BINDER, UNIVERSAL, initializer_labels, initializing
 from tests.kcp.emulator.objects import (
     BINDINGS,
     CLUSTER,
@@ -28,7 +28,6 @@ from tests.kcp.emulator.selectors import match_labels
 from tests.kcp.emulator.store import Change, Shard, Stored
 from tests.kcp.emulator.world import World
 
-UNIVERSAL, BINDER = "root:universal", "system:apibindings"
 PHASE = "tenancy.kcp.io/phase"
 _SYSTEM = {
     "tenancy.kcp.io": ("workspaceauthenticationconfigurations", "workspaces", "workspacetypes"),
@@ -102,7 +101,7 @@ class Workspaces:
         obj["spec"] |= {"URL": f"{self.world.front_url}/clusters/{path}", "cluster": cluster}
         obj["spec"].setdefault("type", {"name": "universal", "path": "root"})
         obj["status"] = {"initializers": [UNIVERSAL, BINDER], "phase": "Initializing"}
-        set_condition(obj, _initializing([UNIVERSAL, BINDER]), self.world.now())
+        set_condition(obj, initializing([UNIVERSAL, BINDER]), self.world.now())
         set_condition(obj, condition("WorkspaceScheduled", status=True), self.world.now())
 
     def _logical_cluster(self, workspace: Stored, cluster: str, path: str, type_of: str, home: Shard) -> Json:
@@ -127,7 +126,7 @@ class Workspaces:
                 "creationTimestamp": self.world.now(),
                 "finalizers": ["core.kcp.io/logicalcluster-deletion"],
                 "generation": 1,
-                "labels": {**_initializer_labels([UNIVERSAL, BINDER]), PHASE: "Initializing"},
+                "labels": {**initializer_labels([UNIVERSAL, BINDER]), PHASE: "Initializing"},
                 "name": "cluster",
                 "uid": new_uid(),
             },
@@ -149,7 +148,7 @@ class Workspaces:
                 "phase": "Initializing",
             },
         }
-        set_condition(made, _initializing([UNIVERSAL, BINDER]), self.world.now())
+        set_condition(made, initializing([UNIVERSAL, BINDER]), self.world.now())
         return made
 
     def default_bindings(self, type_of: Json) -> Iterator[Json]:
@@ -238,11 +237,11 @@ class Workspaces:
                 for key, value in obj["metadata"]["labels"].items()
                 if not key.startswith("initializer.internal.kcp.io/")
             }
-            obj["metadata"]["labels"] = dict(sorted((kept | _initializer_labels(left)).items()))
+            obj["metadata"]["labels"] = dict(sorted((kept | initializer_labels(left)).items()))
 
         self._edit(shard, cluster, note)
         if left:
-            self._edit(shard, cluster, lambda obj: set_condition(obj, _initializing(left), self.world.now()))
+            self._edit(shard, cluster, lambda obj: set_condition(obj, initializing(left), self.world.now()))
             self._show(cluster, left)
 
     def _show(self, cluster: str, left: list[str]) -> None:
@@ -250,7 +249,7 @@ class Workspaces:
 
         def note(obj: Json) -> None:
             obj["status"]["initializers"] = left
-            set_condition(obj, _initializing(left), self.world.now())
+            set_condition(obj, initializing(left), self.world.now())
 
         self._edit_workspace(cluster, note)
 
@@ -298,13 +297,3 @@ class Workspaces:
             ready(obj)
 
         self._edit_workspace(cluster, shown)
-
-
-def _initializing(left: list[str]) -> Json:
-    message = f"Initializers still exist: [{' '.join(left)}]"
-    return condition("WorkspaceInitialized", status=False, reason="InitializerExists", message=message)
-
-
-def _initializer_labels(names: list[str]) -> dict[str, str]:
-    hashes = [hashlib.sha224(name.encode()).hexdigest() for name in names]
-    return {f"initializer.internal.kcp.io/{one[:35]}": one for one in hashes}
