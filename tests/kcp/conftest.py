@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tests.kcp.emulator.kcp import Kcp
-from tests.kcp.scene import Scene, provide
+from tests.kcp.scene import Scene, provide, tenant
 from tests.kcp.watching import client
 
 
@@ -27,3 +27,11 @@ async def http(kcp: Kcp) -> AsyncIterator[httpx2.AsyncClient]:
     """kcp's admin."""
     async with client(kcp) as session:
         yield session
+
+
+@pytest.fixture
+async def two(scene: Scene) -> Scene:
+    await scene.account("a")
+    for name in ("t", "u"):
+        scene.kcp.api.create("root:a", tenant(name))
+    return scene

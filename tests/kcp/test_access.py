@@ -52,6 +52,16 @@ async def test_each_verb_has_to_be_granted_on_the_content(
         assert (await http.get(scene.workspace(TENANTS, "root:a"))).status_code == 403
 
 
+async def test_a_service_account_is_nobody_in_another_workspace(scene: Scene) -> None:
+    """Even where one of the same name has rights."""
+    await scene.account("a")
+    token = people.provider(scene.kcp, PROVIDER, GROUP, "sa")
+    people.provider(scene.kcp, "root:a", GROUP, "sa")
+    async with client(scene.kcp, token) as http:
+        assert (await http.get(scene.workspace(SLICES))).status_code == 200
+        assert (await http.get(scene.workspace(SLICES, "root:a"))).status_code == 403
+
+
 async def test_a_right_on_one_export_is_none_on_another(scene: Scene) -> None:
     await scene.account("a")
     token = people.provider(scene.kcp, PROVIDER, "another.export", "sa")
@@ -220,6 +230,8 @@ async def test_doors_that_lead_nowhere(scene: Scene, http: httpx2.AsyncClient) -
         (f"{scene.kcp.url}/services/apiexport/{scene.provider}/{GROUP}/clusters/*/{BINDINGS}", 403),
         (f"{shard}/services/apiexport/{PROVIDER}/{GROUP}/clusters/*/{BINDINGS}", 403),
         (f"{shard}/services/apiexport/{scene.provider}/none/clusters/*/{BINDINGS}", 404),
+        (f"{shard}/clusters/{PROVIDER}/{BINDINGS}", 200),
+        (f"{scene.kcp.shard_url('shard-1')}/clusters/{PROVIDER}/{BINDINGS}", 403),
         (f"{shard}/services/other/{scene.provider}", 403),
         (f"{scene.kcp.url}/clusters/root/apis/no.such.group/v1/things", 404),
         (f"{scene.kcp.url}/clusters/root/apis/tenancy.kcp.io/v9/workspaces", 404),

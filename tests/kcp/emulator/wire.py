@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from email.utils import format_datetime
 from enum import Enum
 from http import HTTPStatus
+from typing import cast
 from urllib.parse import parse_qsl, unquote
 
 import httptools
@@ -165,8 +167,7 @@ class Connection(asyncio.Protocol):
         self._request = Request(port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
         self.held.add(self)
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
@@ -235,8 +236,10 @@ class Connection(asyncio.Protocol):
         if self.transport is None:
             return
         sock = self.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+        if sock is not None and sock.fileno() >= 0:
+            # A second descriptor of the same socket, because uvloop's wrapper sets no options.
+            with socket.socket(fileno=os.dup(sock.fileno())) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
         self.transport.abort()
 
     async def _serve(self) -> None:
