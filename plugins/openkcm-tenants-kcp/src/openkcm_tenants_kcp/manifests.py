@@ -44,12 +44,12 @@ class Place:
 
 
 def documents(place: Place, part: Part) -> list[Document]:
-    """The documents of one part, in the order in which they are applied."""
+    """The documents of one part, in the order in which they are applied. ``zero-touch`` is a patch and no document."""
     if part is Part.EXPORT:
         return [_schema(), _export(place)]
     if part is Part.RBAC:
         return _rbac(place)
-    return [_provider(place), _content(place)] if part is Part.MESH else [default_binding(place)]
+    return [_provider(place), _content(place)] if part is Part.MESH else []
 
 
 def text(place: Place, parts: Sequence[Part]) -> str:
@@ -57,7 +57,8 @@ def text(place: Place, parts: Sequence[Part]) -> str:
     pieces = []
     for part in parts:
         head = "".join(f"# {line}\n" for line in _HEADS[part].format(place=place).splitlines())
-        body = yaml.safe_dump_all(documents(place, part), sort_keys=False, allow_unicode=True, width=110)
+        shown = [default_binding(place)] if part is Part.ZERO_TOUCH else documents(place, part)
+        body = yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True, width=110)
         pieces.append(f"{head}{body}")
     return "---\n".join(pieces)
 
@@ -67,8 +68,9 @@ _HEADS: Final = {
     Part.RBAC: "In the provider's workspace {place.path}: one identity that only reads, another that writes our own\n"
     "resource, and the right to bind the export. Their tokens are in the Secrets of the same names.",
     Part.MESH: "In the provider's workspace {place.path}, where Platform Mesh is: how its portal shows OpenKCM.",
-    Part.ZERO_TOUCH: "In the workspace of the account type, as a merge patch of its WorkspaceType (`kubectl patch\n"
-    "workspacetype NAME --type merge --patch-file FILE`): every new account has OpenKCM then.\n"
+    Part.ZERO_TOUCH: "In the workspace of the account type, as a JSON patch of its WorkspaceType (`kubectl patch\n"
+    "workspacetype NAME --type json --patch-file FILE`): every new account has OpenKCM then. It is added to the\n"
+    "bindings that the type has; a type that has none gets an empty list `defaultAPIBindings` first.\n"
     "BLAST RADIUS: while the export or its schema is broken, or `bind` is not allowed, NO account of this type\n"
     "gets ready: they stay Initializing until it is mended. Try the binding in one workspace first.",
 }
@@ -260,6 +262,10 @@ def _content(place: Place) -> Document:
     }
 
 
-def default_binding(place: Place) -> Document:
-    """The part of a WorkspaceType that binds the export in every workspace of the type, all claims accepted."""
-    return {"spec": {"defaultAPIBindings": [{"path": place.path, "export": place.export}]}}
+def default_binding(place: Place) -> list[Document]:
+    """The patch of a WorkspaceType that binds the export in every workspace of the type, all claims accepted.
+
+    It adds to the list. A merge patch would replace it, and new accounts would lose what else they bind by default.
+    """
+    binding = {"path": place.path, "export": place.export}
+    return [{"op": "add", "path": "/spec/defaultAPIBindings/-", "value": binding}]
