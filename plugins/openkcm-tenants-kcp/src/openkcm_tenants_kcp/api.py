@@ -13,6 +13,7 @@ import httpx2
 import msgspec
 
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm_tenants_kcp.beginnings import close_what_was_begun
 from openkcm_tenants_kcp.credentials import Credentials
 from openkcm_tenants_kcp.kubeconfig import Kubeconfig
 from openkcm_tenants_kcp.wire import Status
@@ -70,6 +71,7 @@ class Api:
             socket_options=_SOCKET_OPTIONS,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=30.0),
         )
+        close_what_was_begun(transport)
         self._client = httpx2.AsyncClient(
             transport=transport,
             trust_env=False,
