@@ -26,6 +26,7 @@ from tests.kcp.emulator.objects import (
 )
 from tests.kcp.emulator.snapshots import Backup, back_up, forget, move, restore
 from tests.kcp.emulator.store import Change, Shard, Stored
+from tests.kcp.emulator.system import offer_workspaces
 from tests.kcp.emulator.tls import Authority
 from tests.kcp.emulator.workspaces import Workspaces
 from tests.kcp.emulator.world import Delays, Quirks, Work, World
@@ -249,6 +250,7 @@ class Kcp:
                 "spec": {"baseURL": url, "externalURL": world.front_url, "virtualWorkspaceURL": url},
             }
             first.put(SHARDS.key, ("root", "", name), made)
+        offer_workspaces(world, first)
 
     def reset_connections(self, port: str = "") -> None:
         """The clients (of ``front`` or a shard) see their connections reset."""

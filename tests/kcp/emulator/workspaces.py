@@ -24,6 +24,7 @@ from tests.kcp.emulator.objects import (
     set_condition,
 )
 from tests.kcp.emulator.store import Change, Shard, Stored
+from tests.kcp.emulator.system import located
 from tests.kcp.emulator.world import World
 
 UNIVERSAL, BINDER = "root:universal", "system:apibindings"
@@ -65,7 +66,7 @@ class Workspaces:
         if shard.get(WORKSPACES.key, workspace.key) is None:
             return
         path = f"{world.path_of[workspace.key[0]]}:{workspace.key[2]}"
-        cluster, home = world.new_id(), world.shards[self.shard_for(path)]
+        cluster, home = world.new_id(), located(world, workspace) or world.shards[self.shard_for(path)]
         world.paths[path], world.path_of[cluster], world.homes[cluster] = cluster, path, [home.name]
         home.clusters.add(cluster)
         type_of = workspace.obj["spec"].get("type") or {"name": "universal", "path": "root"}
