@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,3 +53,20 @@ async def offer(ground: Ground) -> AsyncIterator[Offer]:
     yield made
     for api in made.apis:
         await api.aclose()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """What a test has found out about this kcp is told at the end of the run."""
+
+    def note(what: str, value: object) -> None:
+        request.node.user_properties.append((what, value))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        if report.when == "call" and "tests/kcp/conformance/" in report.nodeid:
+            for what, value in report.user_properties:
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {what}: {value}")

@@ -23,7 +23,7 @@ class Seen:
         self.clusters.discard(found.metadata.annotations.cluster)
 
     def replace(self, found: Sequence[Binding], unreadable: Sequence[tuple[str, str]]) -> None:
-        assert not unreadable, "an object cannot be read"
+        assert not unreadable
         self.clusters = {each.metadata.annotations.cluster for each in found}
 
 

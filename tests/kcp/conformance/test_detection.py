@@ -25,7 +25,7 @@ def is_bound(found: Json) -> bool:
 
 
 async def test_a_new_account_is_seen_within_seconds_and_nobody_installed_anything(
-    offer: Offer, record_property: Callable[[str, object], None]
+    offer: Offer, measured: Callable[[str, object], None]
 ) -> None:
     warm = await offer.open_org()
     async with offer.core() as core:
@@ -42,9 +42,7 @@ async def test_a_new_account_is_seen_within_seconds_and_nobody_installed_anythin
             )
             told = await core.hear(account.cluster, Presence.PRESENT)
         heard = core.at(account.cluster, Presence.PRESENT)
-        record_property(
-            "seconds", f"added {added - began:.2f} bound {bound - began:.2f} told {heard - began:.2f}"
-        )
+        measured("seconds", f"added {added - began:.2f} bound {bound - began:.2f} told {heard - began:.2f}")
         assert added - began <= SOON_S
         assert heard - bound <= SOON_S
         assert (told.tenant_id, told.path) == (account.cluster, account.path)

@@ -27,14 +27,14 @@ async def test_there_is_no_endpoint_before_the_first_binding_and_one_after(offer
 
 
 async def test_the_wildcard_list_tells_tenants_apart_by_their_cluster(
-    offer: Offer, record_property: Callable[[str, object], None]
+    offer: Offer, measured: Callable[[str, object], None]
 ) -> None:
     tenants = [await offer.enable("first"), await offer.enable("second")]
     urls = {await offer.url_of(each) for each in tenants}
     watcher = offer.api(offer.watcher)
     found = [each for url in urls for each in await every(watcher, f"{url}/clusters/*{BINDINGS.path}")]
     assert {each_of(each) for each in found} == {each.cluster for each in tenants}
-    record_property("kcp.io/path", [each["metadata"]["annotations"].get("kcp.io/path") for each in found])
+    measured("kcp.io/path", [each["metadata"]["annotations"].get("kcp.io/path") for each in found])
     source = offer.source()
     try:
 

@@ -9,6 +9,7 @@ from tests.kcp.conformance.offer import CONFIRM_S, Offer
 from tests.kcp.conformance.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+TARGETS = ("two-shards",)
 BACK_S = 120.0
 
 

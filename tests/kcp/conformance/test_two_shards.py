@@ -25,7 +25,7 @@ def two_shards(offer: Offer) -> None:
 
 
 async def test_each_shard_shows_its_own_tenants_at_versions_of_its_own(
-    offer: Offer, record_property: Callable[[str, object], None]
+    offer: Offer, measured: Callable[[str, object], None]
 ) -> None:
     tenants = [await offer.enable("here", shard=0), await offer.enable("there", shard=1)]
     urls = [await offer.url_of(each) for each in tenants]
@@ -36,7 +36,7 @@ async def test_each_shard_shows_its_own_tenants_at_versions_of_its_own(
     shown = [[each_of(each) for each in found["items"]] for found in lists]
     assert shown == [[each.cluster] for each in tenants]
     versions = [found["metadata"]["resourceVersion"] for found in lists]
-    record_property("versions", versions)
+    measured("versions", versions)
     assert versions[0] != versions[1]
     async with offer.core() as core:
         for each in tenants:

@@ -24,7 +24,7 @@ FOUND_S = 120.0
 
 
 async def test_a_version_that_is_too_old_is_answered_in_the_stream_and_all_is_listed_again(
-    offer: Offer, record_property: Callable[[str, object], None]
+    offer: Offer, measured: Callable[[str, object], None]
 ) -> None:
     tenant = await offer.enable("first")
     url = await offer.url_of(tenant)
@@ -32,7 +32,7 @@ async def test_a_version_that_is_too_old_is_answered_in_the_stream_and_all_is_li
     async with watched(watcher, f"{url}/clusters/*{BINDINGS.path}", version="1") as watch:
         await happens("kcp answers in the stream", lambda: watch.events, within_s=30)
         kind, found = watch.events[0][1]["type"], watch.events[0][1]["object"]
-        record_property("version 1", f"{kind} {found.get('code', '')}")
+        measured("version 1", f"{kind} {found.get('code', '')}")
         if kind == "ERROR":
             assert (found["code"], found["reason"]) == (410, "Expired")
             await watch.over(within_s=10)
@@ -75,7 +75,7 @@ async def test_a_watch_that_ends_goes_on_from_where_it_was(offer: Offer) -> None
 
 @pytest.mark.slow
 async def test_a_connection_that_died_without_a_word_is_found_and_nobody_is_lost_by_it(
-    offer: Offer, record_property: Callable[[str, object], None]
+    offer: Offer, measured: Callable[[str, object], None]
 ) -> None:
     """No bookmark is needed for it: none is asked for by kcp, and a real one sends none to an idle watch."""
     first = await offer.enable("first")
@@ -88,6 +88,6 @@ async def test_a_connection_that_died_without_a_word_is_found_and_nobody_is_lost
         began = time.monotonic()
         second = await offer.enable("second")
         await core.hear(second.cluster, Presence.PRESENT, within_s=FOUND_S)
-        record_property("found after seconds", f"{time.monotonic() - began:.1f}")
+        measured("found after seconds", f"{time.monotonic() - began:.1f}")
         await core.still(first.cluster, Presence.PRESENT, for_s=CONFIRM_S + 1)
         assert (core.refusals, core.problems) == ([], [])

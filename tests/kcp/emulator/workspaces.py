@@ -11,7 +11,6 @@ from tests.kcp.emulator.objects import (
     CLUSTER,
     LOGICAL_CLUSTERS,
     PATH,
-    SHARDS,
     WORKSPACE_TYPES,
     WORKSPACES,
     Json,
@@ -24,8 +23,8 @@ from tests.kcp.emulator.objects import (
     new_uid,
     set_condition,
 )
-from tests.kcp.emulator.selectors import match_labels
 from tests.kcp.emulator.store import Change, Shard, Stored
+from tests.kcp.emulator.system import located
 from tests.kcp.emulator.world import World
 
 PHASE = "tenancy.kcp.io/phase"
@@ -66,7 +65,7 @@ class Workspaces:
         if shard.get(WORKSPACES.key, workspace.key) is None:
             return
         path = f"{world.path_of[workspace.key[0]]}:{workspace.key[2]}"
-        cluster, home = world.new_id(), self._shard_of(workspace, path)
+        cluster, home = world.new_id(), located(world, workspace) or world.shards[self.shard_for(path)]
         world.paths[path], world.path_of[cluster], world.homes[cluster] = cluster, path, [home.name]
         home.clusters.add(cluster)
         type_of = workspace.obj["spec"].get("type") or {"name": "universal", "path": "root"}
@@ -76,18 +75,6 @@ class Workspaces:
         home.put(LOGICAL_CLUSTERS.key, (cluster, "", "cluster"), logical)
         world.change(shard, WORKSPACES, workspace, lambda obj: self._scheduled(obj, cluster, path, home.name))
         world.work.later(world.delays.binding_s, lambda: self.bind(home, cluster, type_of))
-
-    def _shard_of(self, workspace: Stored, path: str) -> Shard:
-        """The shard that has the labels its location asks for."""
-        selector = (workspace.obj["spec"].get("location") or {}).get("selector")
-        if selector:
-            for shard in self.world.shards.values():
-                for key, labels in (
-                    (one.key, one.labels) for one in shard.table(SHARDS.key).objects.values()
-                ):
-                    if match_labels(selector, labels):
-                        return self.world.shards[key[2]]
-        return self.world.shards[self.shard_for(path)]
 
     def _scheduled(self, obj: Json, cluster: str, path: str, shard: str) -> None:
         obj["metadata"]["annotations"] |= {
