@@ -78,7 +78,10 @@ class EmulatedKcp(Place):
         return source
 
     def put(self, tenant: Placed) -> None:
-        self._soon(self._put(tenant))
+        if f"{ORG}:{tenant.name}" in self.held.kcp.world.paths:
+            self._soon(self._put(tenant))
+        else:
+            self.held.run(self._put(tenant))
 
     def remove(self, tenant: Placed) -> None:
         self.held.run(self._remove(tenant))
