@@ -44,7 +44,12 @@ class Following:
         self._clock = clock
         self.mirror = Mirror()
         self.endpoints = Endpoints(reader, self.mirror, settings, clock=clock)
-        self._stored = {each.tenant_id: each for each in known if each.tenant_id is not None}
+        #: What the core has of those of whom there is still something to say; of one being deleted there is nothing.
+        self._stored = {
+            each.tenant_id: each
+            for each in known
+            if each.tenant_id is not None and each.presence is not Presence.DELETING
+        }
         self._told: dict[str, Observation] = {}
         self._missing: dict[str, float] = {}
         self._remarks: list[Remark] = []
@@ -110,6 +115,7 @@ class Following:
     def _look(self, cluster: str) -> Observation | None:
         """What is to be said of it now, if anything."""
         if cluster in self._settings.skip_clusters or not is_tenant_id(cluster):
+            self.mirror.left.pop(cluster, None)
             return None
         sight = self.mirror.sight(cluster)
         if sight.url:
@@ -126,7 +132,7 @@ class Following:
         if stored is None:
             self.mirror.left.pop(cluster, None)
             return None
-        if judgement is Judgement.DELETING and stored.presence is not Presence.DELETING:
+        if judgement is Judgement.DELETING:
             return ended(stored, Presence.DELETING, sight)
         if judgement is Judgement.LEAVING and stored.presence is Presence.PRESENT:
             return ended(stored, Presence.UNINSTALLED, sight)
@@ -160,7 +166,10 @@ class Following:
         else:
             self._told.pop(cluster, None)
             self.mirror.left.pop(cluster, None)
-        self._stored[cluster] = known_of(told)
+        if told.presence is Presence.DELETING:
+            self._stored.pop(cluster, None)
+        else:
+            self._stored[cluster] = known_of(told)
         self.keeper.look(cluster)
 
     def _presence(self, cluster: str) -> Presence | None:
