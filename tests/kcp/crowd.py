@@ -1,4 +1,4 @@
-"""Very many accounts that get our export from the start, in an emulated kcp as a process of its own; and who follows."""
+"""Very many accounts that get our export from the start, in an emulated kcp of its own process; and who follows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from openkcm_tenants_kcp.settings import kcp_settings
 from openkcm_tenants_kcp.source import KcpSource
 from tests.kcp.emulator.manifests import workspace
 from tests.kcp.emulator.people import kubeconfig
-from tests.kcp.emulator.platform_mesh import ORGS
 from tests.kcp.emulator.running import KcpProcess, process
 from tests.kcp.place import EXPORT, ORG, PROVIDER
 
@@ -185,6 +184,7 @@ def kept(following: Following) -> dict[str, int]:
         "missing": len(following._missing),
         "remarks": len(following._remarks),
         "chores that wait": len(keeper._waiting),
+        "changed meanwhile": len(keeper._meanwhile),
         "tries": len(keeper._tries),
         "made again": len(keeper._made_again),
     }

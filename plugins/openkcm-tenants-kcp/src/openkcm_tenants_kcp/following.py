@@ -124,7 +124,8 @@ class Following:
                 self._later(cluster)
                 return None
         judgement, stored = judge(sight), self._stored.get(cluster)
-        if judgement is not Judgement.MISSING:
+        missing = judgement is Judgement.MISSING and not self.mirror.obscured(cluster)
+        if not missing:
             self._missing.pop(cluster, None)
         if judgement is Judgement.PRESENT:
             found = present(sight, self.mirror, issuer=self._settings.issuer)
@@ -136,7 +137,7 @@ class Following:
             return ended(stored, Presence.DELETING, sight)
         if judgement is Judgement.LEAVING and stored.presence is Presence.PRESENT:
             return ended(stored, Presence.UNINSTALLED, sight)
-        if judgement is Judgement.MISSING and stored.presence is Presence.PRESENT:
+        if missing and stored.presence is Presence.PRESENT:
             self._missing.setdefault(cluster, self._clock())
         return None
 
