@@ -182,6 +182,7 @@ def kept(following: Following) -> dict[str, int]:
         "told": len(following._told),
         "stored": len(following._stored),
         "missing": len(following._missing),
+        "unlisted": sum(map(len, following._unlisted.values())),
         "remarks": len(following._remarks),
         "chores that wait": len(keeper._waiting),
         "changed meanwhile": len(keeper._meanwhile),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from openkcm.sdk.tenant_source import Presence
+from openkcm.sdk.tenant_source import Observation, Presence
+from openkcm_tenants_kcp.following import Following
 from openkcm_tenants_kcp.reflector import Reflector
 from tests.kcp.crowd import Crowd, Followed, crowd, followed, kept
 from tests.kcp.place import ORG
@@ -120,6 +122,25 @@ def listed(core: Followed) -> float:
     """When the reflector that listed the longest time ago did so."""
     every: list[Reflector[object]] = [*core.following.endpoints.reflectors()]  # type: ignore[type-var]  # of any kind
     return min(each._listed_at for each in every)
+
+
+async def test_who_waits_for_an_endpoint_to_be_listed_is_not_looked_at_meanwhile(
+    place: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters = await place.appear(named("a", 100))
+    looked: Counter[str] = Counter()
+    look = Following._look
+
+    def counted(following: Following, cluster: str) -> Observation | None:
+        looked[cluster] += 1
+        return look(following, cluster)
+
+    monkeypatch.setattr(Following, "_look", counted)
+    place.held.call("fault_slow", which={"verb": "list", "plural": "logicalclusters"}, before_s=2.0)
+    async with followed(place.settings) as core:
+        await core.until(lambda: core.those(Presence.PRESENT) == clusters, says="all are told")
+        await core.until(lambda: not kept(core.following)["unlisted"], says="nobody waits any more")
+        assert max(looked.values()) < 12
 
 
 async def test_all_are_found_although_kcp_asks_for_patience_again_and_again(place: Crowd) -> None:

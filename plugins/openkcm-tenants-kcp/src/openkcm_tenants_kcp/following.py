@@ -24,6 +24,7 @@ MAX_BATCH: Final = 100
 CURSOR: Final = "listed"
 _START_S: Final = 3.0
 _TICK_S: Final = 1.0
+_LISTED_S: Final = 0.05
 _ALARM_S: Final = 60.0
 
 
@@ -52,6 +53,8 @@ class Following:
         }
         self._told: dict[str, Observation] = {}
         self._missing: dict[str, float] = {}
+        #: By endpoint that is not listed yet: who is looked at as soon as it is.
+        self._unlisted: dict[str, set[str]] = {}
         self._remarks: list[Remark] = []
         self._said: list[Problem] | None = None
         self.keeper = Keeper(
@@ -95,6 +98,7 @@ class Following:
                         await self.mirror.wake.wait()
 
     async def aclose(self) -> None:
+        self._unlisted.clear()
         await self.keeper.aclose()
         await self.endpoints.aclose()
 
@@ -121,7 +125,7 @@ class Following:
         if sight.url:
             self._resources.served_at(cluster, sight.url)
             if not self.endpoints.listed(sight.url):
-                self._later(cluster)
+                self._later(cluster, sight.url)
                 return None
         judgement, stored = judge(sight), self._stored.get(cluster)
         missing = judgement is Judgement.MISSING and not self.mirror.obscured(cluster)
@@ -141,8 +145,19 @@ class Following:
             self._missing.setdefault(cluster, self._clock())
         return None
 
-    def _later(self, cluster: str) -> None:
-        asyncio.get_running_loop().call_later(0.05, self.mirror.touch, cluster)
+    def _later(self, cluster: str, url: str) -> None:
+        if not self._unlisted:
+            asyncio.get_running_loop().call_later(_LISTED_S, self._listed)
+        self._unlisted.setdefault(url, set()).add(cluster)
+
+    def _listed(self) -> None:
+        """Whoever waited for an endpoint that is listed by now, or has left the slice, is looked at."""
+        for url in list(self._unlisted):
+            if self.endpoints.listed(url) or url not in self.mirror.endpoints:
+                for cluster in self._unlisted.pop(url):
+                    self.mirror.touch(cluster)
+        if self._unlisted:
+            asyncio.get_running_loop().call_later(_LISTED_S, self._listed)
 
     def _confirmed(self, most: int) -> list[Observation]:
         """Tenants that no endpoint has shown for long enough, while every endpoint was in order."""
