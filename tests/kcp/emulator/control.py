@@ -65,6 +65,14 @@ class Control:
     def delete(self, cluster: str, plural: str, name: str, namespace: str = "") -> None:
         self._kcp.api.delete(cluster, plural, name, namespace)
 
+    def fatten(self, cluster: str, plural: str, name: str, size_bytes: int) -> None:
+        """Somebody has put so many bytes into the object that nobody asked for."""
+
+        def fatten(obj: Json) -> None:
+            obj.setdefault("spec", {})["note"] = "x" * size_bytes
+
+        self._kcp.api.edit(cluster, plural, name, fatten)
+
     def cluster_of(self, path: str) -> str | None:
         return self._kcp.world.resolve(path)
 

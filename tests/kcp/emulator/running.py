@@ -42,6 +42,10 @@ class Loop:
             task.cancel()
         await asyncio.gather(*begun, return_exceptions=True)
         await asyncio.sleep(0.02)
+        # A connection whose TLS had not even begun when it was told to close has not heard of it.
+        for transport in list(getattr(self.loop, "_transports", {}).values()):
+            transport.abort()
+        await asyncio.sleep(0.02)
 
     def close(self) -> None:
         self.run(self._drain())

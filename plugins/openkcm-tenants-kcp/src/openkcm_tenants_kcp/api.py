@@ -47,6 +47,10 @@ class TooLarge(Failed):
     """The answer is larger than this plugin takes."""
 
 
+class Unreadable(Failed):
+    """The answer came, and what is in it cannot be read; ``str()`` says what, in our own words."""
+
+
 class Answered(Failed):
     """kcp said no. ``reason`` is the one word of its Status, where it sent one."""
 

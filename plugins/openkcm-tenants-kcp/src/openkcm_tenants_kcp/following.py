@@ -24,6 +24,7 @@ MAX_BATCH: Final = 100
 CURSOR: Final = "listed"
 _START_S: Final = 3.0
 _TICK_S: Final = 1.0
+_LISTED_S: Final = 0.05
 _ALARM_S: Final = 60.0
 
 
@@ -44,9 +45,16 @@ class Following:
         self._clock = clock
         self.mirror = Mirror()
         self.endpoints = Endpoints(reader, self.mirror, settings, clock=clock)
-        self._stored = {each.tenant_id: each for each in known if each.tenant_id is not None}
+        #: What the core has of those of whom there is still something to say; of one being deleted there is nothing.
+        self._stored = {
+            each.tenant_id: each
+            for each in known
+            if each.tenant_id is not None and each.presence is not Presence.DELETING
+        }
         self._told: dict[str, Observation] = {}
         self._missing: dict[str, float] = {}
+        #: By endpoint that is not listed yet: who is looked at as soon as it is.
+        self._unlisted: dict[str, set[str]] = {}
         self._remarks: list[Remark] = []
         self._said: list[Problem] | None = None
         self.keeper = Keeper(
@@ -90,6 +98,7 @@ class Following:
                         await self.mirror.wake.wait()
 
     async def aclose(self) -> None:
+        self._unlisted.clear()
         await self.keeper.aclose()
         await self.endpoints.aclose()
 
@@ -110,15 +119,17 @@ class Following:
     def _look(self, cluster: str) -> Observation | None:
         """What is to be said of it now, if anything."""
         if cluster in self._settings.skip_clusters or not is_tenant_id(cluster):
+            self.mirror.left.pop(cluster, None)
             return None
         sight = self.mirror.sight(cluster)
         if sight.url:
             self._resources.served_at(cluster, sight.url)
             if not self.endpoints.listed(sight.url):
-                self._later(cluster)
+                self._later(cluster, sight.url)
                 return None
         judgement, stored = judge(sight), self._stored.get(cluster)
-        if judgement is not Judgement.MISSING:
+        missing = judgement is Judgement.MISSING and not self.mirror.obscured(cluster)
+        if not missing:
             self._missing.pop(cluster, None)
         if judgement is Judgement.PRESENT:
             found = present(sight, self.mirror, issuer=self._settings.issuer)
@@ -126,16 +137,27 @@ class Following:
         if stored is None:
             self.mirror.left.pop(cluster, None)
             return None
-        if judgement is Judgement.DELETING and stored.presence is not Presence.DELETING:
+        if judgement is Judgement.DELETING:
             return ended(stored, Presence.DELETING, sight)
         if judgement is Judgement.LEAVING and stored.presence is Presence.PRESENT:
             return ended(stored, Presence.UNINSTALLED, sight)
-        if judgement is Judgement.MISSING and stored.presence is Presence.PRESENT:
+        if missing and stored.presence is Presence.PRESENT:
             self._missing.setdefault(cluster, self._clock())
         return None
 
-    def _later(self, cluster: str) -> None:
-        asyncio.get_running_loop().call_later(0.05, self.mirror.touch, cluster)
+    def _later(self, cluster: str, url: str) -> None:
+        if not self._unlisted:
+            asyncio.get_running_loop().call_later(_LISTED_S, self._listed)
+        self._unlisted.setdefault(url, set()).add(cluster)
+
+    def _listed(self) -> None:
+        """Whoever waited for an endpoint that is listed by now, or has left the slice, is looked at."""
+        for url in list(self._unlisted):
+            if self.endpoints.listed(url) or url not in self.mirror.endpoints:
+                for cluster in self._unlisted.pop(url):
+                    self.mirror.touch(cluster)
+        if self._unlisted:
+            asyncio.get_running_loop().call_later(_LISTED_S, self._listed)
 
     def _confirmed(self, most: int) -> list[Observation]:
         """Tenants that no endpoint has shown for long enough, while every endpoint was in order."""
@@ -160,7 +182,10 @@ class Following:
         else:
             self._told.pop(cluster, None)
             self.mirror.left.pop(cluster, None)
-        self._stored[cluster] = known_of(told)
+        if told.presence is Presence.DELETING:
+            self._stored.pop(cluster, None)
+        else:
+            self._stored[cluster] = known_of(told)
         self.keeper.look(cluster)
 
     def _presence(self, cluster: str) -> Presence | None:

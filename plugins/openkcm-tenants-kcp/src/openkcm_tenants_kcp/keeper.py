@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from openkcm.sdk.tenant_source import Presence
-from openkcm_tenants_kcp.api import Answered, Api, Failed
+from openkcm_tenants_kcp.api import Answered, Api, Failed, Unreadable
 from openkcm_tenants_kcp.judge import Judgement, judge
 from openkcm_tenants_kcp.mirror import Sight
 from openkcm_tenants_kcp.resource import Resources
@@ -76,15 +76,22 @@ class Keeper:
         self._made_again: dict[str, float] = {}
         self._due: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
+        #: Who changed while a chore of theirs was waited for or done: what came of that is looked at afterwards.
+        self._meanwhile: set[str] = set()
         self._tries: dict[str, int] = {}
         self._tasks = {asyncio.create_task(self._work()) for _ in range(_WORKERS)}
         self.trouble: Failed | None = None
 
     def look(self, cluster: str) -> None:
         """Whatever is due there is done soon."""
-        if cluster not in self._waiting and chore(self._sight(cluster), self._stored(cluster)) is not None:
-            self._waiting.add(cluster)
-            self._due.put_nowait(cluster)
+        if cluster in self._waiting:
+            self._meanwhile.add(cluster)
+            return
+        if chore(self._sight(cluster), self._stored(cluster)) is None:
+            self._tries.pop(cluster, None)
+            return
+        self._waiting.add(cluster)
+        self._due.put_nowait(cluster)
 
     def check(self) -> None:
         """Raises what ended a task, which nothing but a defect of ours does."""
@@ -102,7 +109,7 @@ class Keeper:
     async def _work(self) -> None:
         while True:
             cluster = await self._due.get()
-            tries = self._tries.get(cluster, 0)
+            tries, asked_s = self._tries.get(cluster, 0), 0.0
             try:
                 again = await self._do(cluster)
                 self.trouble = None
@@ -110,17 +117,21 @@ class Keeper:
                 # A version that is old by now, or a place that is gone: the mirror will know in a moment.
                 if not (isinstance(failed, Answered) and failed.status in (403, 404, 409)):
                     self.trouble = failed
-                again = True
+                again, asked_s = True, failed.retry_after_s
             if again:
                 self._tries[cluster] = tries + 1
-                delay_s = min(_CAP_S, _AGAIN_S * 2.0 ** min(tries, 10))
+                delay_s = max(asked_s, min(_CAP_S, _AGAIN_S * 2.0 ** min(tries, 10)))
                 asyncio.get_running_loop().call_later(delay_s, self._later, cluster)
             else:
                 self._tries.pop(cluster, None)
                 self._waiting.discard(cluster)
+                if cluster in self._meanwhile:
+                    self._meanwhile.discard(cluster)
+                    self.look(cluster)
 
     def _later(self, cluster: str) -> None:
         self._waiting.discard(cluster)
+        self._meanwhile.discard(cluster)
         self._touch(cluster)
 
     async def _do(self, cluster: str) -> bool:
@@ -134,13 +145,20 @@ class Keeper:
         elif due is Chore.LET_GO and found is not None:
             await self._resources.let_go(cluster, sight.url, found)
         elif due is Chore.MAKE_AGAIN and found is not None:
-            lately = self._clock() - self._made_again.get(cluster, float("-inf")) < _MADE_AGAIN_S
-            if lately or not await self._stands(sight):
+            if self._lately(cluster) or not await self._stands(sight):
                 return True
             self._made_again[cluster] = self._clock()
             self._removed(sight)
             await self._resources.let_go(cluster, sight.url, found)
         return False
+
+    def _lately(self, cluster: str) -> bool:
+        while self._made_again:  # the oldest first: nobody is in it twice
+            first, at = next(iter(self._made_again.items()))
+            if self._clock() - at < _MADE_AGAIN_S:
+                break
+            del self._made_again[first]
+        return cluster in self._made_again
 
     async def _stands(self, sight: Sight) -> bool:
         """Whether the binding is there *now*, and nothing says that the cluster goes: the mirror may lag behind."""
@@ -157,6 +175,8 @@ class Keeper:
     async def _read(self, url: str, what: type[T]) -> T | None:
         try:
             return msgspec.json.decode(await self._api.get(url), type=what)
+        except msgspec.DecodeError:
+            raise Unreadable("what stands there cannot be read") from None
         except Answered as refused:
             if refused.status in (403, 404):
                 return None

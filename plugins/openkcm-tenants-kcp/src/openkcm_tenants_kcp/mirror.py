@@ -74,8 +74,8 @@ class Table(Generic[Read]):
         self.unreadable.discard((cluster, found.metadata.name))
         kept = self.of.setdefault(cluster, {})
         before = kept.get(found.metadata.name)
-        if before is not None and before.metadata.resource_version == found.metadata.resource_version:
-            return
+        if before == found:
+            return  # the whole object: of a kcp played back from a backup, one version may say two things
         kept[found.metadata.name] = found
         self._mirror.touch(self._speaks_of(found))
 
@@ -85,9 +85,10 @@ class Table(Generic[Read]):
         self._drop(found.metadata.annotations.cluster, found.metadata.name)
 
     def replace(self, found: Sequence[Read], unreadable: Sequence[Key]) -> None:
-        self.unreadable = set(unreadable)
+        before, self.unreadable = self.unreadable, set(unreadable)
         self._mirror.wake.set()
-        there = {(each.metadata.annotations.cluster, each.metadata.name) for each in found}
+        # What cannot be read now is there all the same: it stays as it was read last.
+        there = {(each.metadata.annotations.cluster, each.metadata.name) for each in found} | self.unreadable
         lost = [
             (cluster, name)
             for cluster, kept in self.of.items()
@@ -98,6 +99,8 @@ class Table(Generic[Read]):
             self._drop(cluster, name)
         for each in found:
             self.put(each)
+        for cluster, _ in before ^ self.unreadable:
+            self._mirror.touch(cluster)
 
     def one(self, cluster: str) -> Read | None:
         """The cluster's only object of this resource, or the first of them."""
@@ -212,6 +215,14 @@ class Mirror:
             for table in endpoint.tables
             for cluster, name in sorted(table.unreadable)
         ]
+
+    def obscured(self, cluster: str) -> bool:
+        """Whether a binding that cannot be read is this cluster's, or may be."""
+        return any(
+            whose in ("", cluster)
+            for endpoint in self.endpoints.values()
+            for whose, _ in endpoint.bindings.unreadable
+        )
 
     def clusters(self) -> set[str]:
         """Every cluster that has a binding anywhere."""

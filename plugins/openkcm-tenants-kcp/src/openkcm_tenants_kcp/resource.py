@@ -12,7 +12,7 @@ import msgspec
 
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.tenant_source import TenantStatus
-from openkcm_tenants_kcp.api import MERGE_PATCH, Answered, Api, Failed, NoAnswer
+from openkcm_tenants_kcp.api import MERGE_PATCH, Answered, Api, Failed, NoAnswer, Unreadable
 from openkcm_tenants_kcp.wire import (
     FINALIZER,
     GROUP,
@@ -100,7 +100,10 @@ class Resources:
             if refused.status == 404:
                 return None
             raise
-        return msgspec.json.decode(body, type=TenantResource)
+        try:
+            return msgspec.json.decode(body, type=TenantResource)
+        except msgspec.DecodeError:
+            raise Unreadable("our own resource there cannot be read") from None
 
     async def tell(self, status: TenantStatus, seen: TenantResource | None) -> bool:
         """The status stands in the resource; False where no endpoint serves the tenant (any more).

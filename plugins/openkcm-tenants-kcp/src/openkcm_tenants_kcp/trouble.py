@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.sdk.tenant_source import Problem
-from openkcm_tenants_kcp.api import Answered, Failed, TooLarge
+from openkcm_tenants_kcp.api import Answered, Failed, TooLarge, Unreadable
 
 _PAGE = "plugins/tenants-kcp#trouble"
 
@@ -13,6 +13,8 @@ def said_of(failed: Failed) -> tuple[str, str]:
     """What is wrong, and what to do."""
     if isinstance(failed, TooLarge):
         return "One object is larger than 32 MiB and cannot be taken.", "Find out who made it, and remove it."
+    if isinstance(failed, Unreadable):
+        return f"kcp answers, but {failed}.", "Find out who wrote it, and correct it."
     if not isinstance(failed, Answered):
         return (
             f"kcp does not answer: {failed}.",
