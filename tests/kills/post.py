@@ -11,15 +11,17 @@ from tests.provisioning.site import Site, WatchedPost
 
 @dataclass
 class HeldMail:
-    """Mails to ``whose`` are taken and stay unanswered until ``let_go``."""
+    """Mails to ``whose`` about ``about`` are taken and stay unanswered until ``let_go``."""
 
     site: Site
+    about: str = ""
     whose: set[str] = field(default_factory=set)
     standing: set[str] = field(default_factory=set)
 
-    def begin(self, *recipients: str) -> None:
+    def begin(self, *recipients: str, about: str = "") -> None:
         post = self.site.mail.post
         assert isinstance(post, WatchedPost)
+        self.about = about
         self.whose |= set(recipients)
         post.taking = self._taking
 
@@ -30,7 +32,7 @@ class HeldMail:
         self.whose.clear()
 
     async def _taking(self) -> None:
-        recipient = self.site.mail.post.taken[-1][0]
-        while recipient in self.whose:
+        recipient, mail, _ = self.site.mail.post.taken[-1]
+        while recipient in self.whose and self.about in mail["Subject"]:
             self.standing.add(recipient)
             await asyncio.sleep(0.02)

@@ -7,8 +7,11 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import asyncpg
+
 from tests.kills.holding import Holds
 from tests.provisioning.own_valkey import OwnValkey
+from tests.provisioning.processes import until
 from tests.provisioning.site import Site
 
 WORKERS = ("worker", "worker-2")
@@ -39,6 +42,19 @@ class Killing:
         wake = self._kill(victim)
         holds.let_all_go()
         wake()
+
+    def _recovered(self) -> None:
+        """PostgreSQL answers again."""
+
+        def answers() -> bool:
+            try:
+                self.site.rows("select 1")
+            except (OSError, asyncpg.PostgresError):
+                return False
+            return True
+
+        self.site.loop.run(self.site.close())
+        until(answers, what="PostgreSQL has recovered", within_s=90, every_s=0.1)
 
     def _kill(self, victim: str) -> Callable[[], None]:
         site = self.site
