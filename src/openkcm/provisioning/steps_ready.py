@@ -32,6 +32,16 @@ _AGAIN_AT = """select case when exists (select from sagas as before
 from sagas where id = $1"""
 
 
+def _after_publish(given: Given) -> None:
+    """The address has answered; after a pivot a saga does not wait for a step by itself.
+
+    Raises:
+        Temporary: TENANT_NOT_READY; until then nobody is told that the account is ready.
+    """
+    if "publish" not in given.past:
+        raise Temporary(Refusal.TENANT_NOT_READY, "First the account's address has to answer.")
+
+
 class Forward:
     """A step after the pivot: it is never undone."""
 
@@ -131,6 +141,7 @@ class Announce(Forward):
     budget_s: float = 15.0
 
     async def do(self, given: Given) -> Made:
+        _after_publish(given)
         admitted = given.past["admit"]
         status = TenantStatus(
             reference=cast("str", admitted["reference"]),
@@ -157,6 +168,7 @@ class Notify(Forward):
     budget_s: float = 60.0
 
     async def do(self, given: Given) -> Made:
+        _after_publish(given)
         message = given.past["publish"].get("message")
         sent = await deliver_message(self.means.notifiers, cast("int", message)) if message else 0
         return {"accepted": sent}
