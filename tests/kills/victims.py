@@ -53,7 +53,7 @@ class Killing:
                 return False
             return True
 
-        self.site.loop.run(self.site.close())
+        self.site.loop.run(self.site.forget())
         until(answers, what="PostgreSQL has recovered", within_s=90, every_s=0.1)
 
     def _kill(self, victim: str) -> Callable[[], None]:
@@ -64,7 +64,7 @@ class Killing:
             )
             assert row is not None
             os.kill(row["pid"], signal.SIGKILL)
-            return lambda: site.loop.run(site.forget())
+            return self._recovered
         if victim == "valkey":
             self.valkey.restart()
             return lambda: None
