@@ -134,6 +134,27 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def kcp(session: nox.Session) -> None:
+    """The checks that a kcp must pass, on the emulator; `-- --kubeconfig FILE` (an admin's) for a real one.
+
+    Everything is made below one random workspace, and removed afterwards. `--restart CMD` kills and starts that kcp for
+    check 9, `--expect-shards 2` adds check 17; without them these are skipped by name. The rest goes to pytest.
+    """
+    prepare(session, *PRODUCT, *PLUGINS, "--group", "test")
+    suite = [
+        "-p",
+        "tests.kcp.conformance.options",
+        "tests/kcp/conformance",
+        "--timeout",
+        "900",
+        "--durations=10",
+    ]
+    session.run(
+        "python", "-m", "pytest", *suite, *session.posargs, interrupt_timeout=240, terminate_timeout=30
+    )
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The product at work, live; Ctrl-C ends it. `-- --once --json FILE` ends by itself after the stories."""
     prepare(session, *PRODUCT, *PLUGINS, "--group", "demo")

@@ -24,6 +24,7 @@ class Part:
 _PARTS = [
     Part("chromium", program="chromium"),  # browser tests: the pages as a person sees them
     Part("libfaketime", file="usr/lib/*/faketime/libfaketime.so.1"),  # a clock that jumps
+    Part("kubernetes-client", program="kubectl"),  # a second client of the emulated kcp
 ]
 
 

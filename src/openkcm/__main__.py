@@ -9,6 +9,7 @@ import sys
 import click
 
 from openkcm import cli
+from openkcm.catalog.commands import announced, load_command
 from openkcm.sdk.refusals import Refused
 
 _FAILED = 1
@@ -19,17 +20,20 @@ class Commands(click.Group):
     """The files below ``cli`` as commands; a name with an underscore in front is none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands, without reading one."""
-        return sorted(
-            found.name for found in pkgutil.iter_modules(cli.__path__) if not found.name.startswith("_")
-        )
+        """The names of all commands, plugins' too, without reading one."""
+        return sorted({*_own(), *announced()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, which is called ``command`` in its file."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
+        if cmd_name not in _own():
+            modules = announced()
+            return load_command(cmd_name, modules[cmd_name]) if cmd_name in modules else None
         found = importlib.import_module(f"{cli.__name__}.{cmd_name}").command
         return found if isinstance(found, click.Command) else None
+
+
+def _own() -> set[str]:
+    return {found.name for found in pkgutil.iter_modules(cli.__path__) if not found.name.startswith("_")}
 
 
 @click.command(cls=Commands)

@@ -12,6 +12,10 @@ from arq.connections import RedisSettings
 from openkcm.catalog.load import load
 from openkcm.catalog.registry import Registry
 from openkcm.crypto.client import PinnedRegions
+from openkcm.ending.means import Means as EndMeans
+from openkcm.ending.plan import END_TENANT, end_tenant
+from openkcm.ending.sweep import LOCK, Sweep
+from openkcm.ending.told import EndTold
 from openkcm.kernel import outbox, queue
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.commands import commands_are_given_as
@@ -23,7 +27,7 @@ from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
 from openkcm.parties.settings import read_pins
-from openkcm.propagation import changed, reported
+from openkcm.propagation import changed, remarked, reported
 from openkcm.provisioning import begin, overlooked
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
@@ -35,6 +39,8 @@ from openkcm.tenancy.leader import lead
 from openkcm.tenancy.sources import follow
 
 log = get_logger(__name__)
+
+_SWEEPS = 5  # a day more or less is no matter for what it looks for
 
 
 async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
@@ -83,14 +89,28 @@ async def _means(settings: Settings, registry: Registry) -> AsyncIterator[Means]
             notifiers=tuple(registry.notifiers.values()),
             public_url=settings.public_url,
             operator=settings.notices.operator,
+            owner_wait_s=settings.tenants.owner_wait_s,
             probe=await stack.enter_async_context(probing()),
         )
 
 
 async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: Callable[[], None]) -> None:
     worker = settings.worker
+    ending = EndMeans(
+        regions=means.regions,
+        identity=means.identity,
+        pins=read_pins(settings.parties.pins),
+        clock=means.clock,
+        sources=means.sources,
+        public_url=means.public_url,
+        operator=means.operator,
+    )
     sagas = runner.Runner(
-        {NEW_TENANT: new_tenant(means)}, Told(means), clock=means.clock, lease_s=worker.lease_s
+        {NEW_TENANT: new_tenant(means), END_TENANT: end_tenant(ending)},
+        Told(means),
+        clock=means.clock,
+        observers={END_TENANT: EndTold(ending)},
+        lease_s=worker.lease_s,
     )
     sources: dict[str, queue.Source] = {
         outbox.KIND: outbox.Outbox(_handlers(means, sagas), lease_s=worker.lease_s),
@@ -104,6 +124,8 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         group.create_task(lead(database, "overlooked", overlooked.keep_looking))
         for source in means.sources.values():
             group.create_task(_lead(settings, means, source.name))
+        database = needed(settings.control.worker_database, "control.worker_database")
+        group.create_task(lead(database, LOCK, lambda: Sweep(ending).run(_SWEEPS * worker.sweep_s)))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
         ready()
 
@@ -119,6 +141,7 @@ def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
             operator=means.operator,
             sources=means.sources,
         ),
+        remarked.TOPIC: remarked.Remarked(clock=means.clock, public_url=means.public_url),
         reported.TOPIC: reported.Reported(
             clock=means.clock, public_url=means.public_url, sources=means.sources
         ),

@@ -13,6 +13,7 @@ from typing import Protocol
 from tests.bench.crypto import crypto
 from tests.bench.enable import enable
 from tests.bench.figures import Figure
+from tests.bench.kcp import kcp
 from tests.bench.machine import machine
 from tests.bench.sdk import sdk
 from tests.bench.up import up
@@ -29,7 +30,7 @@ class Group(Protocol):
         ...
 
 
-GROUPS: Mapping[str, Group] = {"sdk.": sdk, "crypto.": crypto, "up.": up, "enable.": enable}
+GROUPS: Mapping[str, Group] = {"sdk.": sdk, "crypto.": crypto, "up.": up, "enable.": enable, "kcp.": kcp}
 
 
 def chosen(only: str) -> list[Group]:

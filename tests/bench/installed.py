@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,15 +56,15 @@ async def home() -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def installed(place: Place) -> AsyncIterator[Installed]:
-    """Up, until the block is left.
+async def installed(place: Place, settings: Mapping[str, str] | None = None) -> AsyncIterator[Installed]:
+    """Up, until the block is left; ``settings`` are more of its environment.
 
     Raises:
         DemoFailed: it did not come up, or left something behind.
     """
     post = Post(place.authority)
     await post.open()
-    product = Product(place, post.settings(), hear=lambda _words: None)
+    product = Product(place, {**post.settings(), **(settings or {})}, hear=lambda _words: None)
     starting, ended = asyncio.ensure_future(product.start()), asyncio.ensure_future(product.ended())
     try:
         await asyncio.wait((starting, ended), return_when=asyncio.FIRST_COMPLETED)

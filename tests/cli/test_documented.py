@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from openkcm.__main__ import commands
+from openkcm.catalog.commands import announced
 from tests.contracts.tree import DOCS
 
 PAGE = (DOCS / "reference" / "cli.md").read_text()
@@ -18,7 +19,7 @@ def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Comma
         yield name, command
         return
     context = click.Context(command)
-    for each in command.list_commands(context):
+    for each in set(command.list_commands(context)) - announced().keys():  # a plugin's stand on its own page
         found = command.get_command(context, each)
         assert found is not None
         yield from leaves(found, f"{name} {each}")

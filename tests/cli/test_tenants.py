@@ -186,11 +186,13 @@ def test_the_doctor_sees_a_settings_file_that_others_may_read(
     assert finding["level"] == "risk"
 
 
-@pytest.mark.parametrize("flag", ["tenants.short_grace"])
+@pytest.mark.parametrize("flag", ["tenants.short_grace", "crypto.short_grace"])
 def test_the_doctor_shows_development_flags_as_risks(
     flag: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENKCM_TENANTS__SHORT_GRACE", "true")
+    for name in ("REGION", "DATABASE", "ROOT_FILE", "STATE_DIRECTORY"):
+        monkeypatch.setenv(f"OPENKCM_CRYPTO__{name}", "north")
+    monkeypatch.setenv(f"OPENKCM_{flag.replace('.', '__').upper()}", "true")
     run(["doctor", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert {finding["level"] for finding in told["findings"] if finding["about"] == flag} == {"risk"}

@@ -18,6 +18,8 @@ from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
     Applied,
+    Ending,
+    EndItem,
     HandOver,
     HandOverItem,
     Minted,
@@ -30,6 +32,7 @@ from openkcm.crypto.contract import (
     Token,
     TokenItem,
 )
+from openkcm.crypto.end import end
 from openkcm.crypto.hand_over import hand_over
 from openkcm.crypto.here import Here
 from openkcm.crypto.issue import issue
@@ -51,7 +54,10 @@ from tests.databases import ModuleDatabases
 Asked = TypeVar("Asked")
 Done = TypeVar("Done")
 
-_TABLES = "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, audit_heads, audit_events cascade"
+_TABLES = (
+    "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, endings, audit_heads, "
+    "audit_events cascade"
+)
 
 
 @dataclass
@@ -110,6 +116,9 @@ class Inside:
     async def token(self, item: TokenItem) -> Token:
         DB.pool = self.pool
         return one(await issue(self.here, TokenMaker(self.here.root), [item]))
+
+    async def end(self, item: EndItem) -> Ending:
+        return one(await self.run(end, item))
 
     async def encrypt(self, tenant: str, plaintext: bytes, aad: bytes = b"") -> bytes:
         DB.pool = self.pool

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,11 +21,16 @@ from openkcm.crypto.settings import CryptoSettings, RegionSettings
 from openkcm.parties.settings import PartiesSettings
 
 _HERE = Path(__file__).resolve().parent
+_CHANCE = random.SystemRandom()
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    """A port that nobody listens at, below those that the kernel gives away: no connection takes it meanwhile."""
+    for _ in range(100):
+        port = _CHANCE.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 @dataclass

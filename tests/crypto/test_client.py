@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from openkcm.crypto.client import PinnedRegion, PinnedRegions
-from openkcm.crypto.contract import Answer, Call, Fault, MintItem, Outcome, Proof, ProveItem
+from openkcm.crypto.contract import MintItem, Proof, ProveItem
 from openkcm.crypto.settings import RegionSettings
 from openkcm.parties.pins import Pins
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
+from openkcm.serving.calls import Answer, Call, Fault, Outcome
 from tests.crypto.refusing import refused
 from tests.crypto.world import World
 

@@ -275,11 +275,11 @@ async def test_one_data_key_serves_many_messages_and_is_renewed_after_five_minut
 
 async def test_a_key_that_nobody_asks_for_any_more_leaves_memory(door: Door) -> None:
     await door.encrypt(b"secret")
-    keys = door.plane.local.here.keys
-    keys.sweep()
+    keys, views = door.plane.local.here.keys, door.plane.local.here.state.views
+    keys.sweep(views)
     assert len(keys._keys) == 1
     door.plane.clock.advance(301)
-    keys.sweep()
+    keys.sweep(views)
     assert len(keys._keys) == 0
 
 

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
+from openkcm.kernel.migrate import head
 from openkcm.parties.identity import enrol
 from openkcm.sdk.refusals import Refusal
 from tests.crypto.plane import Plane
@@ -156,7 +157,7 @@ async def test_a_database_without_tables_and_one_of_a_newer_version_are_refused(
         with refused(Refusal.SCHEMA_OLD):
             await plane.local.open()
     finally:
-        await plane.local.edit("update alembic_version set version_num = '0001'")
+        await plane.local.edit("update alembic_version set version_num = $1", head("crypto"))
     await plane.local.open()
 
 

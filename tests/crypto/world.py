@@ -19,6 +19,7 @@ from openkcm.crypto.contract import (
     Desired,
     DesiredCaller,
     DesiredKey,
+    DestroyPending,
     KeyState,
     Minted,
     SignedDesired,
@@ -27,6 +28,7 @@ from openkcm.crypto.contract import (
 from openkcm.parties.identity import Identity, enrol
 from openkcm.parties.labels import Record
 from openkcm.parties.pins import Pin, Pins
+from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.settings import PartiesSettings, PinSetting
 from openkcm.parties.signed import sign
 
@@ -91,6 +93,8 @@ class World:
         generation: int | None = None,
         replaces: str | None = None,
         by: Identity | None = None,
+        destroy_pending: DestroyPending | None = None,
+        destroyed: Sequence[SignedReceipt] | None = None,
     ) -> SignedDesired:
         """The next document of a tenant, signed by control (or whom the test names); the last one is remembered."""
         self.keys[tenant] = keys or self.keys.get(tenant, ())
@@ -109,6 +113,8 @@ class World:
                 keys=tuple(keys),
                 callers=tuple(callers),
                 decided_at=AT,
+                destroy_pending=destroy_pending,
+                destroyed=None if destroyed is None else tuple(destroyed),
             )
         )
         signer = by or self.control

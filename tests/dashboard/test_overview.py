@@ -31,7 +31,7 @@ LATER = NOON + timedelta(days=1)
         ("uninstalled", LATER, HomeState.UNINSTALLED),
         ("uninstalled", NOON, HomeState.UNINSTALLED_OVER),
         ("deleting", LATER, HomeState.DELETING),
-        ("gone", None, HomeState.DELETING),
+        ("gone", None, HomeState.GONE),
     ],
 )
 def test_what_works_follows_from_what_the_source_says(

@@ -179,6 +179,7 @@ async def test_the_first_configuration_is_platform_managed_and_goes_only_while_n
     assert len(await rows("select 1 from key_configurations")) == 1
 
 
-def test_no_move_leads_out_of_abandoned_and_none_back_to_ready() -> None:
-    assert KeyState.ABANDONED not in {start for start, _ in MOVES}
+def test_what_was_abandoned_can_only_be_destroyed_and_no_move_leads_back() -> None:
+    assert {end for start, end in MOVES if start is KeyState.ABANDONED} == {KeyState.DESTROYED}
+    assert KeyState.DESTROYED not in {start for start, _ in MOVES}
     assert KeyState.READY not in {end for _, end in MOVES}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from openkcm.kernel.commands import USUAL, commands_are_given_as
+from openkcm.notices.end_letters import DestroyedLetter, EndWaitsLetter, StoppedLetter
 from openkcm.notices.letters import (
     DelayedLetter,
     DeletingLetter,
@@ -19,6 +20,7 @@ from openkcm.notices.letters import (
     Letter,
     OwnerLetter,
     ReadyLetter,
+    ResourceRemovedLetter,
     ReturnedLetter,
     TakingBackLetter,
     UninstalledLetter,
@@ -51,8 +53,22 @@ LETTERS: dict[str, Letter] = {
     "taking-back": TakingBackLetter(**ABOUT, **DELAYED, waiting_s=61),
     "owner": OwnerLetter(**ABOUT),
     "uninstalled": UninstalledLetter(**ABOUT, at=AT, read_only_until=AT + timedelta(days=30)),
+    "resource-removed": ResourceRemovedLetter(**ABOUT, at=AT),
     "returned": ReturnedLetter(**ABOUT, at=AT),
     "deleting": DeletingLetter(**ABOUT, at=AT, destroyed_after=AT + timedelta(days=30)),
+    "stopped": StoppedLetter(**ABOUT, at=AT),
+    "end-waits": EndWaitsLetter(
+        **ABOUT, held=False, why="Region oslo is away.", remedy=Remedy("Start it.", "The operator")
+    ),
+    "end-held": EndWaitsLetter(
+        **ABOUT, held=True, why="The account is there.", remedy=Remedy("Find out why.", "The operator")
+    ),
+    "destroyed": DestroyedLetter(
+        **ABOUT,
+        regions=("Frankfurt", "Dublin"),
+        destroyed_at=AT,
+        backups_end_at=AT + timedelta(days=14),
+    ),
 }
 LETTERS |= {
     f"{name}-operator": dataclasses.replace(letter, to_operator=True) for name, letter in LETTERS.items()
@@ -96,6 +112,16 @@ def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
         ("uninstalled", ["12 Oct 2026, 14:02", "11 Nov 2026, 14:02", "kept"]),
         ("returned", ["12 Oct 2026, 14:02", "with the same keys"]),
         ("deleting", ["11 Nov 2026, 14:02", "destroyed", "can never be read again"]),
+        (
+            "stopped",
+            ["12 Oct 2026, 14:02", "nothing is encrypted or decrypted", "never destroyed", "same keys"],
+        ),
+        ("end-waits", ["Region oslo is away.", "Start it.", "tried again by itself"]),
+        (
+            "end-held",
+            ["The account is there.", "held until you release it", "tenants release 2k7f9q1xw4m8zt3c"],
+        ),
+        ("destroyed", ["12 Oct 2026, 14:02", "26 Oct 2026, 14:02", "Frankfurt and Dublin", "certificate"]),
     ],
 )
 def test_a_letter_says_what_happened_in_both_forms(name: str, said: list[str]) -> None:
@@ -113,6 +139,8 @@ def test_a_letter_says_what_happened_in_both_forms(name: str, said: list[str]) -
         ("failed", "openkcm tenants retry 2k7f9q1xw4m8zt3c"),
         ("deleting", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
         ("uninstalled", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
+        ("stopped", "openkcm tenants show 2k7f9q1xw4m8zt3c"),
+        ("destroyed", "openkcm tenants certificate 2k7f9q1xw4m8zt3c"),
     ],
 )
 def test_only_the_operator_gets_commands(name: str, command: str) -> None:

@@ -15,6 +15,8 @@ from openkcm.crypto.contract import (
     AcceptItem,
     Applied,
     Desired,
+    Ending,
+    EndItem,
     HandOver,
     HandOverItem,
     Minted,
@@ -98,6 +100,9 @@ class MemoryRegion:
         self._not_here()
 
     async def token(self, item: TokenItem) -> Token:
+        self._not_here()
+
+    async def end(self, item: EndItem) -> Ending:
         self._not_here()
 
     async def aclose(self) -> None:

@@ -67,6 +67,8 @@ async def start(clock: SetClock, identity: Identity, regions: MemoryRegions) -> 
     await say(Presence.PRESENT, clock)
     await decided(identity, clock)
     await deliver(regions, "acme", clock=clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await grant_owner(tx, "acme", issuer="", username="ada@example.org", by="provisioning")
 
 
 async def test_uninstalled_deleting_and_back_reach_regions_people_and_the_source(
@@ -178,6 +180,9 @@ async def test_a_creator_that_is_known_only_later_owns_what_nobody_owns(
     assert await rows("select username, granted_by from grants") == [
         {"username": "ada@example.org", "granted_by": "propagation"}
     ]
+    assert await messages() == ["ready-owner"], "the mail that would have gone out when the pages opened"
+    told = await rows("select recipient from deliveries")
+    assert told == [{"recipient": "ada@example.org"}]
 
 
 async def test_a_tenant_that_the_operator_gave_an_owner_gets_no_other(

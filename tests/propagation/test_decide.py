@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from openkcm.crypto.contract import FORMAT, Desired, SignedDesired, covered_desired
+from openkcm.crypto.contract import FORMAT, Desired, DestroyPending, SignedDesired, covered_desired
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.store import add_records
@@ -161,3 +161,26 @@ async def test_a_region_set_is_assigned_once_there_are_keys_in_it(clock: SetCloc
             await assign_regions(tx, "acme", ("c", "b", "d"))
         assert refused.value.refusal is Refusal.TENANT_STATE
         assert await regions_of(tx, "acme") == ("c", "b")
+
+
+async def test_a_deleted_tenants_document_keeps_to_the_grace_that_it_first_said(
+    clock: SetClock, control_identity: Identity
+) -> None:
+    await settled(clock)
+    told = observed("acme", name="account-acme")
+    await observe("memory", batch(replace(told, presence=Presence.DELETING)), clock, grace_s=1000.5)
+    clock.advance(100)
+    first = read(await decided(control_identity, clock)).destroy_pending
+    assert first == DestroyPending(grace_s=901, since=(1, 1))
+    clock.advance(500)
+    second = read(await decided(control_identity, clock))
+    assert (second.generation, second.access, second.destroy_pending) == (2, "blocked", first)
+
+
+async def test_a_gone_tenants_document_stays_a_tombstone(clock: SetClock, control_identity: Identity) -> None:
+    await settled(clock)
+    async with transaction(Role.SYSTEM) as tx:
+        await tx.execute("update tenants set presence = 'gone'")
+        await decide(tx, "acme", identity=control_identity, clock=clock, destroyed=())
+    last = read(await decided(control_identity, clock))
+    assert (last.generation, last.destroyed, last.keys, last.callers) == (2, (), (), ())

@@ -193,7 +193,7 @@ def _prepare(site: Site, queue_url: str) -> None:
         table("parties", {"identity": home / "control" / "identity.json"}),
         pins,
         regions + "\n",
-        table("tenants", {"regions": REGIONS}),
+        table("tenants", {"regions": REGIONS, "owner_wait_s": 1}),
         table("notices", {"operator": OPERATOR}),
     ]
     site.children["web"] = _child(

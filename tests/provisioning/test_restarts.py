@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -10,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from openkcm.embedded.files import remove_tree
-from openkcm.embedded.valkey import RunningValkey, start_valkey
-from tests.databases import ModuleDatabases, short_directory
+from tests.databases import ModuleDatabases
 from tests.parts import require
 from tests.provisioning.accounts import Account
 from tests.provisioning.conftest import ALL
 from tests.provisioning.consistent import assert_set_up, encrypted
 from tests.provisioning.moments import stopped_before
+from tests.provisioning.own_valkey import OwnValkey
 from tests.provisioning.processes import until
 from tests.provisioning.site import Site, letters, running_site, wait_done
 
@@ -26,33 +24,6 @@ pytestmark = pytest.mark.integration
 SEVERAL = 8
 DAY_S = 24 * 3600
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
-
-
-class OwnValkey:
-    """A Valkey of this module's own, which may be restarted."""
-
-    def __init__(self) -> None:
-        self.home = short_directory()
-        self.runner = asyncio.Runner()
-        self.server = self._start()
-
-    @property
-    def url(self) -> str:
-        return self.server.url
-
-    def restart(self) -> None:
-        """As after a loss of the machine: what was queued is gone."""
-        self.runner.run(self.server.stop())
-        remove_tree(self.home / "state")
-        self.server = self._start()
-
-    def close(self) -> None:
-        self.runner.run(self.server.stop())
-        self.runner.close()
-        remove_tree(self.home)
-
-    def _start(self) -> RunningValkey:
-        return self.runner.run(start_valkey(self.home / "state", self.home / "run"))
 
 
 @pytest.fixture(scope="module")

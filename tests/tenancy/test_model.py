@@ -32,6 +32,7 @@ def tenant(presence: Standing, stage: Stage = Stage.READY, *, ends_at: datetime 
         uninstalled_at=None,
         deleting_at=None,
         grace_ends_at=ends_at,
+        stopped_at=None,
     )
 
 

@@ -31,6 +31,7 @@ from tests.web.content import (
     TOKEN,
     home,
 )
+from tests.web.endings import ENDINGS
 from tests.web.set_ups import SETUPS
 
 
@@ -97,6 +98,7 @@ SCENES: dict[str, Scene] = {
             services=(ServiceLine(name="default", key_id="sk-1", key_version=1, state=KeyState.BLOCKED),),
         )
     ),
+    **{name: _home(page) for name, page in ENDINGS.items()},
     "home-own-key": _home(
         home(
             holding=Holding.YOU,

@@ -16,6 +16,7 @@ class AuditVerb(StrEnum):
     TENANT_DESCRIBED = "tenancy:tenant:describe"
     CREATOR_LEARNT = "tenancy:creator:learn"
     DOCUMENT_REFUSED = "tenancy:document:refuse"
+    RESOURCE_REMOVED = "tenancy:resource:remove"
     # How far a tenant came
     TENANT_READY = "provisioning:tenant:ready"
     TENANT_UNDONE = "provisioning:tenant:undo"
@@ -30,6 +31,20 @@ class AuditVerb(StrEnum):
     KEY_MADE = "keychain:key:make"
     KEY_ACTIVATED = "keychain:key:activate"
     KEY_ABANDONED = "keychain:key:abandon"
+    # The end of a tenant, in a region
+    DESTROY_COUNTED = "crypto:destroy:count"
+    DESTROY_STOPPED = "crypto:destroy:stop"
+    KEYS_DESTROYED = "crypto:keys:destroy"
+    # The end of a tenant, in control
+    END_HELD = "ending:tenant:hold"
+    END_RELEASED = "ending:tenant:release"
+    END_STOPPED = "ending:tenant:stop"
+    END_LOOKED = "ending:source:look"
+    END_BEGUN = "ending:tenant:begin"
+    END_DESTROYED = "ending:keys:destroy"
+    END_CERTIFIED = "ending:certificate:make"
+    TENANT_BURIED = "ending:tenant:bury"
+    END_TOLD = "ending:people:tell"
     # What the regions are told
     DESIRED_DECIDED = "propagation:desired:decide"
     DESIRED_REFUSED = "propagation:desired:refuse"

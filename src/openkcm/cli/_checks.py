@@ -178,6 +178,13 @@ def _risks(settings: Settings) -> Iterator[Finding]:
             said=f"Development flag: keys of a deleted tenant are kept for {settings.tenants.grace_s:g} s only.",
             action="Remove tenants.short_grace where anybody's data counts.",
         )
+    if settings.crypto is not None and settings.crypto.short_grace:
+        yield Finding(
+            level="risk",
+            about="crypto.short_grace",
+            said="Development flag: this region destroys the keys of a deleted tenant as early as control asks.",
+            action="Remove crypto.short_grace where anybody's data counts.",
+        )
     if settings.control.regions or settings.crypto is not None:
         yield Finding(
             level="risk",

@@ -8,7 +8,9 @@ from datetime import datetime
 import click
 import msgspec
 
+from openkcm.cli._end import end_facts
 from openkcm.cli._operator import print_table
+from openkcm.ending.shown import EndState, end_state
 from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning.progress import progress
@@ -20,7 +22,10 @@ from openkcm.tenancy.store import every, get
 
 
 class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``tenants list``. ``first_seen`` is when the source was first seen to have it."""
+    """One line of ``tenants list``. ``first_seen`` is when the source was first seen to have it.
+
+    ``held``: it is being deleted, and its keys are not destroyed until somebody releases it.
+    """
 
     id: str
     name: str
@@ -31,6 +36,7 @@ class ShownTenant(msgspec.Struct, frozen=True, kw_only=True):
     protected_at: datetime | None
     ready_at: datetime | None
     grace_ends_at: datetime | None
+    held: bool
 
 
 class ShownStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +64,7 @@ class ShownWhole(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     action: str
     steps: tuple[ShownStep, ...]
+    end: EndState
 
 
 class ShownProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +81,9 @@ class ShownProblem(msgspec.Struct, frozen=True, kw_only=True):
 async def shown_tenants() -> tuple[list[ShownTenant], int]:
     """Every tenant, oldest first; and how many more a source names that cannot be used."""
     async with transaction(Role.SYSTEM) as tx:
-        return [_line(tenant) for tenant in await every(tx)], len(await problems_of(tx))
+        held = {row["tenant"] for row in await tx.fetch("select tenant from holds")}
+        tenants = [_line(tenant, held=tenant.id in held) for tenant in await every(tx)]
+        return tenants, len(await problems_of(tx))
 
 
 async def shown_problems() -> list[ShownProblem]:
@@ -87,9 +96,10 @@ async def shown_tenant(tenant: str) -> ShownWhole:
     """One tenant with its set-up. Raises ``Permanent`` (TENANT_UNKNOWN)."""
     async with transaction(Role.SYSTEM) as tx:
         found = await get(tx, tenant)
+        end = await end_state(tx, tenant)
     page = await progress(tenant)
     return ShownWhole(
-        tenant=_line(found),
+        tenant=_line(found, held=end.held),
         origin=found.origin,
         path=found.path,
         regions=page.regions,
@@ -98,10 +108,11 @@ async def shown_tenant(tenant: str) -> ShownWhole:
         why=page.why,
         action=page.remedy.action if page.remedy else "",
         steps=_steps(page),
+        end=end,
     )
 
 
-def _line(tenant: Tenant) -> ShownTenant:
+def _line(tenant: Tenant, *, held: bool) -> ShownTenant:
     return ShownTenant(
         id=tenant.id,
         name=tenant.label,
@@ -112,6 +123,7 @@ def _line(tenant: Tenant) -> ShownTenant:
         protected_at=tenant.protected_at,
         ready_at=tenant.ready_at,
         grace_ends_at=tenant.grace_ends_at,
+        held=held,
     )
 
 
@@ -145,6 +157,7 @@ def print_tenant(shown: ShownWhole) -> None:
         "Protected": _at(tenant.protected_at),
         "Ready": _at(tenant.ready_at),
         "Grace ends": _at(tenant.grace_ends_at),
+        **end_facts(shown.end),
         "Set-up": f"{shown.setup}, {shown.elapsed_s:.1f} s",
         "Why": shown.why,
         "What to do": shown.action,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from openkcm.cli._end import print_certificate, shown_certificate
 from openkcm.cli._follow import follow
 from openkcm.cli._operator import (
     actor,
@@ -21,13 +22,16 @@ from openkcm.cli._operator import (
 from openkcm.cli._show import print_tenant, shown_problems, shown_tenant, shown_tenants
 from openkcm.embedded.files import make_directory, write_private
 from openkcm.embedded.state import default_state_directory
+from openkcm.ending.hold import hold as hold_end
+from openkcm.ending.hold import release as release_end
 from openkcm.identity.grant import grant_owner
 from openkcm.identity.links import Issued, issue
-from openkcm.kernel import commands
+from openkcm.kernel import commands, outbox
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.provisioning import ask
 from openkcm.settings import Settings, needed
+from openkcm.tenancy.observe import CHANGED
 
 
 @click.group("tenants")
@@ -52,7 +56,13 @@ def list_(state: Path | None, *, as_json: bool) -> None:
         click.echo("No tenant yet. One appears when a source names an account.")
         return
     rows = [
-        (each.id, each.state, f"{each.first_seen:%Y-%m-%d %H:%M:%S}", each.owner or "–", each.name)
+        (
+            each.id,
+            f"{each.state} (held)" if each.held else each.state,
+            f"{each.first_seen:%Y-%m-%d %H:%M:%S}",
+            each.owner or "–",
+            each.name,
+        )
         for each in found
     ]
     print_table(("ID", "STATE", "FIRST SEEN (UTC)", "OWNER", "NAME"), rows)
@@ -124,6 +134,39 @@ def cancel(tenant: str, state: Path | None) -> None:
     click.echo(f"The set-up of tenant {tenant} is being undone.")
 
 
+@command.command("hold")
+@click.argument("tenant")
+@click.option("--why", required=True, help="The reason; it stands on the tenant's page and in the audit log.")
+@state_option
+def hold(tenant: str, state: Path | None, *, why: str) -> None:
+    """Keep a deleted tenant's keys from being destroyed, until it is released."""
+    run_on_control(operator_settings(state), hold_end(tenant, why=why, actor=actor()))
+    click.echo(f"The end of tenant {tenant} is held. Nothing works for it meanwhile.")
+
+
+@command.command("release")
+@click.argument("tenant")
+@state_option
+def release(tenant: str, state: Path | None) -> None:
+    """Let a held deletion go on: keys are destroyed once the grace is over."""
+    run_on_control(operator_settings(state), release_end(tenant, actor=actor()))
+    click.echo(f"The end of tenant {tenant} goes on when its grace is over.")
+
+
+@command.command("certificate")
+@click.argument("tenant")
+@json_option
+@state_option
+def certificate(tenant: str, state: Path | None, *, as_json: bool) -> None:
+    """Print the certificate of a tenant whose keys are destroyed, and verify its signatures."""
+    settings = operator_settings(state)
+    found = run_on_control(settings, shown_certificate(tenant, settings))
+    if as_json:
+        print_json(found)
+    else:
+        print_certificate(found)
+
+
 @command.command("grant")
 @click.argument("tenant")
 @click.option(
@@ -138,7 +181,11 @@ def grant(tenant: str, username: str, issuer: str, state: Path | None) -> None:
 
     async def granted() -> bool:
         async with transaction(Role.SYSTEM) as tx:
-            return await grant_owner(tx, tenant, issuer=issuer, username=username, by=actor())
+            new = await grant_owner(tx, tenant, issuer=issuer, username=username, by=actor())
+            if new:
+                # The place that the account came from is told that somebody owns it now.
+                await outbox.put(tx, CHANGED, {"tenant": tenant}, tenant=tenant)
+            return new
 
     new = run_on_control(operator_settings(state), granted())
     click.echo(f"{username} {'is now' if new else 'was already'} an owner of tenant {tenant}.")

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.crypto.applied import AppliedRow, row_of, write_rows
+from openkcm.crypto.apply_end import check_end, counted_of, follow_end
 from openkcm.crypto.contract import Applied, SignedDesired, covered_desired
+from openkcm.crypto.endings import Counted
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.mark import Mark
@@ -52,21 +54,25 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
 
     Refused alone: a bad signature (SIGNATURE_INVALID, PARTY_UNKNOWN), an older document (GENERATION_OLD), one that
     contradicts what is known (GENERATION_CONFLICT, with an alarm), one that lets a key encrypt which this region does
-    not hold as it is described (KEY_UNKNOWN, RECORD_MISMATCH), or a first one of a tenant that may not be here
+    not hold as it is described (KEY_UNKNOWN, RECORD_MISMATCH), one that brings destroyed keys back or destroys what
+    this region has not (KEY_DESTROYED, DESTROY_NOT_DUE), or a first one of a tenant that may not be here
     (REGION_NOT_IN_SET).
     """
     given = await attempt(items, lambda item: _verified(here, item))
     async with transaction(Role.OWN) as tx:
-        region = await tx.fetchrow("select epoch, changes from region for update")  # one apply at a time
+        region = await tx.fetchrow(
+            "select epoch, changes, clock_timestamp() as at from region for update"
+        )  # one apply at a time
         if region is None:
             raise RuntimeError("the region's row is gone")
         if region["changes"] != here.state.change:
             await here.state.catch_up(tx)
         named = {key_id for one in good(given) for key_id in one.view.keys}
         kept = await read_keys(tx, named) if named else {}
+        counted = await counted_of(here, tx, [one.view for one in good(given)])
         newest: dict[str, _Given] = {}  # of this call: a tenant may be in it more than once
         decided = await attempt(
-            given, lambda one: _decided(here, one, kept, newest=newest, epoch=int(region["epoch"]))
+            given, lambda one: _decided(here, one, kept, counted, newest=newest, epoch=int(region["epoch"]))
         )
         rows = [
             row_of(one.view, one.signed, here.root, change=int(region["changes"]) + number)
@@ -74,6 +80,7 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
         ]
         if rows:
             await write_rows(tx, rows)
+            await follow_end(here, tx, [one.view for one in newest.values()], counted, at=region["at"])
         conflicts = [one for one in decided if isinstance(one, _Conflict)]
         for conflict in conflicts:
             await _record(tx, conflict)
@@ -89,7 +96,13 @@ def _verified(here: Here, signed: SignedDesired) -> _Given:
 
 
 def _decided(
-    here: Here, one: _Given, kept: dict[bytes, Kept], *, newest: dict[str, _Given], epoch: int
+    here: Here,
+    one: _Given,
+    kept: dict[bytes, Kept],
+    counted: dict[str, Counted],
+    *,
+    newest: dict[str, _Given],
+    epoch: int,
 ) -> _Given:
     view = one.view
     before = newest.get(view.tenant)
@@ -101,6 +114,8 @@ def _decided(
             raise _old(view, Mark(0, epoch, 0, ""))
     else:
         _compare(view, known, epoch=epoch)
+    last = before.view if before is not None else here.state.views.get(view.tenant)
+    check_end(here, view, last, counted.get(view.tenant))
     if view.desired.access == "active":
         for key_id, key in view.keys.items():
             if key.state == "active":
@@ -148,6 +163,8 @@ def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow]) -> None:
     for one, row in zip(given, rows, strict=True):
         here.state.put(one.view, change=row.change)
     here.state.marks.raise_to((one.view.tenant, one.view.mark) for one in given)
+    if stopped := {one.view.tenant for one in given if one.view.desired.access == "blocked"}:
+        here.keys.forget(stopped)
 
 
 def _applied(one: _Given) -> Applied:

@@ -9,7 +9,8 @@ from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
     Applied,
-    Fault,
+    Ending,
+    EndItem,
     HandOver,
     HandOverItem,
     Minted,
@@ -20,6 +21,7 @@ from openkcm.crypto.contract import (
 )
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
+from openkcm.serving.calls import Fault
 
 MAX_MESSAGE_CHARACTERS: Final = 1024
 MAX_WAIT_S: Final = 3600.0
@@ -71,3 +73,8 @@ def hand_over_belongs(item: HandOverItem, given: HandOver) -> bool:
 def accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
     """It is of the key that was handed over."""
     return (accepted.tenant, accepted.wrap.key_id) == (item.statement.tenant, item.statement.key_id)
+
+
+def ending_belongs(item: EndItem, ending: Ending) -> bool:
+    """It is of this tenant, and where destruction was asked for it has a receipt, which whoever asked checks."""
+    return ending.tenant == item.tenant and (ending.receipt is not None or not item.destroy)

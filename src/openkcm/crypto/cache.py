@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,10 +74,20 @@ class KeyCache:
         self._keys.move_to_end(name)
         return key
 
-    def sweep(self) -> None:
-        """No key that is too old is left in memory, whether anybody asked for it or not."""
+    def sweep(self, views: Mapping[str, View]) -> None:
+        """No key is left in memory that is too old, or that another document than the one in ``views`` allowed."""
         now = self._clock.monotonic()
-        for name in [name for name, key in self._keys.items() if now >= key.expires_at]:
+        past = [
+            name
+            for name, key in self._keys.items()
+            if now >= key.expires_at or (view := views.get(key.tenant)) is None or view.stamp != name[1]
+        ]
+        for name in past:
+            del self._keys[name]
+
+    def forget(self, tenants: Collection[str]) -> None:
+        """No key of these tenants is in memory."""
+        for name in [name for name, key in self._keys.items() if key.tenant in tenants]:
             del self._keys[name]
 
     async def get(self, view: View, key_id: bytes) -> ServiceKey:

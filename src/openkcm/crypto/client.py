@@ -11,20 +11,18 @@ import msgspec
 
 from openkcm.crypto import believed
 from openkcm.crypto.contract import (
-    MAX_ITEMS,
     PATHS,
     Accepted,
     AcceptItem,
-    Answer,
     Applied,
-    Call,
+    Ending,
+    EndItem,
     HandOver,
     HandOverItem,
     Minted,
     MintItem,
     Offer,
     OfferItem,
-    Outcome,
     Proof,
     ProveItem,
     Region,
@@ -40,6 +38,7 @@ from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pins
 from openkcm.parties.tls import is_wrong_peer
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+from openkcm.serving.calls import MAX_ITEMS, Answer, Call, Outcome, again
 
 log = get_logger(__name__)
 
@@ -153,6 +152,7 @@ class PinnedRegion:
         self._token: _Verb[TokenItem, Token] = self._verb(
             "token", Answer[Token], lambda _, token: bool(token.token)
         )
+        self._end = self._verb("end", Answer[Ending], believed.ending_belongs)
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -174,6 +174,9 @@ class PinnedRegion:
 
     async def token(self, item: TokenItem) -> Token:
         return await self._token.ask(item)
+
+    async def end(self, item: EndItem) -> Ending:
+        return await self._end.ask(item)
 
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""
@@ -274,8 +277,4 @@ class PinnedRegions:
 
 def _refuse(future: asyncio.Future[Done], refused: Refused) -> None:
     if not future.done():
-        future.set_exception(  # each waiter's own: one shared by many would gather their tracebacks
-            type(refused)(
-                refused.refusal, refused.message, remedy=refused.remedy, retry_after_s=refused.retry_after_s
-            )
-        )
+        future.set_exception(again(refused))

@@ -1,6 +1,6 @@
-"""All that control may know of a region: the messages between the planes and the calls that carry them.
+"""All that control may know of a region: the messages between the planes; ``serving.calls`` has the form of a call.
 
-A call has 1 to 100 items and as many outcomes, in order. What outlives its connection is signed, calls rest on mTLS.
+What outlives its connection is signed, calls rest on mTLS.
 Bytes travel as base64, digests and key ids as hex (docs/adr/0001).
 """
 
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import msgspec
 
+from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import Signature
-from openkcm_client.enc import enc
 
-MAX_ITEMS = 100
 FORMAT = 1
 
 Access = Literal["active", "read-only", "blocked"]
@@ -43,11 +41,22 @@ class DesiredCaller(msgspec.Struct, frozen=True, kw_only=True):
     verbs: tuple[Verb, ...]
 
 
+class DestroyPending(msgspec.Struct, frozen=True, kw_only=True):
+    """The tenant's keys are to be destroyed once each region has itself counted ``grace_s`` from its own application.
+
+    ``since`` is the (epoch, generation) that first said so: another one is another deletion, counted from its start.
+    """
+
+    grace_s: int
+    since: tuple[int, int]
+
+
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What every region of ``regions`` should hold of a tenant. One document, the same bytes for all of them.
 
     Order is (serial of control's pin, ``epoch``, ``generation``); ``replaces`` is the SHA-256 of the document before,
     empty for the first. ``access`` is read-only for an uninstalled tenant and blocked for one that is being deleted.
+    Only a blocked document has ``destroy_pending``; one with ``destroyed``, each region's receipt, is the last.
     """
 
     format: int = FORMAT
@@ -60,6 +69,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[DesiredKey, ...]
     callers: tuple[DesiredCaller, ...]
     decided_at: datetime
+    destroy_pending: DestroyPending | None = None
+    destroyed: tuple[SignedReceipt, ...] | None = None
 
 
 class SignedDesired(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,59 +230,42 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     address: str
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Why one item was refused: a code of ``openkcm.sdk.refusals.Refusal`` and plain words; temporary or not."""
+class EndItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask how far the grace of an applied *destroy pending* is; with ``destroy``, and once it is over, destroy.
 
-    refusal: str
-    message: str
-    temporary: bool = False
-    retry_after_s: float | None = None
-
-
-T = TypeVar("T")
-
-
-class Outcome(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """What became of one item: exactly one of ``done`` and ``fault`` is set."""
-
-    done: T | None = None
-    fault: Fault | None = None
-
-
-class Answer(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """The outcomes in the order of the items, and what the region holds altogether.
-
-    ``tenants`` counts the applied documents, ``digest`` is the XOR of their ``document_digest`` (64 hex digits).
+    Epoch, generation and hash are those of the document that the region has to have applied.
     """
 
-    outcomes: tuple[Outcome[T], ...]
-    region: str
+    tenant: str
     epoch: int
-    tenants: int
-    digest: str
+    generation: int
+    hash: str
+    destroy: bool = False
 
 
-class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """A request: 1 to 100 items of one kind."""
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """Since when the region counts, from when on it destroys, and how long it is until then (0 when it is over).
 
-    items: tuple[T, ...]
+    ``receipt`` is there once it has destroyed.
+    """
+
+    tenant: str
+    since: datetime
+    due_at: datetime
+    left_s: float
+    receipt: SignedReceipt | None = None
 
 
 #: Path of each verb on the control door: POST, JSON of ``Call[item]``, answered by JSON of ``Answer[result]``.
 PATHS = {
     verb: f"/control/v1/{verb.replace('_', '-')}"
-    for verb in ("apply", "mint", "offer", "hand_over", "accept", "prove", "token")
+    for verb in ("apply", "mint", "offer", "hand_over", "accept", "prove", "token", "end")
 }
 
 
 def covered_desired(document: bytes) -> tuple[bytes]:
     """What control's signature on desired state covers (record ``desired``, version ``FORMAT``)."""
     return (document,)
-
-
-def document_digest(tenant: str, generation: int, document_hash: str) -> int:
-    """One document's part of ``Answer.digest``: SHA-256(enc(tenant, generation, hash)) as a number to XOR."""
-    return int.from_bytes(sha256(enc(tenant, generation, bytes.fromhex(document_hash))).digest())
 
 
 class Region(Protocol):
@@ -289,6 +283,7 @@ class Region(Protocol):
     async def accept(self, item: AcceptItem) -> Accepted: ...
     async def prove(self, item: ProveItem) -> Proof: ...
     async def token(self, item: TokenItem) -> Token: ...
+    async def end(self, item: EndItem) -> Ending: ...
     async def aclose(self) -> None: ...
 
 

@@ -13,10 +13,9 @@ from litestar.handlers import HTTPRouteHandler
 from openkcm.crypto.accept import accept
 from openkcm.crypto.apply import apply
 from openkcm.crypto.contract import (
-    MAX_ITEMS,
     PATHS,
     AcceptItem,
-    Call,
+    EndItem,
     HandOverItem,
     MintItem,
     OfferItem,
@@ -24,6 +23,7 @@ from openkcm.crypto.contract import (
     SignedDesired,
     TokenItem,
 )
+from openkcm.crypto.end import end
 from openkcm.crypto.hand_over import hand_over
 from openkcm.crypto.here import Here
 from openkcm.crypto.issue import issue
@@ -35,6 +35,7 @@ from openkcm.crypto.prove import prove
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.parties.pins import Pin
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+from openkcm.serving.calls import MAX_ITEMS, Call
 from openkcm.serving.peer import PEER
 from openkcm.serving.problem import handlers
 
@@ -61,6 +62,7 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
             _route(here, "accept", Call[AcceptItem], accept),
             _route(here, "prove", Call[ProveItem], prove),
             _route(here, "token", Call[TokenItem], tokens_for),
+            _route(here, "end", Call[EndItem], end),
         ],
         exception_handlers=handlers(),
         request_max_body_size=MAX_BODY_BYTES,

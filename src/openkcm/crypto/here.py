@@ -22,7 +22,9 @@ _PAGE = "reference/crypto-service#refusals"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """One process of one region. ``data_address`` is where its data door is reached."""
+    """One process of one region. ``data_address`` is where its data door is reached; ``least_grace_s`` is how long it
+    keeps the keys of a deleted tenant, whatever control says.
+    """
 
     region: str
     root: Root
@@ -32,6 +34,7 @@ class Here:
     state: AppliedState
     keys: KeyCache
     data_address: str
+    least_grace_s: float
 
     def sign(self, record: Record, *items: Item) -> Signature:
         """This region's signature on a record of the contract's format."""

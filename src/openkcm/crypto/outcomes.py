@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from openkcm.crypto.contract import Answer, Fault, Outcome
 from openkcm.crypto.here import Here
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
+from openkcm.serving.calls import Answer, Outcome, fault_of
 from openkcm_client.errors import BadName
 
 T = TypeVar("T")
@@ -53,12 +53,4 @@ def answer(here: Here, items: Sequence[T | Refused]) -> Answer[T]:
 
 
 def _outcome(item: T | Refused) -> Outcome[T]:
-    if not isinstance(item, Refused):
-        return Outcome(done=item)
-    fault = Fault(
-        refusal=item.refusal.value,
-        message=item.message,
-        temporary=item.temporary,
-        retry_after_s=item.retry_after_s,
-    )
-    return Outcome(fault=fault)
+    return Outcome(fault=fault_of(item)) if isinstance(item, Refused) else Outcome(done=item)

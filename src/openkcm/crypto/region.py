@@ -53,6 +53,7 @@ async def open_region(
         state=state,
         keys=KeyCache(root, clock),
         data_address=settings.data_address or _address(settings),
+        least_grace_s=settings.least_grace_s,
     )
 
 
@@ -88,10 +89,13 @@ async def keep_confirmed(here: Here, *, every_s: float) -> None:
     offers_at = 0.0
     while True:
         await asyncio.sleep(every_s)
-        here.keys.sweep()
+        here.keys.sweep(here.state.views)
         try:
             async with transaction(Role.OWN) as tx:
+                before = here.state.change
                 await here.state.refresh(tx)
+                if here.state.change != before:
+                    here.keys.sweep(here.state.views)
                 if here.clock.monotonic() >= offers_at:
                     await drop_expired_offers(tx)
                     offers_at = here.clock.monotonic() + _OFFERS_EVERY_S

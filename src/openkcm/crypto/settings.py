@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+LEAST_GRACE_S: Final = 604_800.0  # 7 days
 
 
 class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +38,13 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Applied state that the database has not confirmed for so long is not used."""
     poll_s: float = 1.0
     """How often the applied state is compared with the database."""
+    short_grace: bool = False
+    """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
+
+    @property
+    def least_grace_s(self) -> float:
+        """How long this region keeps the keys of a deleted tenant, whatever control says."""
+        return 0.0 if self.short_grace else LEAST_GRACE_S
 
 
 class RegionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

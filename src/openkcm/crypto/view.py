@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from openkcm.crypto.contract import FORMAT, Desired, DesiredKey, SignedDesired, Verb, document_digest
+from openkcm.crypto.contract import FORMAT, Desired, DesiredKey, SignedDesired, Verb
 from openkcm.crypto.mark import Mark
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm_client.enc import enc
 from openkcm_client.errors import BadName
 from openkcm_client.names import check_name
 
@@ -51,9 +52,11 @@ class View:
         """The tenant's keys may be used at all.
 
         Raises:
-            Permanent: KEY_BLOCKED.
+            Permanent: KEY_DESTROYED, for ever; KEY_BLOCKED.
         """
         if self.desired.access == "blocked":
+            if self.desired.destroyed is not None:
+                raise destroyed(self.tenant)
             raise Permanent(
                 Refusal.KEY_BLOCKED,
                 f"Tenant '{self.tenant}' is blocked: its keys neither encrypt nor decrypt.",
@@ -140,6 +143,7 @@ def read(signed: SignedDesired) -> View:
         for caller in desired.callers:
             check_name(caller.name, what="caller")
             check_name(caller.service, what="service")
+        _check_end(desired)
     except (msgspec.MsgspecError, ValueError, BadName) as wrong:
         raise Permanent(
             Refusal.BAD_REQUEST, f"The document of desired state is malformed: {wrong}."
@@ -149,6 +153,24 @@ def read(signed: SignedDesired) -> View:
     return View(tenant=desired.tenant, mark=mark, desired=desired, keys=keys, active=active)
 
 
+def document_digest(tenant: str, generation: int, document_hash: str) -> int:
+    """One document's part of ``Answer.digest``: SHA-256(enc(tenant, generation, hash)) as a number to XOR."""
+    return int.from_bytes(sha256(enc(tenant, generation, bytes.fromhex(document_hash))).digest())
+
+
+def destroyed(tenant: str) -> Permanent:
+    """The refusal of everything that wants keys which are no more."""
+    return Permanent(
+        Refusal.KEY_DESTROYED,
+        f"The keys of tenant '{tenant}' were destroyed: what they encrypted cannot be read again.",
+        remedy=Remedy(
+            "Nothing brings them back; the certificate says when and where.",
+            "nobody",
+            "reference/tenants#the-certificate",
+        ),
+    )
+
+
 def not_in_set(tenant: str, region: str) -> Permanent:
     """The refusal of a region that the tenant's keys may not be in."""
     return Permanent(
@@ -156,6 +178,19 @@ def not_in_set(tenant: str, region: str) -> Permanent:
         f"Region '{region}' is not in the region set of tenant '{tenant}'.",
         remedy=Remedy("Widen the tenant's region set first, if that is wanted.", "owner", _PAGE),
     )
+
+
+def _check_end(desired: Desired) -> None:
+    """No document lets a key be used and be destroyed: where the grace is counted, nothing works."""
+    pending = desired.destroy_pending
+    if pending is not None and (
+        desired.access != "blocked"
+        or not 0 <= pending.grace_s < 2**31
+        or not (0, 1) <= pending.since <= (desired.epoch, desired.generation)
+    ):
+        raise ValueError("a destruction that is pending for a tenant which is not blocked, or out of range")
+    if desired.destroyed is not None and (desired.access != "blocked" or desired.keys or pending):
+        raise ValueError("a destroyed tenant with keys")
 
 
 def _is_active(key: DesiredKey, level: str) -> bool:

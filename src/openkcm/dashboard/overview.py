@@ -18,6 +18,7 @@ from openkcm.dashboard.view import (
     ServiceLine,
     ShownToken,
 )
+from openkcm.ending.shown import EndState, end_state
 from openkcm.identity.guards import account_of
 from openkcm.identity.principal import Visit
 from openkcm.kernel.db import Role, Transaction, transaction
@@ -56,9 +57,12 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         keys = await tx.fetch(_KEYS, visit.tenant)
         services = await tx.fetch(_SERVICES, visit.tenant)
         messages = await _messages(tx, visit.tenant, 3)
+        ends = tenant is not None and tenant["presence"] in ("deleting", "gone")
+        end = await end_state(tx, visit.tenant) if ends else EndState()
     if tenant is None or tenant["protected_at"] is None:
         raise Permanent(Refusal.TENANT_NOT_READY, "Nothing protects this account yet.")
-    state = home_state(tenant["presence"], tenant["grace_ends_at"], now=now)
+    presence = tenant["presence"]
+    state = home_state(presence, tenant["grace_ends_at"], now=now)
     lines = tuple(_region(row, tenant["generation"], now) for row in regions)
     return HomePage(
         account=account_of(visit),
@@ -75,8 +79,9 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         owner_known=tenant["granted"],
         mail_delivered=tenant["delivered"],
         single_region_copy=len(lines) == 1,
-        began_at=tenant["deleting_at"] if state is HomeState.DELETING else tenant["uninstalled_at"],
+        began_at=tenant["uninstalled_at"] if presence == "uninstalled" else tenant["deleting_at"],
         ends_at=tenant["grace_ends_at"],
+        end=end,
     )
 
 
@@ -89,13 +94,13 @@ async def all_messages(visit: Visit) -> MessagesPage:
 
 
 def home_state(presence: str, grace_ends_at: datetime | None, *, now: datetime) -> HomeState:
-    """What works for a tenant: everything; reading, for the grace after an uninstall; nothing."""
+    """What works for a tenant: everything; reading, for the grace after an uninstall; nothing; nothing ever again."""
     if presence == "present":
         return HomeState.ACTIVE
     if presence == "uninstalled":
         over = grace_ends_at is not None and grace_ends_at <= now
         return HomeState.UNINSTALLED_OVER if over else HomeState.UNINSTALLED
-    return HomeState.DELETING
+    return HomeState.GONE if presence == "gone" else HomeState.DELETING
 
 
 def region_state(desired: int, observed: int | None) -> RegionState:
@@ -172,6 +177,8 @@ def _newest(keys: Sequence[Row], level: str, service: str) -> Row | None:
 
 
 def _key_state(key: Row | None, state: HomeState) -> KeyState:
+    if state is HomeState.GONE:
+        return KeyState.DESTROYED
     if key is None or key["state"] != "active":
         return KeyState.PRE_ACTIVE
     return {HomeState.ACTIVE: KeyState.ACTIVE, HomeState.UNINSTALLED: KeyState.READ_ONLY}.get(

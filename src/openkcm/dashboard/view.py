@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from openkcm.ending.shown import EndState
 from openkcm.sdk.refusals import Remedy
 from openkcm.web.shell import Account
 
@@ -17,12 +18,13 @@ FIRST_RECORD: Final = "my first record"
 
 
 class HomeState(StrEnum):
-    """What works: everything; reading only, for a time; nothing."""
+    """What works: everything; reading only, for a time; nothing; nothing ever again."""
 
     ACTIVE = "active"
     UNINSTALLED = "uninstalled"
     UNINSTALLED_OVER = "uninstalled-over"
     DELETING = "deleting"
+    GONE = "gone"
 
 
 class Holding(StrEnum):
@@ -39,6 +41,7 @@ class KeyState(StrEnum):
     ACTIVE = "active"
     READ_ONLY = "read-only"
     BLOCKED = "blocked"
+    DESTROYED = "destroyed"
     UNCONFIRMED = "unconfirmed"
 
 
@@ -143,7 +146,7 @@ class HomePage:
 
     ``since`` is when the data became protected, ``now`` the time of rendering. ``ends_at``: for an uninstalled tenant
     the end of read-only; for a deleted one the earliest time of destruction. ``began_at`` is when that state began.
-    ``trouble`` stands in place of regions and services that could not be read.
+    ``trouble`` stands in place of regions and services that could not be read. ``end`` is how far a deletion is.
     """
 
     account: Account
@@ -163,6 +166,12 @@ class HomePage:
     began_at: datetime | None = None
     ends_at: datetime | None = None
     trouble: Remedy | None = None
+    end: EndState = field(default_factory=EndState)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the grace of a deletion is over and the keys are still there."""
+        return self.state is HomeState.DELETING and self.ends_at is not None and self.ends_at <= self.now
 
     @property
     def days(self) -> int:

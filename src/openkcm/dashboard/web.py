@@ -1,16 +1,20 @@
-"""The doors of a tenant that is ready: overview, messages, the token for a first record."""
+"""The doors of a tenant that is ready: overview, messages, the token for a first record, the certificate of its end."""
 
 from __future__ import annotations
 
 from typing import Any, Final, cast
 
+import msgspec
 from litestar import Response, Router, get, post
 
 from openkcm.crypto.contract import Regions
 from openkcm.dashboard.overview import all_messages, overview
 from openkcm.dashboard.token import first_record_token
+from openkcm.ending.store import certificate_of
 from openkcm.identity.guards import CLOCK, signed_in_and_ready, visit_of
 from openkcm.kernel.clock import Clock
+from openkcm.kernel.db import Role, transaction
+from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.web.page import page
 from openkcm.web.shell import AnyRequest
 
@@ -34,6 +38,24 @@ async def messages(request: AnyRequest) -> Response[str]:
     return page(request, "dashboard/messages.html", await all_messages(visit_of(request)))
 
 
+@get("/t/{tenant:str}/certificate", guards=[signed_in_and_ready], include_in_schema=False)
+async def certificate(request: AnyRequest) -> Response[bytes]:
+    """The certificate of this account's destroyed keys, as it was signed: a file to keep."""
+    tenant = visit_of(request).tenant
+    async with transaction(Role.APP, tenant) as tx:
+        signed = await certificate_of(tx, tenant)
+    if signed is None:
+        raise Permanent(Refusal.NOT_FOUND, "There is no certificate: the keys of this account are there.")
+    return Response(
+        msgspec.json.encode(signed),
+        media_type="application/json",
+        headers={
+            "Content-Disposition": f'attachment; filename="certificate-{tenant}.json"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
 @post("/t/{tenant:str}/token", guards=[signed_in_and_ready], status_code=200, include_in_schema=False)
 async def token(request: AnyRequest) -> Response[str]:
     """Commands to paste, with a token that is in this answer and nowhere else."""
@@ -46,7 +68,7 @@ async def token(request: AnyRequest) -> Response[str]:
 
 def dashboard_router() -> Router:
     """All doors of this room."""
-    return Router(path="/", route_handlers=[home, messages, token])
+    return Router(path="/", route_handlers=[home, messages, token, certificate])
 
 
 def _clock(request: AnyRequest) -> Clock:

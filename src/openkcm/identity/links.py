@@ -31,7 +31,7 @@ from tenants t left join lateral (
     select issuer, username from grants where grants.tenant = t.id
     order by (issuer = t.creator_issuer and username = t.creator_username) is true desc, granted_at limit 1
 ) g on true
-where t.id = $1 and t.presence <> 'gone'"""
+where t.id = $1"""
 _OPEN = "select count(*) from sign_in_links where tenant = $1 and used_at is null and expires_at > $2"
 _SWEEP = "delete from sign_in_links where tenant = $1 and expires_at <= $2"
 _PUT = """insert into sign_in_links (hash, tenant, issuer, username, created_at, expires_at)

@@ -33,6 +33,8 @@ where tenant = $1 and state = 'ready'"""
 _ABANDON = """update keys set state = 'abandoned' from tenants
 where keys.tenant = $1 and key_id = any($2::text[]) and tenants.id = keys.tenant
     and (state = 'ready' or state = 'active' and stage in ('provisioning', 'undone'))"""
+_DESTROY = "update keys set state = 'destroyed' where tenant = $1"
+_FORGET = "delete from wraps where tenant = $1"
 _KEYS = """select key_id, tenant, level, service, version, state, statement::text as statement, created_at, activated_at
 from keys where tenant = $1 order by level, service, version"""
 _WRAPS = """select wrap::text as wrap from wraps where tenant = $1 order by key_id, holder"""
@@ -98,6 +100,15 @@ async def activate(tx: Transaction, tenant: str) -> None:
 async def abandon(tx: Transaction, tenant: str, key_ids: Sequence[str]) -> None:
     """These keys never will be in use. No key is destroyed here, and one of a tenant past the pivot is left alone."""
     await tx.execute(_ABANDON, tenant, list(key_ids))
+
+
+async def destroy(tx: Transaction, tenant: str) -> None:
+    """No key of the tenant is in use and no wrap of one is kept: every region has deleted what opened them.
+
+    Their statements stay: they say which keys there were.
+    """
+    await tx.execute(_DESTROY, tenant)
+    await tx.execute(_FORGET, tenant)
 
 
 async def keys_of(tx: Transaction, tenant: str) -> list[Key]:

@@ -165,6 +165,20 @@ class ReturnedLetter(Letter):
         return f"{self.account_name}: OpenKCM is back, with the same keys"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRemovedLetter(Letter):
+    """Somebody deleted OpenKCM's own resource in the account's workspace; it was made again, and keys are untouched."""
+
+    template: ClassVar[str] = "mail/resource-removed"
+
+    at: datetime
+
+    @property
+    def subject(self) -> str:
+        """One line that says it without opening the mail."""
+        return f"{self.account_name}: OpenKCM's resource was deleted and made again"
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A letter in its final words."""

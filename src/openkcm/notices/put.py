@@ -23,8 +23,12 @@ _TONES: Final[dict[str, Tone]] = {
     "mail/taking-back": "warn",
     "mail/owner": "warn",
     "mail/uninstalled": "warn",
+    "mail/resource-removed": "warn",
     "mail/failed": "bad",
     "mail/deleting": "bad",
+    "mail/stopped": "bad",
+    "mail/end-waits": "bad",
+    "mail/destroyed": "off",
 }
 _PUT = """insert into messages (tenant, event, tone, subject, text, html) values ($1, $2, $3, $4, $5, $6)
 on conflict (tenant, event) do nothing returning id"""

@@ -23,7 +23,8 @@ class Record(StrEnum):
     WRAP = "wrap"
     OFFER = "offer"
     HAND_OVER = "hand-over"
-    TOMBSTONE = "tombstone"
+    RECEIPT = "receipt"
+    CERTIFICATE = "certificate"
     CHECKPOINT = "checkpoint"
 
 
@@ -35,7 +36,8 @@ SIGNER: Final = MappingProxyType[Record, Kind](
         Record.WRAP: "region",
         Record.OFFER: "region",
         Record.HAND_OVER: "region",
-        Record.TOMBSTONE: "region",
+        Record.RECEIPT: "region",
+        Record.CERTIFICATE: "control",
         Record.CHECKPOINT: "region",
     }
 )
@@ -48,6 +50,9 @@ class Sealed(StrEnum):
     CREDENTIAL = "credential"
     HAND_OVER = "hand-over"
 
+
+CHANGE_DESTROY: Final = "destroy-pending"
+"""The first item of the hash of that change."""
 
 FINGERPRINT: Final = "fingerprint"
 """The first item of what a party's fingerprint is the SHA-256 of."""

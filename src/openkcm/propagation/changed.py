@@ -16,14 +16,18 @@ from openkcm.identity.grant import grant_owner
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.notify import publish
+from openkcm.notices.end_letters import StoppedLetter
 from openkcm.notices.letters import DeletingLetter, Letter, ReturnedLetter, UninstalledLetter
 from openkcm.notices.put import OPERATOR, put
 from openkcm.parties.identity import Identity
 from openkcm.propagation.decide import decide
 from openkcm.propagation.deliver import deliver
+from openkcm.propagation.ready import ready_letter
+from openkcm.propagation.regions import regions_of
 from openkcm.propagation.store import newest
 from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantSource
+from openkcm.tenancy.ends import stopped
 from openkcm.tenancy.model import Stage, Standing, Tenant, access
 from openkcm.tenancy.observe import CHANGED
 from openkcm.tenancy.report import report, status_of
@@ -55,8 +59,8 @@ class Changed:
     async def __call__(self, payload: dict[str, object]) -> None:
         """What the tenant's presence allows is in force in every region, and its people know it.
 
-        Before the pivot this is left to provisioning, which decides by the same rows. Safe to repeat: it compares with
-        the newest decision, whatever the event was about.
+        Before the pivot this is left to provisioning, which decides by the same rows, and after the end to what ends
+        it. Safe to repeat: it compares with the newest decision, whatever the event was about.
 
         Raises:
             Temporary: REGION_UNAVAILABLE; TENANT_NOT_READY while a decision of its set-up is under way;
@@ -66,10 +70,12 @@ class Changed:
         tenant = msgspec.convert(payload, Payload).tenant
         async with transaction(Role.SYSTEM) as tx:
             found = await get(tx, tenant)
-            if found.past_pivot:
+            follows = found.past_pivot and found.presence is not Standing.GONE
+            if follows:
                 await self._decide(tx, found)
                 await self._own(tx, found)
-        if found.past_pivot:
+            owned = bool(await tx.fetchval(_OWNED, tenant))
+        if follows:
             await deliver(self.regions, tenant, clock=self.clock)
         elif found.stage is Stage.PROVISIONING and found.generation:
             raise Temporary(
@@ -78,14 +84,20 @@ class Changed:
                 retry_after_s=1.0,
             )
         if found.source in self.sources:
-            status = status_of(found, address=self._address(found), at=self.clock.now())
+            address, now = self._address(found), self.clock.now()
+            status = status_of(found, address=address, at=now, owner_known=owned)
             await report(self.sources, found.source, status)
 
     async def _decide(self, tx: Transaction, tenant: Tenant) -> None:
         now = self.clock.now()
         before = await newest(tx, tenant.id)
-        wanted = access(tenant, now=now)
-        if before is not None and before.desired.access == wanted:
+        wanted, ends = access(tenant, now=now), tenant.presence is Standing.DELETING
+        if wanted == "blocked":
+            await stopped(tx, tenant.id, at=now)
+        if before is not None and (before.desired.access, before.desired.destroy_pending is not None) == (
+            wanted,
+            ends,
+        ):
             return
         await decide(tx, tenant.id, identity=self.identity, clock=self.clock)
         await self._tell(tx, tenant, now)
@@ -96,14 +108,27 @@ class Changed:
             actor=ACTOR,
             verb=AuditVerb.DESIRED_DECIDED,
             object=tenant.id,
-            detail={"access": wanted, "before": before.desired.access if before else None},
+            detail={
+                "access": wanted,
+                "before": before.desired.access if before else None,
+                "destroy_pending": ends,
+            },
         )
 
     async def _own(self, tx: Transaction, tenant: Tenant) -> None:
-        """The creator, where the source came to know one only after the set-up, owns what nobody owns yet."""
+        """The creator, where the source came to know one only after the set-up, owns what nobody owns yet.
+
+        The mail that would have gone out when the pages opened goes out now.
+        """
         creator = tenant.creator
-        if creator is not None and not await tx.fetchval(_OWNED, tenant.id):
-            await grant_owner(tx, tenant.id, issuer=creator.issuer, username=creator.username, by=ACTOR)
+        if creator is None or await tx.fetchval(_OWNED, tenant.id):
+            return
+        await grant_owner(tx, tenant.id, issuer=creator.issuer, username=creator.username, by=ACTOR)
+        here = tenant.stage is Stage.READY and tenant.presence is Standing.PRESENT
+        if here and "@" in creator.username:
+            regions = await regions_of(tx, tenant.id)
+            letter = ready_letter(tenant, self._address(tenant), regions, now=self.clock.now())
+            await put(tx, tenant.id, "ready-owner", letter, recipients=(creator.username,))
 
     async def _tell(self, tx: Transaction, tenant: Tenant, now: datetime) -> None:
         owner = tenant.creator.username if tenant.creator else ""
@@ -123,6 +148,14 @@ class Changed:
         if tenant.presence is Standing.PRESENT:
             return ReturnedLetter(
                 tenant=tenant.id, account_name=tenant.label, address=address, to_operator=to_operator, at=now
+            )
+        if tenant.presence is Standing.UNINSTALLED and access(tenant, now=now) == "blocked":
+            return StoppedLetter(
+                tenant=tenant.id,
+                account_name=tenant.label,
+                address=address,
+                to_operator=to_operator,
+                at=ends_at,
             )
         if tenant.presence is Standing.UNINSTALLED:
             return UninstalledLetter(

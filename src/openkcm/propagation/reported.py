@@ -15,6 +15,7 @@ from openkcm.tenancy.report import REPORT, report, status_of
 from openkcm.tenancy.store import get
 
 TOPIC: Final = REPORT
+_OWNED: Final = "select exists (select from grants where tenant = $1)"
 
 
 class Payload(msgspec.Struct, frozen=True):
@@ -37,7 +38,9 @@ class Reported:
         said = msgspec.convert(payload, Payload)
         async with transaction(Role.SYSTEM) as tx:
             found = await get(tx, said.tenant)
+            owned = bool(await tx.fetchval(_OWNED, said.tenant))
         if found.source in self.sources:
             address = f"{self.public_url.rstrip('/')}/t/{found.id}"
-            status = status_of(found, address=address, at=self.clock.now(), message=said.message)
+            now = self.clock.now()
+            status = status_of(found, address=address, at=now, message=said.message, owner_known=owned)
             await report(self.sources, found.source, status)

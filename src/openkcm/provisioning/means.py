@@ -18,7 +18,10 @@ Probe = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """``region_set`` names the regions of a new tenant, the minting one first. ``operator`` is an address or empty."""
+    """``region_set`` names the regions of a new tenant, the minting one first. ``operator`` is an address or empty.
+
+    ``owner_wait_s``: how long an account's maker may be unknown before the operator is asked.
+    """
 
     regions: Regions
     region_set: tuple[str, ...]
@@ -29,6 +32,7 @@ class Means:
     public_url: str
     operator: str
     probe: Probe
+    owner_wait_s: float = 0.0
     fresh: dict[str, Decided] = field(default_factory=dict)
     """What this process decided and has not sent yet, so that it need not be read again; the rows are the truth."""
 

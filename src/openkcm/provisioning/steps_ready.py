@@ -9,18 +9,20 @@ from typing import cast
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.identity.grant import grant_owner
-from openkcm.kernel.db import Transaction
+from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.notices.deliver import deliver as deliver_message
-from openkcm.notices.letters import OwnerLetter, ReadyLetter
+from openkcm.notices.letters import OwnerLetter
 from openkcm.notices.put import OPERATOR, put
+from openkcm.propagation.ready import ready_letter
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.steps_space import ACTOR
 from openkcm.saga.step import Given, Made
+from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantStatus
 from openkcm.tenancy.model import Stage
 from openkcm.tenancy.report import report
-from openkcm.tenancy.store import advance
+from openkcm.tenancy.store import advance, get
 
 log = get_logger(__name__)
 
@@ -28,6 +30,16 @@ log = get_logger(__name__)
 _AGAIN_AT = """select case when exists (select from sagas as before
     where before.tenant = sagas.tenant and before.plan = sagas.plan and before.id < sagas.id) then started_at end
 from sagas where id = $1"""
+
+
+def _after_publish(given: Given) -> None:
+    """The address has answered; after a pivot a saga does not wait for a step by itself.
+
+    Raises:
+        Temporary: TENANT_NOT_READY; until then nobody is told that the account is ready.
+    """
+    if "publish" not in given.past:
+        raise Temporary(Refusal.TENANT_NOT_READY, "First the account's address has to answer.")
 
 
 class Forward:
@@ -49,23 +61,35 @@ class Grant(Forward):
     budget_s: float = 5.0
 
     async def do(self, given: Given) -> Made:
-        admitted = given.past["admit"]
-        return {"owner_known": bool(admitted["username"])}
+        """A source may say a little later who made the account; that long nobody is troubled."""
+        if given.past["admit"]["username"]:
+            return {}
+        async with transaction(Role.SYSTEM) as tx:
+            tenant = await get(tx, given.tenant)
+        waited_s = (self.means.clock.now() - tenant.observed_at).total_seconds()
+        if tenant.creator is None and waited_s < self.means.owner_wait_s:
+            raise Temporary(
+                Refusal.OWNER_UNKNOWN,
+                "The platform has not said yet who made this account. Its keys are in use meanwhile.",
+                retry_after_s=min(5.0, self.means.owner_wait_s - waited_s),
+            )
+        return {}
 
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
-        admitted = given.past["admit"]
-        if made["owner_known"]:
+        tenant = await get(tx, given.tenant)
+        made["owner_known"] = tenant.creator is not None
+        if tenant.creator is not None:
             await grant_owner(
                 tx,
                 given.tenant,
-                issuer=cast("str", admitted["issuer"]),
-                username=cast("str", admitted["username"]),
+                issuer=tenant.creator.issuer,
+                username=tenant.creator.username,
                 by=ACTOR,
             )
             return
         letter = OwnerLetter(
             tenant=given.tenant,
-            account_name=cast("str", admitted["display_name"]),
+            account_name=tenant.label,
             address=self.means.address(given.tenant),
         )
         operator = (self.means.operator,) if self.means.operator else ()
@@ -97,16 +121,10 @@ class Publish(Forward):
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
         tenant = await advance(tx, given.tenant, Stage.READY)
         again_at = cast("datetime | None", await tx.fetchval(_AGAIN_AT, given.saga))
-        admitted = given.past["admit"]
-        username = cast("str", admitted["username"])
-        letter = ReadyLetter(
-            tenant=given.tenant,
-            account_name=tenant.display_name,
-            address=cast("str", made["address"]),
-            protected_at=tenant.protected_at or self.means.clock.now(),
-            took_s=tenant.ready_after_s(again_at),
-            regions=tuple(cast("list[str]", given.past["assign"]["regions"])),
-        )
+        username = tenant.creator.username if tenant.creator else ""
+        regions = tuple(cast("list[str]", given.past["assign"]["regions"]))
+        address, now = cast("str", made["address"]), self.means.clock.now()
+        letter = ready_letter(tenant, address, regions, now=now, again_at=again_at)
         made["message"] = await put(
             tx, given.tenant, "ready", letter, recipients=(username,) if "@" in username else (), wake=False
         )
@@ -123,6 +141,7 @@ class Announce(Forward):
     budget_s: float = 15.0
 
     async def do(self, given: Given) -> Made:
+        _after_publish(given)
         admitted = given.past["admit"]
         status = TenantStatus(
             reference=cast("str", admitted["reference"]),
@@ -131,6 +150,7 @@ class Announce(Forward):
             message="Encryption is on, with the platform-managed key. The dashboard is open.",
             url=self.means.address(given.tenant),
             reported_at=self.means.clock.now(),
+            owner_known=cast("bool", given.past["grant"]["owner_known"]) if "grant" in given.past else False,
         )
         await report(self.means.sources, cast("str", admitted["source"]), status)
         return {}
@@ -148,6 +168,7 @@ class Notify(Forward):
     budget_s: float = 60.0
 
     async def do(self, given: Given) -> Made:
+        _after_publish(given)
         message = given.past["publish"].get("message")
         sent = await deliver_message(self.means.notifiers, cast("int", message)) if message else 0
         return {"accepted": sent}

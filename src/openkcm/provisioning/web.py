@@ -35,12 +35,15 @@ _TICK_S: Final = 1.0
 _LOOK_S: Final = 2.0
 """How often who watches is asked for again, and a page looked at on which nothing goes on."""
 
-_PUBLISHED = "select stage in ('protected', 'ready') from tenants where id = $1"
+_PUBLISHED = "select stage in ('protected', 'ready') and presence <> 'gone' from tenants where id = $1"
 
 
 @get("/t/{tenant:str}/alive", include_in_schema=False)
 async def alive(request: AnyRequest) -> Response[None]:
-    """204 from the moment on that the tenant is protected; 404 before. Never redirects, needs no session."""
+    """204 from the moment on that the tenant is protected; 404 before, and when it is gone.
+
+    Never redirects, needs no session.
+    """
     tenant = tenant_in(request)
     async with transaction(Role.APP, tenant) as tx:
         published = await tx.fetchval(_PUBLISHED, tenant)

@@ -76,10 +76,11 @@ class CommitUnknown(Temporary):
         super().__init__(lost.refusal, lost.message, remedy=lost.remedy)
 
 
+# Nobody waits for a row that somebody else is committing: it is theirs, and one such commit may take long.
 _TAKE = """update sagas set fence = fence + 1, attempt = attempt + 1,
     lease_until = clock_timestamp() + make_interval(secs => $2)
-where id = $1 and state in ('running', 'undoing') and next_at <= clock_timestamp()
-    and (lease_until is null or lease_until < clock_timestamp())
+where id = (select id from sagas where id = $1 and state in ('running', 'undoing') and next_at <= clock_timestamp()
+    and (lease_until is null or lease_until < clock_timestamp()) for no key update skip locked)
 returning plan, tenant, state, fence, attempt, background, cancel, told, trouble::text as trouble,
     outcome::text as outcome, clock_timestamp() as now"""
 # What was undone starts again when a person asks for it, or the account is gone and comes back: its stage says so. It
@@ -106,10 +107,16 @@ _DUE = """select id, attempt from sagas where state in ('running', 'undoing')
 and coalesce(lease_until, next_at + make_interval(secs => case when background then $2::float8 else $1::float8 end))
     < now()
 and next_at <= now() limit 500"""
-_RENEW = """update sagas set lease_until = clock_timestamp() + make_interval(secs => $3)
-from unnest($1::bigint[], $2::bigint[]) as held (id, fence)
-where sagas.id = held.id and sagas.fence = held.fence and sagas.lease_until is not null
-returning sagas.id"""
+# A row that is locked is in a commit of ours, which renews it itself, or it has been lost, which the next round finds.
+_RENEW = """with held as (
+    select sagas.id from sagas join unnest($1::bigint[], $2::bigint[]) as held (id, fence) using (id, fence)
+    where lease_until is not null
+), renewed as (
+    update sagas set lease_until = clock_timestamp() + make_interval(secs => $3)
+    where (id, fence) in (select id, fence from sagas join unnest($1::bigint[], $2::bigint[]) as held (id, fence)
+        using (id, fence) where lease_until is not null for no key update of sagas skip locked)
+)
+select id from held"""
 
 
 async def take(saga: SagaId, *, lease_s: float) -> Held | None:

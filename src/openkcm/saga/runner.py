@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Protocol
+from types import MappingProxyType
 
 from openkcm.kernel import queue
 from openkcm.kernel.backoff import backoff_s
 from openkcm.kernel.clock import Clock
-from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.ids import SagaId
 from openkcm.kernel.log import get_logger
 from openkcm.saga import journal
 from openkcm.saga.background import Background
 from openkcm.saga.journal import CommitUnknown, Held, LeaseLost, Trouble
 from openkcm.saga.leases import Leases
+from openkcm.saga.observer import Observer
 from openkcm.saga.states import SagaState, move
 from openkcm.saga.step import Given, Plan, Step
 from openkcm.saga.trouble import cancelled, defect_at, trouble_of, within
@@ -28,22 +28,11 @@ log = get_logger(__name__)
 KIND = "saga"
 
 
-class Observer(Protocol):
-    """Who is told how a saga fares, inside the transaction that records it."""
-
-    async def troubled(
-        self, tx: Transaction, tenant: str, step: str, trouble: Trouble, *, now: datetime, told: int
-    ) -> int:
-        """A step was refused; ``told`` counts what was said so far. Returns the new count."""
-        ...
-
-    async def ended(self, tx: Transaction, tenant: str, state: SagaState, why: Trouble | None) -> None:
-        """The saga is done, undone, or could not be undone."""
-        ...
-
-
 class Runner:
-    """Holds leases and runs the sagas of the given plans; one per worker process."""
+    """Holds leases and runs the sagas of the given plans; one per worker process.
+
+    ``observers`` has those of plans, by name, that are told by another one than ``observer``.
+    """
 
     def __init__(
         self,
@@ -51,11 +40,13 @@ class Runner:
         observer: Observer,
         *,
         clock: Clock,
+        observers: Mapping[str, Observer] = MappingProxyType({}),
         lease_s: float = 10.0,
         lanes: int = 24,
     ) -> None:
         self._plans = plans
         self._observer = observer
+        self._observers = observers
         self._clock = clock
         self._lease_s = lease_s
         self.leases = Leases(lease_s=lease_s)
@@ -161,6 +152,9 @@ class Runner:
                 return
         await self._wait(held)
 
+    def _told(self, held: Held) -> Observer:
+        return self._observers.get(held.plan, self._observer)
+
     def _resting(self, held: Held, step: str) -> bool:
         return step in held.trouble and held.trouble[step].next_at > held.now
 
@@ -207,7 +201,7 @@ class Runner:
                     raise Permanent(Refusal.CANCELLED, "Setting up was cancelled by the operator.")
                 await step.record(tx, given, made)
                 if not left:
-                    await self._observer.ended(tx, held.tenant, held.state, None)
+                    await self._told(held).ended(tx, held.tenant, held.state, None)
                 took_ms = round((self._clock.monotonic() - began) * 1000)
                 await journal.write(tx, held, step.name, "do", made, took_ms=took_ms, attempts=attempts)
         except Exception as failed:
@@ -269,7 +263,7 @@ class Runner:
         held.state = move(held.state, state)
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s, release=True)
-            await self._observer.ended(tx, held.tenant, state, held.outcome)
+            await self._told(held).ended(tx, held.tenant, state, held.outcome)
             await journal.tell(tx, held)
 
     async def _note(self, held: Held, step: str, refused: Refused) -> None:
@@ -279,7 +273,9 @@ class Runner:
         log.warning("saga.step_refused", saga=held.id, tenant=held.tenant, step=step, refusal=refused.refusal)
         async with transaction(Role.SYSTEM) as tx:
             await journal.guard(tx, held, lease_s=self._lease_s)
-            told = await self._observer.troubled(tx, held.tenant, step, trouble, now=held.now, told=held.told)
+            told = await self._told(held).troubled(
+                tx, held.tenant, step, trouble, now=held.now, told=held.told
+            )
             if told != held.told:
                 held.told = told
                 await journal.guard(tx, held, lease_s=self._lease_s)

@@ -80,23 +80,40 @@ class Problem:
     message: str
 
 
+class RemarkKind(StrEnum):
+    """What a source noticed of a tenant that changes neither its presence nor its keys."""
+
+    RESOURCE_REMOVED = "resource-removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """Something about a tenant that its owner should know: it is audited and told. ``detail`` is one plain sentence."""
+
+    tenant_id: str
+    kind: RemarkKind
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """At most 100 observations, and where to go on after them.
 
-    ``cursor`` is stored in the same transaction as the observations and handed to ``watch`` after a restart.
+    ``remarks`` are about tenants that are known, or in ``observations``; of others they are dropped. ``cursor`` is
+    stored in the same transaction as the observations and handed to ``watch`` after a restart.
     ``problems`` is the whole present list where ``problems_complete`` is true; else nothing is said of them.
     """
 
     cursor: str
     observations: Sequence[Observation] = ()
+    remarks: Sequence[Remark] = ()
     problems: Sequence[Problem] = ()
     problems_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantStatus:
-    """What is written back to the place where the tenant came from."""
+    """What is written back to the place where the tenant came from. ``owner_known``: somebody may use its pages."""
 
     reference: str
     tenant_id: str
@@ -104,6 +121,7 @@ class TenantStatus:
     message: str
     url: str
     reported_at: datetime
+    owner_known: bool = True
 
 
 class TenantSource(Protocol):

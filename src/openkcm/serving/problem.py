@@ -28,6 +28,7 @@ STATUS: Final = {
     Refusal.TENANT_UNKNOWN: 404,
     Refusal.KEY_NOT_ACTIVE: 409,
     Refusal.KEY_READ_ONLY: 409,
+    Refusal.KEY_DESTROYED: 410,
     Refusal.TOO_LARGE: 413,
     Refusal.TOO_MANY: 429,
     Refusal.INTERNAL: 500,

@@ -70,7 +70,7 @@ class Tenant:
     """One tenant, first seen (or back, where it had not been protected) at ``observed_at``.
 
     ``origin`` is for people, ``reference`` is the source's own; ``epoch`` and ``generation`` are those of the newest
-    desired state, 0 before the first.
+    desired state, 0 before the first. ``stopped_at``: since when nothing works for an uninstalled tenant.
     """
 
     id: str
@@ -93,6 +93,7 @@ class Tenant:
     uninstalled_at: datetime | None
     deleting_at: datetime | None
     grace_ends_at: datetime | None
+    stopped_at: datetime | None
 
     @property
     def label(self) -> str:

@@ -18,6 +18,7 @@ from openkcm.sdk.tenant_id import is_tenant_id
 from openkcm.sdk.tenant_source import Batch, Creator, Observation
 from openkcm.tenancy import objections
 from openkcm.tenancy.model import Standing
+from openkcm.tenancy.remarks import take_remarks
 from openkcm.tenancy.report import report_later
 from openkcm.tenancy.resolve import Place, Resolved, Said, claim_of, flaw_of, resolve
 from openkcm.tenancy.write import add, move
@@ -60,14 +61,20 @@ async def observe(source: str, batch: Batch, clock: Clock, *, grace_s: float = D
     async with transaction(Role.SYSTEM) as tx:
         entries: list[Entry] = []
         if batch.observations:
-            await tx.execute(_LOCK)
+            await hold_observations(tx)
             entries = await _apply(
                 tx, [Said(source, each) for each in batch.observations], clock.now(), grace_s
             )
+        entries += await take_remarks(tx, source, batch.remarks)
         if batch.problems_complete:
             await objections.replace_problems(tx, source, batch.problems)
         await tx.execute(_CURSOR, source, batch.cursor)
         await record_all(tx, entries)
+
+
+async def hold_observations(tx: Transaction) -> None:
+    """Until ``tx`` ends no observation is stored by anybody else: what is read of tenants stays so."""
+    await tx.execute(_LOCK)
 
 
 async def _apply(tx: Transaction, said: Sequence[Said], now: datetime, grace_s: float) -> list[Entry]:

@@ -29,7 +29,9 @@ async def report_later(tx: Transaction, tenant: str, *, message: str = "") -> No
     await put(tx, REPORT, {"tenant": tenant, "message": message}, tenant=tenant)
 
 
-def status_of(tenant: Tenant, *, address: str, at: datetime, message: str = "") -> TenantStatus:
+def status_of(
+    tenant: Tenant, *, address: str, at: datetime, message: str = "", owner_known: bool = True
+) -> TenantStatus:
     """What is said of the tenant; ``message`` says more than its state does, where there is more to say."""
     word = state(tenant)
     until = f"{tenant.grace_ends_at:%Y-%m-%d %H:%M} UTC" if tenant.grace_ends_at else "the end of its grace"
@@ -40,6 +42,7 @@ def status_of(tenant: Tenant, *, address: str, at: datetime, message: str = "") 
         message=message or _SAID[word].format(until=until),
         url=address,
         reported_at=at,
+        owner_known=owner_known,
     )
 
 

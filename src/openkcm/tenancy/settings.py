@@ -14,12 +14,16 @@ class TenantsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The region set of a new tenant, first the one that makes its keys; empty: every region that control dials."""
     grace_s: float = 30 * 24 * 3600.0
     """How long an uninstalled or deleted tenant's keys are kept; at least 604800 (7 days)."""
+    owner_wait_s: float = 30.0
+    """How long a source may take to say who made an account before the operator is asked to name its owner."""
     short_grace: bool = False
     """Allow ``grace_s`` below 7 days. For development only; ``doctor`` shows it in red."""
 
     def __post_init__(self) -> None:
         if self.grace_s < LEAST_GRACE_S and not self.short_grace:
             raise ValueError("grace_s is below 604800 (7 days), which short_grace alone allows")
+        if self.owner_wait_s < 0:
+            raise ValueError("owner_wait_s is 0 or more")
         if self.grace_s <= 0:
             raise ValueError("grace_s is more than 0")
         if len(set(self.regions)) != len(self.regions):

@@ -33,6 +33,7 @@ class TenantRow(Table, tablename="tenants", db=DB):
     uninstalled_at = Timestamptz(null=True, default=None)
     deleting_at = Timestamptz(null=True, default=None)
     grace_ends_at = Timestamptz(null=True, default=None)
+    stopped_at = Timestamptz(null=True, default=None)
 
 
 class ProblemRow(Table, tablename="source_problems", db=DB):

@@ -29,7 +29,8 @@ _MOVE = """update tenants set source = new.source, kind = new.kind, parent = new
     uninstalled_at = case new.step when 'back' then null when 'uninstalled' then $17
         else tenants.uninstalled_at end,
     deleting_at = case new.step when 'back' then null when 'deleting' then new.said_at else tenants.deleting_at end,
-    grace_ends_at = case new.step when 'back' then null when '' then tenants.grace_ends_at else new.ends_at end
+    grace_ends_at = case new.step when 'back' then null when '' then tenants.grace_ends_at else new.ends_at end,
+    stopped_at = case new.step when '' then tenants.stopped_at end
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
     $9::text[], $10::boolean[], $11::text[], $12::text[], $13::text[], $14::text[], $15::timestamptz[],
     $16::timestamptz[])

@@ -51,6 +51,11 @@ def token(tenant: str) -> str:
     return f"{home(tenant)}/token"
 
 
+def certificate(tenant: str) -> str:
+    """The certificate of an account whose keys are destroyed, to download."""
+    return f"{home(tenant)}/certificate"
+
+
 def messages(tenant: str) -> str:
     """The messages to this tenant's people."""
     return f"{home(tenant)}/messages"

@@ -1,0 +1,217 @@
+"""What of kcp's objects this plugin reads: everything else in them is passed over without being built in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+FINALIZER = "operations.openkcm.io/tenant-cleanup"
+GROUP = "operations.openkcm.io"
+TENANT_NAME = "tenant"
+#: What the binding that a workspace type makes by default is named after, and what every object's tenant is told by.
+CLUSTER, PATH = "kcp.io/cluster", "kcp.io/path"
+
+
+class Annotations(msgspec.Struct, frozen=True):
+    """The two annotations that kcp itself sets; a client cannot forge them."""
+
+    cluster: str = msgspec.field(default="", name=CLUSTER)
+    path: str = msgspec.field(default="", name=PATH)
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    annotations: Annotations = Annotations()
+    finalizers: tuple[str, ...] = ()
+    deletion_timestamp: datetime | None = None
+
+
+class Condition(msgspec.Struct, frozen=True, rename="camel"):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str = ""
+    observed_generation: int = 0
+
+
+class _Bound(msgspec.Struct, frozen=True, rename="camel"):
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """An APIBinding of our export: this workspace has enabled us."""
+
+    metadata: Metadata = Metadata()
+    status: _Bound = _Bound()
+
+    @property
+    def ready(self) -> bool:
+        """Bound and Ready, and not on its way out."""
+        return (
+            self.metadata.deletion_timestamp is None
+            and self.status.phase == "Bound"
+            and any(each.type == "Ready" and each.status == "True" for each in self.status.conditions)
+        )
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    cluster: str = ""
+    name: str = ""
+    resource: str = ""
+
+
+class _ClusterSpec(msgspec.Struct, frozen=True):
+    owner: _Owner = _Owner()
+
+
+class LogicalCluster(msgspec.Struct, frozen=True):
+    """The workspace from inside. ``spec.owner`` is kcp's own word for the workspace that it is in the parent."""
+
+    metadata: Metadata = Metadata()
+    spec: _ClusterSpec = _ClusterSpec()
+
+
+class TenantStatusRead(msgspec.Struct, frozen=True, rename="camel"):
+    state: str = ""
+    message: str = ""
+    url: str = ""
+    tenant_id: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class TenantResource(msgspec.Struct, frozen=True):
+    """Our own resource in the tenant's workspace: it carries the status, and holds its deletion until we know."""
+
+    metadata: Metadata = Metadata()
+    status: TenantStatusRead = TenantStatusRead()
+
+    @property
+    def held(self) -> bool:
+        """Whether its deletion waits for us."""
+        return FINALIZER in self.metadata.finalizers
+
+
+class _InfoAccount(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    origin_cluster_id: str = ""
+
+
+class _InfoOidc(msgspec.Struct, frozen=True, rename="camel"):
+    issuer_url: str = ""
+
+
+class _InfoSpec(msgspec.Struct, frozen=True):
+    account: _InfoAccount = _InfoAccount()
+    oidc: _InfoOidc = _InfoOidc()
+
+
+class AccountInfo(msgspec.Struct, frozen=True):
+    """What Platform Mesh leaves in an account's workspace. Its members may write it: it is a hint, never a proof."""
+
+    metadata: Metadata = Metadata()
+    spec: _InfoSpec = _InfoSpec()
+
+
+class _AccountSpec(msgspec.Struct, frozen=True, rename="camel"):
+    creator: str = ""
+    display_name: str = ""
+
+
+class Account(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: _AccountSpec = _AccountSpec()
+
+
+class _WorkspaceSpec(msgspec.Struct, frozen=True):
+    cluster: str = ""
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: _WorkspaceSpec = _WorkspaceSpec()
+
+
+class _Endpoint(msgspec.Struct, frozen=True):
+    url: str = ""
+
+
+class _SliceStatus(msgspec.Struct, frozen=True, rename="camel"):
+    endpoints: tuple[_Endpoint, ...] = msgspec.field(default=(), name="endpoints")
+
+
+class EndpointSlice(msgspec.Struct, frozen=True):
+    metadata: Metadata = Metadata()
+    status: _SliceStatus = _SliceStatus()
+
+
+Read = TypeVar(
+    "Read", Binding, LogicalCluster, TenantResource, AccountInfo, Account, Workspace, EndpointSlice
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[Read]):
+    """One kind of object: where it is asked for, and as what it is read."""
+
+    path: str
+    type: type[Read]
+
+    @property
+    def plural(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+BINDINGS = Resource("/apis/apis.kcp.io/v1alpha2/apibindings", Binding)
+CLUSTERS = Resource("/apis/core.kcp.io/v1alpha1/logicalclusters", LogicalCluster)
+TENANTS = Resource(f"/apis/{GROUP}/v1alpha1/tenants", TenantResource)
+INFOS = Resource("/apis/core.platform-mesh.io/v1alpha1/accountinfos", AccountInfo)
+ACCOUNTS = Resource("/apis/core.platform-mesh.io/v1alpha1/accounts", Account)
+WORKSPACES = Resource("/apis/tenancy.kcp.io/v1alpha1/workspaces", Workspace)
+SLICES = Resource("/apis/apis.kcp.io/v1alpha1/apiexportendpointslices", EndpointSlice)
+
+
+class ListMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+    cont: str = msgspec.field(default="", name="continue")
+
+
+class ObjectList(msgspec.Struct, frozen=True):
+    """One page. Items stay raw, so that one that cannot be read costs no other."""
+
+    metadata: ListMetadata = ListMetadata()
+    items: tuple[msgspec.Raw, ...] | None = None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str = ""
+    annotations: Annotations = Annotations()
+
+
+class Named(msgspec.Struct, frozen=True):
+    """What is left of an object that cannot be read: whose it is, and its name."""
+
+    metadata: _Named = _Named()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.metadata.annotations.cluster, self.metadata.name[:253]
+
+
+class Event(msgspec.Struct, frozen=True):
+    type: str
+    object: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Status(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer of a refusal. Its message is the other system's own and goes nowhere."""
+
+    code: int = 0
+    reason: str = ""

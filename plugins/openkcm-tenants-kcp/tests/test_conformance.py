@@ -1,0 +1,5 @@
+from openkcm.sdk.conformance.tenant_source import TenantSourceContract
+
+
+class TestKcp(TenantSourceContract):
+    pass
