@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pluggy
 
+from openkcm.sdk.key_store import KeyStorePlugin
 from openkcm.sdk.notifier import Notifier
 from openkcm.sdk.tenant_source import TenantSource
 
@@ -33,4 +34,15 @@ def openkcm_notifier(settings: Mapping[str, str]) -> Notifier | None:
 
     Called once at start of the worker, with the settings under the plugin's own name. Raise ``Refused`` for settings
     that cannot work.
+    """
+
+
+@hookspec
+def openkcm_key_store(settings: Mapping[str, str]) -> KeyStorePlugin | None:
+    """Return the key store that this plugin gives, or None when ``settings`` switch it off.
+
+    Called with the settings under the plugin's own name, which are the operator's (a module's path, an egress proxy):
+    once at start of the web and worker processes, which read the declaration alone and never call ``open``; and once
+    in each key-store host, which does. Importing the module must not import the vendor's SDK. Raise ``Refused`` for
+    settings that cannot work.
     """
