@@ -1,4 +1,4 @@
-"""What a plugin asks a person for, declared once: it drives the wizard, the API's schema, the docs and the redaction."""
+"""What a plugin asks a person for, declared once: it drives wizard, API schema, documentation and redaction."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a key store does: wrap and unwrap tenants' keys under a root key (L1) that stays where it is.
 
-A plugin's module gives a ``KeyStorePlugin``: a ``Declaration``, which the control plane reads and which needs nothing of
-the vendor's SDK, and ``open``, which is called in a key-store host only. Whatever the other side says comes back as an
-``Answered`` with a code of the plugin's own closed table (``Declaration.answers``), never as its text.
+A plugin's module gives a ``KeyStorePlugin``: a ``Declaration``, which the control plane reads and which needs nothing
+of the vendor's SDK, and ``open``, which is called in a key-store host only. Whatever the other side says comes back as
+an ``Answered`` with a code of the plugin's own closed table (``Declaration.answers``), never as its text.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class DocumentedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """A plugin as pages, wizard and documentation show it. ``name`` is what connections are stored by; it never changes.
+    """A plugin as wizard, pages and documentation show it. Connections are stored by ``name``, which never changes.
 
     ``call_s`` is how long one wrap or unwrap may take before its host is killed.
     """
