@@ -126,7 +126,8 @@ async def _ask(
     try:
         item = TokenItem(tenant=tenant, caller="home-page", service="default", verbs=("encrypt", "decrypt"))
         token = await regions.get(region).token(item)
-    except Refused:
+    except Refused as refused:
+        print(f"region {region} gives no token for {tenant}: {refused.refusal}")
         return None
     finally:
         await regions.aclose()
@@ -138,6 +139,7 @@ async def _ask(
             f"{token.address}/v1/{verb}", json=body, headers={"Authorization": f"Bearer {token.token}"}
         )
     if answer.status_code != httpx2.codes.OK:
+        print(f"region {region} does not {verb} for {tenant}: {answer.status_code} {answer.text}")
         return None
     found: dict[str, str] = answer.json()
     return found

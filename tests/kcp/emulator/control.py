@@ -156,8 +156,11 @@ class Control:
     def fault_chunks(self, which: Json, chunk_bytes: int) -> None:
         self._kcp.faults.add(Fault(Which(**which), None, chunk_bytes=chunk_bytes))
 
-    def clear_faults(self) -> None:
+    def clear_faults(self) -> list[str]:
+        """Nothing goes wrong any more; the verbs of what has not gone wrong yet."""
+        waiting = [fault.which.verb for fault in self._kcp.faults.waiting]
         self._kcp.faults.clear()
+        return waiting
 
     def count(self, wanted: Json) -> int:
         """How many requests came in with these values (verb, plural, port, cluster, user)."""

@@ -144,9 +144,8 @@ class Kcp:
 
     async def stop(self) -> None:
         """As after kill -9: every connection is reset, nothing listens, nothing more is done."""
-        self.doors.close()
         self.work.cancel()
-        await asyncio.sleep(0)
+        await self.doors.close()
 
     async def restart(
         self, *, phases: Sequence[tuple[int, float]] = (), down_s: float = 0.0, backup: Backup | None = None

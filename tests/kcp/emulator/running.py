@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import http.client
 import signal
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,15 +36,11 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout_s)
 
     async def _drain(self) -> None:
-        """Connections that were just being accepted are closed too; nothing of them is left to a later test."""
+        """What was begun is over; nothing of it is left to a later test."""
         begun = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in begun:
             task.cancel()
         await asyncio.gather(*begun, return_exceptions=True)
-        await asyncio.sleep(0.02)
-        # A connection whose TLS had not even begun when it was told to close has not heard of it.
-        for transport in list(getattr(self.loop, "_transports", {}).values()):
-            transport.abort()
         await asyncio.sleep(0.02)
 
     def close(self) -> None:
@@ -54,10 +48,6 @@ class Loop:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
         self.loop.close()
-        # What stood in a TLS handshake when its emulator was killed is nobody's to close, and no test's fault.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
 
 
 @dataclass
