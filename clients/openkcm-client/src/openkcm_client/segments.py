@@ -1,0 +1,101 @@
+"""A stream's body: blocks of one size, the last one marked, each sealed with its number in the nonce.
+
+No input and output here: pieces of any size go in, so that files, iterators and async iterators share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from openkcm_client.envelope import TAG_BYTES
+from openkcm_client.errors import BadCiphertext, MessageTooLong
+
+SEGMENT_BYTES: Final = 2**20
+"""The plaintext of every segment but the last, which has fewer only if the plaintext ends so."""
+MAX_SEGMENTS: Final = 2**24
+"""16 TiB: after 2^40 blocks under one key, AES-GCM is told from noise with a chance of 2^-49 at most."""
+SEALED_BYTES: Final = SEGMENT_BYTES + TAG_BYTES
+COUNTER_BYTES: Final = 11
+
+_MORE: Final = b"\x00"
+_LAST: Final = b"\x01"
+
+Piece: TypeAlias = bytes | bytearray | memoryview
+
+
+class Blocks:
+    """Cuts pieces of any size into blocks: one of ``first`` bytes, then of ``size`` bytes, and a rest.
+
+    A block leaves only when something follows it, so what leaves is never the last. Holds one block at most.
+    """
+
+    def __init__(self, size: int, *, first: int | None = None) -> None:
+        self._next = size if first is None else first
+        self._size = size
+        self._held = bytearray()
+
+    def feed(self, piece: Piece) -> Iterator[Piece]:
+        """The blocks that are complete now and not the last. Exhaust it before the next piece."""
+        with memoryview(piece) as given, given.cast("B") as view:
+            at = 0
+            while len(self._held) + len(view) - at > self._next:
+                end = at + self._next - len(self._held)
+                if self._held:
+                    self._held += view[at:end]
+                    block: Piece = bytes(self._held)
+                    self._held.clear()
+                else:
+                    block = view[at:end]  # most of a large piece is not copied
+                at, self._next = end, self._size
+                yield block
+            self._held += view[at:]
+
+    def rest(self) -> bytes:
+        """What follows the blocks: the last one, which has between none and all of its bytes."""
+        return bytes(self._held)
+
+
+class Segments:
+    """Seals or opens the segments of one stream in their order, under a key that serves that stream alone."""
+
+    __slots__ = ("_aad", "_aead", "_number")
+
+    def __init__(self, stream_key: bytes, aad: bytes) -> None:
+        self._aead = AESGCM(stream_key)
+        self._aad = aad
+        self._number = 0
+
+    def seal(self, segment: Piece, *, last: bool) -> bytes:
+        """Ciphertext and tag of the next segment.
+
+        Raises:
+            MessageTooLong: a stream has no more segments.
+        """
+        if self._number >= MAX_SEGMENTS:
+            raise MessageTooLong("a stream holds up to 16 TiB")
+        return self._aead.encrypt(self._nonce(last=last), segment, self._aad)
+
+    def open(self, sealed: Piece, *, last: bool) -> bytes:
+        """The plaintext of the next segment, whose tag holds for its place and for being the last or not.
+
+        Raises:
+            BadCiphertext: it does not, or the segment is one that no stream has.
+        """
+        # Nothing after full segments would be a second form of the same data.
+        if len(sealed) < TAG_BYTES or (len(sealed) == TAG_BYTES and self._number > 0):
+            raise BadCiphertext
+        if self._number >= MAX_SEGMENTS:
+            raise BadCiphertext
+        try:
+            return self._aead.decrypt(self._nonce(last=last), sealed, self._aad)
+        except InvalidTag:
+            raise BadCiphertext from None
+
+    def _nonce(self, *, last: bool) -> bytes:
+        number = self._number
+        self._number += 1
+        return number.to_bytes(COUNTER_BYTES, "big") + (_LAST if last else _MORE)
