@@ -36,7 +36,7 @@ class Blocks:
     def __init__(self, size: int, *, first: int | None = None) -> None:
         self._next = size if first is None else first
         self._size = size
-        self._held = bytearray()
+        self._held: bytes | bytearray = b""
 
     def feed(self, piece: Piece) -> Iterator[Piece]:
         """The blocks that are complete now and not the last. Exhaust it before the next piece."""
@@ -44,19 +44,35 @@ class Blocks:
             at = 0
             while len(self._held) + len(view) - at > self._next:
                 end = at + self._next - len(self._held)
-                if self._held:
-                    self._held += view[at:end]
-                    block: Piece = bytes(self._held)
-                    self._held.clear()
-                else:
-                    block = view[at:end]  # most of a large piece is not copied
-                at, self._next = end, self._size
+                block = self._with_held(view[at:end])
+                at, self._next, self._held = end, self._size, b""
                 yield block
-            self._held += view[at:]
+            self._hold(piece, view[at:])
 
     def rest(self) -> bytes:
         """What follows the blocks: the last one, which has between none and all of its bytes."""
         return bytes(self._held)
+
+    def _with_held(self, view: memoryview) -> Piece:
+        """What is held and ``view``, as one block."""
+        if not self._held:
+            return view
+        if view:
+            self._add(view)
+        return self._held
+
+    def _hold(self, piece: Piece, remains: memoryview) -> None:
+        if self._held:
+            self._add(remains)
+        elif isinstance(piece, bytes) and len(piece) == len(remains):
+            self._held = piece  # as files give them: not copied
+        else:
+            self._held = bytes(remains)
+
+    def _add(self, view: memoryview) -> None:
+        if isinstance(self._held, bytes):
+            self._held = bytearray(self._held)
+        self._held += view
 
 
 class Segments:
