@@ -48,6 +48,7 @@ def streams() -> Iterator[Case]:
 
 def _that_open() -> Iterator[Case]:
     yield streamed("stream: empty", STREAM, [b""])
+    yield streamed("stream: a short text", STREAM, [END])
     yield streamed("stream: one byte", STREAM, [b"\0"])
     yield streamed("stream: without associated data", replace(STREAM, aad=b""), [END])
     yield streamed("stream: one segment less one byte", STREAM, [full(STREAM, 0, last=True)[:-1]])
