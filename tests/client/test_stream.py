@@ -182,10 +182,10 @@ def test_a_stream_in_a_file_is_rewrapped_where_it_stands(tmp_path: Path) -> None
     stream = path.read_bytes()
     assert (moved.l3_key_id, moved.suite, stream[96:]) == (NEW_ID, SUITE_STREAM, body)
     assert b"".join(opening.open_stream(NEW_L3, "acme", "default", b"aad", [stream])) == b"text"
-    for bad in (lambda: opening.open_stream(L3, "acme", "default", b"aad", [stream]),
-                lambda: key.decrypt([stream], b"aad")):  # fmt: skip
+    with_old_l3 = opening.open_stream(L3, "acme", "default", b"aad", [stream])
+    for reading in (with_old_l3, key.decrypt([stream], b"aad")):
         with pytest.raises(BadCiphertext):
-            list(bad())
+            list(reading)
 
 
 def test_the_key_is_asked_for_once_with_the_envelope_that_was_read() -> None:

@@ -53,7 +53,8 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_segment_is_given_out_only_after_its_tag_held() -> None:
     stream = bytearray(sealed(fresh(), os.urandom(3 * SEGMENT_BYTES)))
     stream[STREAM_HEAD_BYTES + 2 * SEALED_BYTES - 1] ^= 1  # the second segment's tag
-    reading, released = opening.open_stream(L3, "acme", "default", b"", [bytes(stream)]), []
+    reading = opening.open_stream(L3, "acme", "default", b"", [bytes(stream)])
+    released: list[bytes] = []
     with pytest.raises(BadCiphertext):
         released.extend(reading)
     assert [len(part) for part in released] == [SEGMENT_BYTES]
@@ -150,7 +151,8 @@ def test_too_much_associated_data_is_refused() -> None:
 
 
 def test_a_source_that_fails_leaves_a_stream_that_does_not_open() -> None:
-    key, made = fresh(), []
+    key = fresh()
+    made: list[bytes] = []
 
     def failing() -> Iterator[bytes]:
         yield bytes(SEGMENT_BYTES + 1)

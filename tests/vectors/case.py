@@ -35,12 +35,17 @@ STREAM = replace(
     random=fixed("salt", 32),
     aad=b"backup of 2026-11-27",
 )
-#: Another L3 and wrap nonce, as re-wrapping changes them.
-MOVED = {
-    "l3": fixed("another l3", 32),
-    "l3_key_id": fixed("another l3 key id", 16),
-    "wrap_nonce": fixed("another wrap nonce", 24),
-}
+OTHER_L3 = fixed("another l3", 32)
+
+
+def moved(given: Inputs) -> Inputs:
+    """The same, re-wrapped: L3, its id and the wrap nonce are others."""
+    return replace(
+        given,
+        l3=OTHER_L3,
+        l3_key_id=fixed("another l3 key id", 16),
+        wrap_nonce=fixed("another wrap nonce", 24),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

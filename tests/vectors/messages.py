@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.vectors.case import MESSAGE, MOVED, STREAM, Case, flipped, sealed
+from tests.vectors.case import MESSAGE, OTHER_L3, STREAM, Case, flipped, moved, sealed
 from tests.vectors.writer import Inputs, envelope, fixed, giving, key_of, message, stream
 
 TEXT = b"Hello, OpenKCM"
@@ -49,7 +49,7 @@ def _that_open() -> Iterator[Case]:
     yield sealed("message: every byte as associated data", replace(MESSAGE, aad=bytes(range(256))), TEXT)
     yield sealed("message: 1 MiB of associated data", replace(MESSAGE, aad=bytes(2**20)), TEXT)
     yield sealed("message: another under the same data key", _second(), b"and another")
-    yield sealed("message: a short text, re-wrapped", replace(MESSAGE, **MOVED), TEXT)
+    yield sealed("message: a short text, re-wrapped", moved(MESSAGE), TEXT)
 
 
 def _second() -> Inputs:
@@ -81,17 +81,17 @@ def _changed() -> Iterator[Case]:
 
 
 def _swapped() -> Iterator[Case]:
-    for name, change in {
-        "another L3": {"l3": MOVED["l3"]},
-        "another tenant": {"tenant": "acmf"},
-        "another service": {"service": "default0"},
-        "tenant and service exchanged": {"tenant": "default", "service": "acme"},
-        "tenant and service with the border moved": {"tenant": "acmed", "service": "efault"},
-        "other associated data": {"aad": b"row 18"},
-        "no associated data": {"aad": b""},
-        "associated data one byte longer": {"aad": b"row 17\0"},
+    for name, given in {
+        "another L3": replace(MESSAGE, l3=OTHER_L3),
+        "another tenant": replace(MESSAGE, tenant="acmf"),
+        "another service": replace(MESSAGE, service="default0"),
+        "tenant and service exchanged": replace(MESSAGE, tenant="default", service="acme"),
+        "tenant and service with the border moved": replace(MESSAGE, tenant="acmed", service="efault"),
+        "other associated data": replace(MESSAGE, aad=b"row 18"),
+        "no associated data": replace(MESSAGE, aad=b""),
+        "associated data one byte longer": replace(MESSAGE, aad=b"row 17\0"),
     }.items():
-        yield Case(name=f"message refused: {name}", given=replace(MESSAGE, **change), data=WHOLE)  # type: ignore[arg-type] # each is of its field's type
+        yield Case(name=f"message refused: {name}", given=given, data=WHOLE)
     nothing = replace(MESSAGE, aad=b"")
     yield Case(
         name="message refused: associated data that it was not made with",
@@ -106,12 +106,12 @@ def _made_on_purpose() -> Iterator[Case]:
     yield _refused("envelope of another data key", envelope(other) + WHOLE[128:])
     yield _refused("wrap of another data key", envelope(other)[:96] + WHOLE[96:])
     yield _refused("commitment of another data key", WHOLE[:96] + envelope(other)[96:] + WHOLE[128:])
-    moved = message(replace(MESSAGE, **MOVED), TEXT)
-    yield _refused("re-wrapped, read with the old L3", moved)
-    renamed = moved[:8] + MESSAGE.l3_key_id + moved[24:]
+    elsewhere = message(moved(MESSAGE), TEXT)
+    yield _refused("re-wrapped, read with the old L3", elsewhere)
+    renamed = elsewhere[:8] + MESSAGE.l3_key_id + elsewhere[24:]
     yield Case(
         name="message refused: re-wrapped, then named after the old L3",
-        given=replace(MESSAGE, **MOVED),
+        given=moved(MESSAGE),
         data=renamed,
     )
     body = b"".join(stream(STREAM, [TEXT]))[160:]

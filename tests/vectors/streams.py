@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.vectors.case import MESSAGE, MOVED, STREAM, Case, flipped, full, streamed
+from tests.vectors.case import MESSAGE, OTHER_L3, STREAM, Case, flipped, full, moved, streamed
 from tests.vectors.writer import (
     SEGMENT,
     envelope,
@@ -60,7 +60,7 @@ def _that_open() -> Iterator[Case]:
     yield streamed("stream: another under the same key", SIBLING, [full(SIBLING, 0), END])
     names = replace(STREAM, tenant="a" * 63, service="0" + "-" * 62, aad="Datei 1 · файл · 🔑".encode())
     yield streamed("stream: longest names, associated data in UTF-8", names, [END])
-    yield streamed("stream: two segments and seven bytes, re-wrapped", replace(STREAM, **MOVED), [*TWO, END])
+    yield streamed("stream: two segments and seven bytes, re-wrapped", moved(STREAM), [*TWO, END])
 
 
 def _changed() -> Iterator[Case]:
@@ -110,22 +110,21 @@ def _cut_and_reordered() -> Iterator[Case]:
 
 
 def _swapped() -> Iterator[Case]:
-    for name, change in {
-        "another L3": {"l3": MOVED["l3"]},
-        "another tenant": {"tenant": "acmf"},
-        "another service": {"service": "default0"},
-        "tenant and service with the border moved": {"tenant": "acmed", "service": "efault"},
-        "other associated data": {"aad": b"backup of 2026-11-28"},
-        "no associated data": {"aad": b""},
+    for name, given in {
+        "another L3": replace(STREAM, l3=OTHER_L3),
+        "another tenant": replace(STREAM, tenant="acmf"),
+        "another service": replace(STREAM, service="default0"),
+        "tenant and service with the border moved": replace(STREAM, tenant="acmed", service="efault"),
+        "other associated data": replace(STREAM, aad=b"backup of 2026-11-28"),
+        "no associated data": replace(STREAM, aad=b""),
     }.items():
-        yield Case(name=f"stream refused: {name}", given=replace(STREAM, **change), data=WHOLE)  # type: ignore[arg-type] # each is of its field's type
+        yield Case(name=f"stream refused: {name}", given=given, data=WHOLE)
     head, first, second, last = stream(SIBLING, [full(SIBLING, 0), full(SIBLING, 1), END])
     yield _refused("first segment of another stream", HEAD + first + SECOND + LAST)
     yield _refused("second segment of another stream", HEAD + FIRST + second + LAST)
     yield _refused("last segment of another stream", HEAD + FIRST + SECOND + last)
     yield _refused("salt of another stream", head + FIRST + SECOND + LAST)
-    moved = replace(STREAM, **MOVED)
-    yield _refused("re-wrapped, read with the old L3", stream_head(moved) + WHOLE[160:])
+    yield _refused("re-wrapped, read with the old L3", stream_head(moved(STREAM)) + WHOLE[160:])
 
 
 def _made_on_purpose() -> Iterator[Case]:
