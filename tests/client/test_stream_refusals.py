@@ -145,8 +145,6 @@ def test_too_much_associated_data_is_refused() -> None:
     key = fresh()
     with pytest.raises(MessageTooLong):
         key.encrypt([], bytes(2**20 + 1))
-    with pytest.raises(BadCiphertext):
-        list(key.decrypt([sealed(key, b"")], bytes(2**20 + 1)))
     assert list(key.decrypt([sealed(key, b"", bytes(2**20))], bytes(2**20))) == []
 
 

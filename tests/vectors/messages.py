@@ -101,6 +101,8 @@ def _swapped() -> Iterator[Case]:
 
 
 def _made_on_purpose() -> Iterator[Case]:
+    long = replace(MESSAGE, aad=bytes(2**20 + 1))
+    yield Case(name="message refused: over 1 MiB of associated data", given=long, data=message(long, TEXT))
     other = replace(MESSAGE, l4=fixed("another l4", 32), wrap_nonce=fixed("third wrap nonce", 24))
     yield _refused("wraps one key, commits to another", message(MESSAGE, TEXT, commit_to=other.l4))
     yield _refused("envelope of another data key", envelope(other) + WHOLE[128:])

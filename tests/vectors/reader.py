@@ -38,7 +38,7 @@ def opened(l3: bytes, tenant: bytes, service: bytes, aad: bytes, data: bytes) ->
     """The plaintext of a whole message or a whole stream, by the L3 that it names."""
     suite = int.from_bytes(data[6:8], "big")
     body_at = {1: 140, 2: 160}.get(suite, 0)
-    if data[:6] != b"OKCM\0\1" or not body_at or len(data) < body_at + 16:
+    if data[:6] != b"OKCM\0\1" or not body_at or len(data) < body_at + 16 or len(aad) > 2**20:
         raise Refused
     key_id, nonce, wrapped, commitment = data[8:24], data[24:48], data[48:96], data[96:128]
     try:

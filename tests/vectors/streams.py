@@ -129,6 +129,9 @@ def _swapped() -> Iterator[Case]:
 
 def _made_on_purpose() -> Iterator[Case]:
     """By somebody who knows the key: the form itself has one way to write each plaintext."""
+    long = replace(STREAM, aad=bytes(2**20 + 1))
+    data = b"".join(stream(long, [END]))
+    yield Case(name="stream refused: over 1 MiB of associated data", given=long, data=data)
     other = replace(STREAM, l4=fixed("another l4", 32), wrap_nonce=fixed("third wrap nonce", 24))
     empty_end = segment(STREAM, 1, b"", last=True)
     yield _refused("an empty segment after a full one", HEAD + FIRST + empty_end)

@@ -231,8 +231,7 @@ def _pieces(source: Source) -> Iterator[Piece]:
         yield from source
         return
     while (piece := source.read(SEGMENT_BYTES)) != b"":
-        if (
-            piece is None
-        ):  # a file that does not block has nothing *yet*: taken for the end, it would cut the stream
+        if piece is None:
+            # A file that does not block has nothing *yet*. Taken for the end, that would cut the stream short.
             raise BlockingIOError("a stream is read from a file that blocks")
         yield piece
