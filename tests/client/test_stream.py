@@ -26,7 +26,7 @@ from openkcm_client.errors import (
     BadCiphertext,
 )
 from openkcm_client.rewrap import rewrap_envelope
-from openkcm_client.segments import SEALED_BYTES, SEGMENT_BYTES, Blocks, Segments
+from openkcm_client.segments import SEALED_BYTES, SEGMENT_BYTES, Blocks, segment_nonce
 from openkcm_client.stream import StreamKey, decrypt_stream, generate_stream_key, unwrap_stream
 from tests.client import opening
 
@@ -151,8 +151,7 @@ def test_memory_stays_the_same_however_long_the_stream_is() -> None:
 
 
 def test_every_segment_has_its_own_nonce_and_the_last_one_says_so() -> None:
-    numbers = Segments(bytes(32), b"")
-    nonces = [numbers._nonce(last=False), numbers._nonce(last=False), numbers._nonce(last=True)]
+    nonces = [segment_nonce(number, last=number == 2) for number in range(3)]
     assert [nonce.hex() for nonce in nonces] == ["00" * 11 + "00", "00" * 10 + "0100", "00" * 10 + "0201"]
 
 

@@ -29,6 +29,8 @@ from openkcm_client.rewrap import rewrap_envelope
 from openkcm_client.segments import SEALED_BYTES, SEGMENT_BYTES
 from openkcm_client.stream import StreamKey, generate_stream_key, unwrap_stream
 from tests.client import opening
+from tests.vectors.case import STREAM
+from tests.vectors.writer import segment, stream
 
 L3, NEW_L3 = b"\x01" * 32, b"\x02" * 32
 ID, NEW_ID = b"\x0a" * 16, b"\x0b" * 16
@@ -127,6 +129,48 @@ def test_threads_together_get_no_more_streams_than_the_limit() -> None:
 def test_a_limit_that_is_none_is_refused(max_streams: int) -> None:
     with pytest.raises(ValueError, match="2\\^32"):
         fresh(max_streams=max_streams)
+
+
+def test_who_opens_segment_by_segment_gets_no_other_order_either() -> None:
+    """Also not by going on after a refusal, or after the end; and what opens does not seal."""
+    key = fresh()
+    stream = sealed(key, bytes(2 * SEGMENT_BYTES + 1))
+    envelope, salt = parse_stream_head(stream[:STREAM_HEAD_BYTES])
+    first, second, last = opening.cut(stream[STREAM_HEAD_BYTES:], SEALED_BYTES)
+    opener = key.opening(envelope, salt)
+    for bad in (second, last, first[:-1], b""):
+        with pytest.raises(BadCiphertext):
+            opener.open(bad, last=False)
+    with pytest.raises(BadCiphertext):
+        opener.open(first, last=True)
+    assert opener.open(first, last=False) == bytes(SEGMENT_BYTES)
+    with pytest.raises(BadCiphertext):
+        opener.open(last, last=True)
+    assert opener.open(second, last=False) == bytes(SEGMENT_BYTES)
+    assert opener.open(last, last=True) == b"\0"
+    for after in (last, first, second):
+        with pytest.raises(BadCiphertext):
+            opener.open(after, last=False)
+    assert not hasattr(opener, "seal")
+
+
+def test_who_opens_segment_by_segment_gets_none_of_a_length_that_no_stream_has() -> None:
+    """Made on purpose, by somebody who knows the key: their tags hold."""
+    head, *_ = stream(STREAM, [b""])
+    envelope, salt = parse_stream_head(head)
+    key = unwrap_stream(STREAM.l3, envelope, STREAM.tenant, STREAM.service)
+    for text, last in (
+        (b"short", False),
+        (bytes(SEGMENT_BYTES + 1), False),
+        (bytes(SEGMENT_BYTES + 1), True),
+    ):
+        with pytest.raises(BadCiphertext):
+            key.opening(envelope, salt, STREAM.aad).open(segment(STREAM, 0, text, last=last), last=last)
+    opener = key.opening(envelope, salt, STREAM.aad)
+    full = segment(STREAM, 0, bytes(SEGMENT_BYTES), last=False)
+    assert opener.open(full, last=False) == bytes(SEGMENT_BYTES)
+    with pytest.raises(BadCiphertext):
+        opener.open(segment(STREAM, 1, b"", last=True), last=True)
 
 
 @pytest.mark.usefixtures("short_segments")

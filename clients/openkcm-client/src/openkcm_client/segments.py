@@ -75,8 +75,8 @@ class Blocks:
         self._held += view
 
 
-class Segments:
-    """Seals or opens the segments of one stream in their order, under a key that serves that stream alone."""
+class Sealer:
+    """Seals the segments of one stream in their order, under a key that serves that stream alone."""
 
     __slots__ = ("_aad", "_aead", "_number")
 
@@ -93,25 +93,40 @@ class Segments:
         """
         if self._number >= MAX_SEGMENTS:
             raise MessageTooLong("a stream holds up to 16 TiB")
-        return self._aead.encrypt(self._nonce(last=last), segment, self._aad)
+        nonce = segment_nonce(self._number, last=last)
+        self._number += 1  # whatever comes: a number is used once
+        return self._aead.encrypt(nonce, segment, self._aad)
+
+
+class Opener:
+    """Opens the segments of one stream in their order, to the last one. It cannot seal."""
+
+    __slots__ = ("_aad", "_aead", "_number")
+
+    def __init__(self, stream_key: bytes, aad: bytes) -> None:
+        self._aead = AESGCM(stream_key)
+        self._aad = aad
+        self._number = 0
 
     def open(self, sealed: Piece, *, last: bool) -> bytes:
         """The plaintext of the next segment, whose tag holds for its place and for being the last or not.
 
         Raises:
-            BadCiphertext: it does not, or the segment is one that no stream has.
+            BadCiphertext: it does not, or the segment is one that no stream has, or follows the last.
         """
-        # Nothing after full segments would be a second form of the same data.
-        if len(sealed) < TAG_BYTES or (len(sealed) == TAG_BYTES and self._number > 0):
-            raise BadCiphertext
-        if self._number >= MAX_SEGMENTS:
+        # One length for all but the last, and no last one of nothing after others: each plaintext has one form.
+        least = TAG_BYTES + (self._number > 0) if last else SEALED_BYTES
+        if not least <= len(sealed) <= SEALED_BYTES or self._number >= MAX_SEGMENTS:
             raise BadCiphertext
         try:
-            return self._aead.decrypt(self._nonce(last=last), sealed, self._aad)
+            plaintext = self._aead.decrypt(segment_nonce(self._number, last=last), sealed, self._aad)
         except InvalidTag:
             raise BadCiphertext from None
+        # Only now: whoever goes on after a refusal is still asked for the segment that was refused.
+        self._number = MAX_SEGMENTS if last else self._number + 1
+        return plaintext
 
-    def _nonce(self, *, last: bool) -> bytes:
-        number = self._number
-        self._number += 1
-        return number.to_bytes(COUNTER_BYTES, "big") + (_LAST if last else _MORE)
+
+def segment_nonce(number: int, *, last: bool) -> bytes:
+    """The 12 bytes that give a segment its place in the stream."""
+    return number.to_bytes(COUNTER_BYTES, "big") + (_LAST if last else _MORE)

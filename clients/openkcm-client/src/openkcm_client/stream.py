@@ -29,7 +29,7 @@ from openkcm_client.envelope import (
 )
 from openkcm_client.errors import BadCiphertext, DataKeyUsedUp, DecryptOnly, MessageTooLong
 from openkcm_client.message import MAX_AAD_BYTES
-from openkcm_client.segments import SEALED_BYTES, SEGMENT_BYTES, Blocks, Piece, Segments
+from openkcm_client.segments import SEALED_BYTES, SEGMENT_BYTES, Blocks, Opener, Piece, Sealer
 from openkcm_client.wrapping import L3Key, derive_stream_key, make_envelope, unwrap_l4
 
 MAX_STREAMS: Final = 2**32
@@ -99,7 +99,7 @@ class StreamKey:
 
         return decrypt_stream_async(source, found, aad)
 
-    def opening(self, envelope: Envelope, salt: bytes, aad: bytes = b"") -> Segments:
+    def opening(self, envelope: Envelope, salt: bytes, aad: bytes = b"") -> Opener:
         """What opens the segments of the stream with this head, in their order: for who reads without an iterator.
 
         Raises:
@@ -108,20 +108,21 @@ class StreamKey:
         # The whole envelope, commitment included, before any segment is decrypted.
         if not compare_digest(envelope.to_bytes(), self.envelope.to_bytes()) or len(aad) > MAX_AAD_BYTES:
             raise BadCiphertext
-        return self._segments(salt, aad)
+        return Opener(*self._of_stream(salt, aad))
 
-    def _begin(self, aad: bytes) -> tuple[bytes, Segments]:
+    def _begin(self, aad: bytes) -> tuple[bytes, Sealer]:
         # next() on a count is one step for all threads, so no two streams pass as the last one.
         if next(self._encrypted) >= self._max_streams:
             raise DataKeyUsedUp if self._max_streams else DecryptOnly
         if len(aad) > MAX_AAD_BYTES:
             raise MessageTooLong("the associated data of a stream holds up to 1 MiB")
         salt = urandom(SALT_BYTES)
-        return self.envelope.to_bytes() + salt, self._segments(salt, aad)
+        return self.envelope.to_bytes() + salt, Sealer(*self._of_stream(salt, aad))
 
-    def _segments(self, salt: bytes, aad: bytes) -> Segments:
+    def _of_stream(self, salt: bytes, aad: bytes) -> tuple[bytes, bytes]:
+        """The key and the associated data of all segments of the stream with this salt."""
         names = (MAGIC, FORMAT, SUITE_STREAM, self.tenant, self.service, self.envelope.commitment)
-        return Segments(derive_stream_key(self._key, salt), enc(*names, aad))
+        return derive_stream_key(self._key, salt), enc(*names, aad)
 
     def __repr__(self) -> str:
         return (
@@ -173,57 +174,57 @@ def decrypt_stream(
         BadCiphertext: another key's stream, or changed, cut, reordered, lengthened, or with other associated data.
         UnsupportedFormat: another magic, format or suite.
     """
-    blocks, segments = Blocks(SEALED_BYTES, first=STREAM_HEAD_BYTES), None
+    blocks, opener = Blocks(SEALED_BYTES, first=STREAM_HEAD_BYTES), None
     for piece in _pieces(source):
         for block in blocks.feed(piece):
-            if segments is None:
+            if opener is None:
                 envelope, salt = parse_stream_head(bytes(block))
-                segments = find_key(envelope).opening(envelope, salt, aad)
+                opener = find_key(envelope).opening(envelope, salt, aad)
             else:
-                yield segments.open(block, last=False)
-    yield from _end(blocks, segments)
+                yield opener.open(block, last=False)
+    yield from _end(blocks, opener)
 
 
 async def decrypt_stream_async(
     source: AsyncIterable[Piece], find_key: Callable[[Envelope], Awaitable[StreamKey]], aad: bytes = b""
 ) -> AsyncIterator[bytes]:
     """As ``decrypt_stream``, from an async iterable; the key may be asked for over a network."""
-    blocks, segments = Blocks(SEALED_BYTES, first=STREAM_HEAD_BYTES), None
+    blocks, opener = Blocks(SEALED_BYTES, first=STREAM_HEAD_BYTES), None
     async for piece in source:
         for block in blocks.feed(piece):
-            if segments is None:
+            if opener is None:
                 envelope, salt = parse_stream_head(bytes(block))
-                segments = (await find_key(envelope)).opening(envelope, salt, aad)
+                opener = (await find_key(envelope)).opening(envelope, salt, aad)
             else:
-                yield segments.open(block, last=False)
-    for plaintext in _end(blocks, segments):
+                yield opener.open(block, last=False)
+    for plaintext in _end(blocks, opener):
         yield plaintext
 
 
-def _end(blocks: Blocks, segments: Segments | None) -> Iterator[bytes]:
-    if segments is None:
+def _end(blocks: Blocks, opener: Opener | None) -> Iterator[bytes]:
+    if opener is None:
         parse_stream_head(blocks.rest())  # says so if it is another format
         raise BadCiphertext
-    if plaintext := segments.open(blocks.rest(), last=True):
+    if plaintext := opener.open(blocks.rest(), last=True):
         yield plaintext
 
 
-def _seal(head: bytes, segments: Segments, pieces: Iterable[Piece]) -> Iterator[bytes]:
+def _seal(head: bytes, sealer: Sealer, pieces: Iterable[Piece]) -> Iterator[bytes]:
     yield head
     blocks = Blocks(SEGMENT_BYTES)
     for piece in pieces:
         for block in blocks.feed(piece):
-            yield segments.seal(block, last=False)
-    yield segments.seal(blocks.rest(), last=True)
+            yield sealer.seal(block, last=False)
+    yield sealer.seal(blocks.rest(), last=True)
 
 
-async def _seal_async(head: bytes, segments: Segments, pieces: AsyncIterable[Piece]) -> AsyncIterator[bytes]:
+async def _seal_async(head: bytes, sealer: Sealer, pieces: AsyncIterable[Piece]) -> AsyncIterator[bytes]:
     yield head
     blocks = Blocks(SEGMENT_BYTES)
     async for piece in pieces:
         for block in blocks.feed(piece):
-            yield segments.seal(block, last=False)
-    yield segments.seal(blocks.rest(), last=True)
+            yield sealer.seal(block, last=False)
+    yield sealer.seal(blocks.rest(), last=True)
 
 
 def _pieces(source: Source) -> Iterator[Piece]:
