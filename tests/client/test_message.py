@@ -185,8 +185,6 @@ def test_what_is_longer_than_a_whole_message_may_be_is_refused(monkeypatch: pyte
         key.decrypt(message)
     with pytest.raises(MessageTooLong):
         key.encrypt(b"", bytes(2**20 + 1))
-    with pytest.raises(BadCiphertext):
-        key.decrypt(key.encrypt(b""), bytes(2**20 + 1))
     assert key.decrypt(key.encrypt(b"1234567")) == b"1234567"
 
 

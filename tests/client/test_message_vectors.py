@@ -1,25 +1,20 @@
-"""The message format against an independent, slow reading of ``docs/reference/message-format.md``.
+"""The first vectors of the message format, which every later version opens: ``tests/vectors/message.txt``.
 
-``tests/vectors/message.txt`` was written once by ``python tests/client/test_message_vectors.py`` with fixed inputs;
-a test proves that the reference below still gives those bytes, others that the product agrees with them.
+A test proves that the reference (``tests/vectors/writer.py``) still gives those bytes, others that the product agrees.
 """
 
-import hashlib
-import hmac
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from openkcm_client import message as product
 from openkcm_client import wrapping
 from openkcm_client.envelope import parse
 from openkcm_client.errors import BadCiphertext, UnsupportedFormat
 from openkcm_client.message import generate_data_key, unwrap
+from tests.vectors import reader, writer
+from tests.vectors.writer import Inputs, message
 
 FILE = Path(__file__).parents[1] / "vectors" / "message.txt"
 HEADER = (
@@ -28,52 +23,27 @@ HEADER = (
 Vector = dict[str, str]
 
 
-# The reference: straight from the text, sharing nothing with the product.
-def items(*values: bytes) -> bytes:
-    return b"".join(len(value).to_bytes(4, "big") + value for value in values)
-
-
-def number(value: int) -> bytes:
-    return value.to_bytes(8, "big")
-
-
-def xaes(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
-    block = Cipher(AES(key), ECB()).encryptor()  # noqa: S305 (single blocks: that is how C2SP writes it)
-    doubled = int.from_bytes(block.update(bytes(16)), "big") << 1
-    k1 = (doubled ^ (0x87 if doubled >> 128 else 0)) & (2**128 - 1)
-    subkey = b"".join(
-        block.update(
-            (int.from_bytes(b"\0" + bytes([i]) + b"X\0" + nonce[:12], "big") ^ k1).to_bytes(16, "big")
-        )
-        for i in (1, 2)
-    )
-    return AESGCM(subkey).encrypt(nonce[12:], plaintext, aad)
-
-
-def derive(l4: bytes, suite: int, tenant: bytes, service: bytes) -> tuple[bytes, bytes]:
-    prk = hmac.digest(bytes(32), l4, hashlib.sha256)  # RFC 5869, 2.2 and 2.3
-    info = items(number(suite), tenant, service)
-    first = hmac.digest(prk, info + b"\x01", hashlib.sha256)
-    return first, hmac.digest(prk, first + info + b"\x02", hashlib.sha256)
-
-
 def reference(given: Vector, *, commit_to: bytes | None = None) -> bytes:
     l3, key_id, l4, wrap_nonce, nonce, aad, plaintext = (
         bytes.fromhex(given[name])
         for name in ("l3", "l3-key-id", "l4", "wrap-nonce", "nonce", "aad", "plaintext")
     )
-    tenant, service = given["tenant"].encode(), given["service"].encode()
-    key, commitment = derive(l4, 1, tenant, service)
-    if commit_to is not None:
-        _, commitment = derive(commit_to, 1, tenant, service)
-    wrapped = wrap_nonce + xaes(l3, wrap_nonce, l4, items(b"L4", tenant, service, key_id))
-    envelope = b"OKCM" + b"\0\x01" + b"\0\x01" + key_id + wrapped + commitment
-    body_aad = items(b"OKCM", number(1), number(1), tenant, service, commitment, aad)
-    return envelope + nonce + AESGCM(key).encrypt(nonce, plaintext, body_aad)
+    inputs = Inputs(
+        suite=1,
+        tenant=given["tenant"],
+        service=given["service"],
+        l3=l3,
+        l3_key_id=key_id,
+        l4=l4,
+        wrap_nonce=wrap_nonce,
+        random=nonce,
+        aad=aad,
+    )
+    return message(inputs, plaintext, commit_to=commit_to)
 
 
 def fixed(label: str, length: int) -> str:
-    return hashlib.shake_128(label.encode()).hexdigest(length)
+    return writer.fixed(label, length).hex()
 
 
 def vectors() -> Iterator[Vector]:
@@ -176,14 +146,21 @@ def test_encrypting_with_the_vectors_randomness_gives_its_bytes(
     vector: Vector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     l4, wrap_nonce, nonce = (bytes.fromhex(vector[name]) for name in ("l4", "wrap-nonce", "nonce"))
-    monkeypatch.setattr(product, "urandom", {32: l4, 12: nonce}.get)
-    monkeypatch.setattr(wrapping, "urandom", {24: wrap_nonce}.get)
+    monkeypatch.setattr(product, "urandom", {12: nonce}.get)
+    monkeypatch.setattr(wrapping, "urandom", {24: wrap_nonce, 32: l4}.get)
     key = generate_data_key(
         bytes.fromhex(vector["l3"]), bytes.fromhex(vector["l3-key-id"]), vector["tenant"], vector["service"]
     )
-    message = key.encrypt(bytes.fromhex(vector["plaintext"]), bytes.fromhex(vector["aad"]))
-    assert message.hex() == vector["message"]
+    made = key.encrypt(bytes.fromhex(vector["plaintext"]), bytes.fromhex(vector["aad"]))
+    assert made.hex() == vector["message"]
 
 
-if __name__ == "__main__":
-    FILE.write_text(written(vectors()))
+@pytest.mark.parametrize("vector", read(), ids=lambda vector: vector["name"])
+def test_the_independent_reader_answers_the_same(vector: Vector) -> None:
+    l3, aad, data = (bytes.fromhex(vector[name]) for name in ("l3", "aad", "message"))
+    given = (l3, vector["tenant"].encode(), vector["service"].encode(), aad, data)
+    if vector["expect"] == "ok":
+        assert reader.opened(*given).hex() == vector["plaintext"]
+    else:
+        with pytest.raises(reader.Refused):
+            reader.opened(*given)

@@ -10,16 +10,24 @@ class FormatError(Exception):
 class BadCiphertext(FormatError):
     """The bytes do not open with this key, tenant, service and associated data.
 
-    One error and one text for every cause (changed, cut short, another tenant's, another key, another AAD), so
-    that nobody learns which part was right.
+    One error and one text for every cause (changed, cut short, reordered, another tenant's, another key, another
+    AAD, another format), so that nobody learns which part was right.
     """
 
-    def __init__(self) -> None:
-        super().__init__("the ciphertext does not open with this key, tenant, service and associated data")
+    def __str__(self) -> str:
+        return "the ciphertext does not open with this key, tenant, service and associated data"
 
 
-class UnsupportedFormat(FormatError):
-    """The bytes do not begin with a magic, format and suite that this version reads."""
+class UnsupportedFormat(BadCiphertext):
+    """The bytes do not begin with a magic, format and suite that are read here.
+
+    The text is the same. What was found stands in a note (``__notes__``), which a traceback shows: the first eight
+    bytes of a message are no secret, and whoever fed in something else wants to know.
+    """
+
+    def __init__(self, found: str) -> None:
+        super().__init__(found)
+        self.add_note(found)
 
 
 class BadName(FormatError):
@@ -29,16 +37,16 @@ class BadName(FormatError):
 class DecryptOnly(FormatError):
     """A data key that was unwrapped was asked to encrypt; only the one that was generated here may."""
 
-    def __init__(self) -> None:
-        super().__init__("this data key was unwrapped and only decrypts; generate one to encrypt")
+    def __str__(self) -> str:
+        return "this data key was unwrapped and only decrypts; generate one to encrypt"
 
 
 class DataKeyUsedUp(FormatError):
-    """A data key has encrypted as many messages as it may; generate another."""
+    """A data key has encrypted as many messages or streams as it may; generate another."""
 
-    def __init__(self) -> None:
-        super().__init__("this data key has encrypted as many messages as it may; generate another")
+    def __str__(self) -> str:
+        return "this data key has encrypted as much as it may; generate another"
 
 
 class MessageTooLong(FormatError):
-    """A plaintext or associated data is longer than a whole message may be."""
+    """A plaintext or associated data is longer than a message or stream may have it."""

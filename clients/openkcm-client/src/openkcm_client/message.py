@@ -1,7 +1,8 @@
 """Encrypting and opening whole messages. The format is in ``docs/reference/message-format.md``.
 
 Whoever holds an L3 service key makes a ``DataKey`` (``generate_data_key``) or opens one (``unwrap``). A data key
-is cheap to use and worth keeping: cache one by the 128 bytes of its envelope.
+is cheap to use and worth keeping: cache one by the 128 bytes of its envelope. Data that does not fit in memory
+is a stream (``openkcm_client.stream``).
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from openkcm_client.envelope import (
     OVERHEAD_BYTES,
     SUITE_MESSAGE,
     Envelope,
+    check_suite,
     parse,
 )
 from openkcm_client.errors import BadCiphertext, DataKeyUsedUp, DecryptOnly, MessageTooLong
-from openkcm_client.wrapping import L4_BYTES, L3Key, derive, unwrap_l4, wrap_l4
+from openkcm_client.wrapping import L3Key, make_envelope, unwrap_l4
 
 MAX_MESSAGES: Final = 2**32
 """What one data key may encrypt: NIST SP 800-38D, 8.3, for random 96-bit nonces."""
@@ -124,10 +126,7 @@ def generate_data_key(
     """
     if not 1 <= max_messages <= MAX_MESSAGES:
         raise ValueError("a data key encrypts between 1 and 2^32 messages")
-    l4 = urandom(L4_BYTES)
-    key, commitment = derive(l4, tenant, service)
-    wrapped = wrap_l4(l3, l3_key_id, l4, tenant, service)
-    envelope = Envelope(l3_key_id=l3_key_id, wrapped=wrapped, commitment=commitment)
+    key, envelope = make_envelope(l3, l3_key_id, tenant, service, suite=SUITE_MESSAGE)
     return DataKey(key, envelope, tenant=tenant, service=service, max_messages=max_messages)
 
 
@@ -136,8 +135,10 @@ def unwrap(l3: L3Key, envelope: Envelope, tenant: str, service: str) -> DataKey:
 
     Raises:
         BadCiphertext: another L3, tenant or service, or the envelope was changed.
+        UnsupportedFormat: the envelope is a stream's.
         BadName: tenant or service does not have the form of a name.
         ValueError: the L3 has not 32 bytes.
     """
+    check_suite(envelope.suite, SUITE_MESSAGE)
     _, key = unwrap_l4(l3, envelope, tenant, service)
     return DataKey(key, envelope, tenant=tenant, service=service, max_messages=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from openkcm_client.envelope import ENVELOPE_BYTES, Envelope, parse
 from openkcm_client.wrapping import L3Key, unwrap_l4, wrap_l4
 
@@ -9,7 +11,9 @@ from openkcm_client.wrapping import L3Key, unwrap_l4, wrap_l4
 def rewrap_envelope(
     old_l3: L3Key, new_l3: L3Key, new_l3_key_id: bytes, envelope: Envelope, tenant: str, service: str
 ) -> Envelope:
-    """The same data key wrapped by ``new_l3``; with the old body behind it, the message opens as before.
+    """The same data key wrapped by ``new_l3``; with the old body behind it, message or stream opens as before.
+
+    Only the first 96 of the envelope's 128 bytes change: in a file, they are overwritten where they stand.
 
     Raises:
         BadCiphertext: the old L3, tenant or service is another, or the envelope was changed.
@@ -18,7 +22,7 @@ def rewrap_envelope(
     """
     l4, _ = unwrap_l4(old_l3, envelope, tenant, service)
     wrapped = wrap_l4(new_l3, new_l3_key_id, l4, tenant, service)
-    return Envelope(l3_key_id=new_l3_key_id, wrapped=wrapped, commitment=envelope.commitment)
+    return replace(envelope, l3_key_id=new_l3_key_id, wrapped=wrapped)
 
 
 def rewrap(
