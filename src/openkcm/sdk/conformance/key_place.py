@@ -91,7 +91,7 @@ class KeyPlace(ABC):
         raise AssertionError("a place says how its provider answers what nobody knows, or that it cannot")
 
     async def garbage(self, connection: Connection) -> None:
-        """The provider's answers, good in form or not, hold something else than what was asked for."""
+        """The provider's answers are not of its own form: cut, of another type, or a page of somebody else's."""
         raise AssertionError("a place says how its provider answers garbage, or that it cannot")
 
     async def take_right(self, connection: Connection, permission: str) -> None:
