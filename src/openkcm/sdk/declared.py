@@ -71,7 +71,9 @@ def _permissions(permissions: Iterable[Permission]) -> Iterator[str]:
     needed = tuple(permissions)
     yield from _counted("permission", [each.name for each in needed])
     for each in needed:
-        yield from _words(f"Permission {each.name}", name=each.name, needed_when=each.needed_when, why=each.why)
+        yield from _words(
+            f"Permission {each.name}", name=each.name, needed_when=each.needed_when, why=each.why
+        )
 
 
 def _answers(answers: Iterable[DocumentedAnswer]) -> Iterator[str]:

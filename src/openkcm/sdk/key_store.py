@@ -266,7 +266,9 @@ def wrong_fields(declaration: Declaration, connection: Connection) -> list[Findi
             code=FIELD_WRONG,
             said=why,
             field=name,
-            remedy=Remedy("Correct this answer.", "whoever set up the connection", "reference/key-stores#fields"),
+            remedy=Remedy(
+                "Correct this answer.", "whoever set up the connection", "reference/key-stores#fields"
+            ),
         )
         for name, why in wrong.items()
     ]

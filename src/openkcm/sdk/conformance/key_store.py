@@ -19,7 +19,14 @@ class KeyStoreContract(KeyWrapping, KeyCalls, KeyAnswers, KeyChecks):
     def test_the_declaration_is_whole(self, place: KeyPlace) -> None:
         assert declaration_faults(self.declaration) == []
         shown = place.plugin.declaration
-        assert (shown.name, shown.fields, shown.permissions, shown.answers, shown.abilities, shown.wrappings) == (
+        assert (
+            shown.name,
+            shown.fields,
+            shown.permissions,
+            shown.answers,
+            shown.abilities,
+            shown.wrappings,
+        ) == (
             self.declaration.name,
             self.declaration.fields,
             self.declaration.permissions,

@@ -41,7 +41,9 @@ class KeyWrapping(KeyContract):
         async with Asked(place, await place.connect(TENANT)) as store:
             one, other, again = [await store.wrap(each) for each in (KEY, OTHER_KEY, KEY)]
         assert one.blob != other.blob
-        assert again.blob != one.blob or one.wrapping is Wrapping.AES_KWP, "a wrap that is made twice shows that"
+        assert again.blob != one.blob or one.wrapping is Wrapping.AES_KWP, (
+            "a wrap that is made twice shows that"
+        )
         for shown in (KEY, KEY.hex().encode(), base64.b64encode(KEY)):
             assert shown not in one.blob, "the blob holds the key as it is"
 
@@ -57,8 +59,12 @@ class KeyWrapping(KeyContract):
         async with Asked(place, await place.connect(TENANT)) as store:
             wrapped = await store.wrap(KEY)
             for changed in _changed(wrapped, place):
-                answer = await store.refused(store.unwrap(changed), says=f"a blob of {len(changed.blob)} bytes")
-                assert answer.outage is Outage.DOUBTFUL, f"{answer.code} takes a changed blob for {answer.outage}"
+                answer = await store.refused(
+                    store.unwrap(changed), says=f"a blob of {len(changed.blob)} bytes"
+                )
+                assert answer.outage is Outage.DOUBTFUL, (
+                    f"{answer.code} takes a changed blob for {answer.outage}"
+                )
             assert await store.unwrap(wrapped) == KEY
 
     @pytest.mark.asyncio
@@ -74,7 +80,9 @@ class KeyWrapping(KeyContract):
                 replace(context, region="elsewhere"),
                 replace(context, tenant=context.key_id, key_id=context.tenant),
             ):
-                await store.refused(store.unwrap(wrapped, other), says=f"a wrap of {context} opened as {other}")
+                await store.refused(
+                    store.unwrap(wrapped, other), says=f"a wrap of {context} opened as {other}"
+                )
             assert await store.unwrap(wrapped) == KEY
 
     @pytest.mark.asyncio

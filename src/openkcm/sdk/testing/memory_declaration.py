@@ -48,7 +48,9 @@ _ANSWERS: Final = (
     _answer("key-deleted", Outage.REFUSED, "The key waits for its deletion.", "Cancel the key's deletion."),
     _answer("not-permitted", Outage.REFUSED, "The key may not be used.", "Grant the declared permissions."),
     _answer("timeout", Outage.NO_ANSWER, "The store did not answer in time.", "Wait for it.", _OPERATOR),
-    _answer("unreachable", Outage.NO_ANSWER, "The store cannot be reached.", "Look at the network.", _OPERATOR),
+    _answer(
+        "unreachable", Outage.NO_ANSWER, "The store cannot be reached.", "Look at the network.", _OPERATOR
+    ),
     _answer("throttled", Outage.NO_ANSWER, "The store asks for fewer calls.", "Raise the quota."),
     _answer("server-error", Outage.NO_ANSWER, "The store failed.", "Wait for it.", _OPERATOR),
     _answer("name-gone", Outage.DOUBTFUL, "Nobody answers to this address.", "Correct the address."),

@@ -159,7 +159,9 @@ class MemoryKeyStore:
         found.append(
             Finding(level="ok", code=Ability.OWNERSHIP, said="The key's owner named this tenant.")
             if named
-            else self._finding("not-permitted", code=Ability.OWNERSHIP, said="The key's owner did not name this tenant.")
+            else self._finding(
+                "not-permitted", code=Ability.OWNERSHIP, said="The key's owner did not name this tenant."
+            )
         )
         if Ability.OUTSIDE in self._declaration.abilities:
             stayed = shown.get("exportable") is False

@@ -126,7 +126,9 @@ class MemoryKms:
         password = secrets.token_urlsafe(24)
         with self.changing() as held:
             held.identities[identity] = Identity(password=hashed(password))
-            held.keys[key] = MemoryKey(versions=[os.urandom(32).hex()], rights={identity: rights}, names=names)
+            held.keys[key] = MemoryKey(
+                versions=[os.urandom(32).hex()], rights={identity: rights}, names=names
+            )
         return password
 
     def rotate(self, key: str) -> None:
@@ -206,7 +208,9 @@ class MemoryKms:
             raise Denied("AccessDenied", "this is no administrator")
         self.change_key(caller.key, lambda key: key.rights.update({caller.identity: rights}))
 
-    async def _ask(self, caller: Caller, right: Right | None, *, needs_enabled: bool = True) -> MemoryKey | None:
+    async def _ask(
+        self, caller: Caller, right: Right | None, *, needs_enabled: bool = True
+    ) -> MemoryKey | None:
         """The key, once everything allows it; None where the answer is to be garbage."""
         garbage = await self._fail(caller)
         held = self._read()
