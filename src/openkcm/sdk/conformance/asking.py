@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from openkcm.sdk.conformance.key_place import KeyPlace
+from openkcm.sdk.conformance.key_place import OTHER_TENANT, KeyPlace
 from openkcm.sdk.conformance.told import Ear, Secrets
 from openkcm.sdk.key_store import (
     CHECK_S,
@@ -201,6 +201,7 @@ async def meet_with(store: Asked, place: KeyPlace, connection: Connection, wrapp
     else:
         wrap = ""
         unwrap = await store.code(store.unwrap(fresh, place.context(connection, 99)))
+    elsewhere = replace(place.context(connection, 98), tenant=OTHER_TENANT)
     changed = replace(wrapped, blob=wrapped.blob[:-1] + bytes([wrapped.blob[-1] ^ 1]))
     return Met(
         wrap=wrap,
@@ -209,5 +210,5 @@ async def meet_with(store: Asked, place: KeyPlace, connection: Connection, wrapp
         probe=await store.code(store.probe()),
         describe=await store.code(store.describe()),
         changed=await store.code(store.unwrap(changed)),
-        elsewhere=await store.code(store.unwrap(wrapped, place.context(connection, 98))),
+        elsewhere=await store.code(store.unwrap(wrapped, elsewhere)),
     )
