@@ -1,7 +1,7 @@
 """A region's software root seen as a key store, so that it keeps the same contract as a customer's.
 
-It runs inside the crypto process and needs no host. What it wraps is, byte for byte, what ``hierarchy.wrap_l2`` wraps: an
-L2 under a key derived from the root and from an erase secret of its own per (tenant, key id).
+It runs inside the crypto process and needs no host. What it wraps is, byte for byte, what ``hierarchy.wrap_l2`` wraps:
+an L2 under a key derived from the root and from an erase secret of its own per (tenant, key id).
 """
 
 from __future__ import annotations

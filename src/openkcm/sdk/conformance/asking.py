@@ -129,7 +129,8 @@ class Asked:
         for each in findings:
             assert isinstance(each, Finding), "a finding is something else than a Finding"
             assert each.level in {"ok", "warn", "bad"}, f"a finding has the level {each.level!r}"
-            assert each.code and each.said.strip(), "a finding without code or words"
+            assert each.code, "a finding without a code"
+            assert each.said.strip(), "a finding without words"
             known = each.remedy or self._declaration.answer(each.code)
             assert each.level != "bad" or known, f"the bad finding {each.code} does not say what to do"
         self._secrets.assert_none_in("a finding", *findings)
@@ -137,8 +138,9 @@ class Asked:
 
     async def _answer(self, name: str, call: Awaitable[T], *, within_s: float = 0) -> T:
         limit_s = within_s or self._declaration.call_s
+        deadline = asyncio.timeout(limit_s)
         try:
-            async with asyncio.timeout(limit_s) as deadline:
+            async with deadline:
                 return await call
         except Answered as refused:
             self._secrets.assert_none_in("an error or what hangs on it", refused)
