@@ -32,6 +32,23 @@ STORE = """
 def openkcm_key_store(settings):
     return MemoryPlugin(MemoryKms(), declaration=memory_declaration(name={name!r}){change})
 """
+CHANGED = """
+kind = memory_declaration()
+
+@hookimpl
+def openkcm_key_store(settings):
+    return MemoryPlugin(MemoryKms(), declaration=replace(kind, {}))
+"""
+BAD = """
+class Bad:
+    @property
+    def declaration(self):
+        raise KeyError("secret detail")
+
+@hookimpl
+def openkcm_key_store(settings):
+    return Bad()
+"""
 OPENS = """
 class Plugin:
     declaration = memory_declaration(name="lazy")
@@ -106,18 +123,15 @@ def test_loading_a_declaration_imports_no_vendors_sdk(shelf: Shelf, tmp_path: Pa
             "failed with ValueError",
         ),
         (
-            "class Bad:\n    @property\n    def declaration(self): raise KeyError('secret detail')\n"
-            "@hookimpl\ndef openkcm_key_store(settings): return Bad()",
+            BAD,
             "Its declaration failed with KeyError",
         ),
         (
-            "kind = memory_declaration()\n@hookimpl\ndef openkcm_key_store(settings):\n"
-            "    return MemoryPlugin(MemoryKms(), declaration=replace(kind, fields=kind.fields * 2))",
+            CHANGED.format("fields=kind.fields * 2"),
             "The field address is declared 2 times.",
         ),
         (
-            "kind = memory_declaration()\n@hookimpl\ndef openkcm_key_store(settings):\n"
-            "    return MemoryPlugin(MemoryKms(), declaration=replace(kind, answers=kind.answers[3:]))",
+            CHANGED.format("answers=kind.answers[3:]"),
             "No documented answer is a proof of refusal",
         ),
         ("import no_such_sdk_anywhere", "no module no_such_sdk_anywhere"),
