@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from openkcm.sdk.fields import Field
 from openkcm.sdk.key_store import Ability, Outage, Wrapping
 from openkcm.sdk.refusals import Refusal, Remedy
 from openkcm.sdk.testing.memory_declaration import memory_declaration
-from tests.catalog.test_load import Shelf, shelf  # noqa: F401 - the fixture of these tests too
+from tests.catalog.shelf import Shelf
 
 HEAD = """
 from dataclasses import replace
@@ -71,7 +72,7 @@ def store(name: str, change: str = "") -> str:
     return STORE.format(name=name, change=change)
 
 
-def test_a_key_store_is_offered_without_settings_by_the_name_that_it_declares(shelf: Shelf) -> None:  # noqa: F811
+def test_a_key_store_is_offered_without_settings_by_the_name_that_it_declares(shelf: Shelf) -> None:
     shelf.add("keystore-cloud", store("cloud"), head=HEAD)
     registry = load({}, plugins=shelf.all)
     assert list(registry.key_stores) == ["cloud"]
@@ -86,20 +87,20 @@ def test_the_reference_store_is_a_plugin_whose_settings_reach_it(tmp_path: Path)
     assert Ability.OUTSIDE not in found.abilities
 
 
-def test_a_plugin_of_another_name_is_asked_when_it_has_settings(shelf: Shelf) -> None:  # noqa: F811
+def test_a_plugin_of_another_name_is_asked_when_it_has_settings(shelf: Shelf) -> None:
     shelf.add("mine", store("cloud"), head=HEAD)
     assert load({}, plugins=shelf.all).key_stores == {}
     assert list(load({"mine": {}}, plugins=shelf.all).key_stores) == ["cloud"]
 
 
-def test_settings_can_switch_a_key_store_off(shelf: Shelf) -> None:  # noqa: F811
+def test_settings_can_switch_a_key_store_off(shelf: Shelf) -> None:
     body = "@hookimpl\ndef openkcm_key_store(settings): return None"
     shelf.add("keystore-cloud", body, head=HEAD)
     registry = load({}, plugins=shelf.all)
     assert (registry.key_stores, registry.broken) == ({}, ())
 
 
-def test_loading_a_declaration_imports_no_vendors_sdk(shelf: Shelf, tmp_path: Path) -> None:  # noqa: F811
+def test_loading_a_declaration_imports_no_vendors_sdk(shelf: Shelf, tmp_path: Path) -> None:
     (tmp_path / "forbidden_vendor_sdk.py").write_text('raise SystemExit("imported")')
     shelf.add("keystore-lazy", OPENS, head=HEAD)
     [plugin] = shelf.all
@@ -138,7 +139,7 @@ def test_loading_a_declaration_imports_no_vendors_sdk(shelf: Shelf, tmp_path: Pa
     ],
 )
 def test_a_broken_key_store_is_listed_with_its_reason_and_left_out(
-    shelf: Shelf,  # noqa: F811
+    shelf: Shelf,
     body: str,
     reason: str,
 ) -> None:
@@ -152,7 +153,7 @@ def test_a_broken_key_store_is_listed_with_its_reason_and_left_out(
     assert "secret detail" not in broken.reason
 
 
-def test_two_plugins_that_declare_one_name_are_both_left_out_naming_each_other(shelf: Shelf) -> None:  # noqa: F811
+def test_two_plugins_that_declare_one_name_are_both_left_out_naming_each_other(shelf: Shelf) -> None:
     for name in ("keystore-one", "keystore-two"):
         shelf.add(name, store("cloud"), head=HEAD)
     registry = load({}, plugins=shelf.all)
@@ -161,13 +162,14 @@ def test_two_plugins_that_declare_one_name_are_both_left_out_naming_each_other(s
     assert all("keystore-one, keystore-two" in each.reason for each in registry.broken)
 
 
-def test_a_plugin_that_is_broken_is_told_once(shelf: Shelf) -> None:  # noqa: F811
+def test_a_plugin_that_is_broken_is_told_once(shelf: Shelf) -> None:
     shelf.add("keystore-bad", "import no_such_sdk_anywhere", head=HEAD)
     assert len(load({"keystore-bad": {}}, plugins=shelf.all).broken) == 1
 
 
 WHOLE = memory_declaration()
 ANSWER = WHOLE.answers[0]
+NO_CLASS: Any = "gone"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ ANSWER = WHOLE.answers[0]
         ({"answers": (replace(ANSWER, says=""),)}, "no says"),
         ({"answers": (replace(ANSWER, code="what it said"),)}, "An answer's code"),
         ({"answers": (replace(ANSWER, outage=Outage.DOUBTFUL),)}, "No documented answer"),
-        ({"answers": (ANSWER, replace(ANSWER, code="x", outage="gone"))}, "none of the three classes"),
+        ({"answers": (ANSWER, replace(ANSWER, code="x", outage=NO_CLASS))}, "none of the three classes"),
         ({"abilities": frozenset({"flying"})}, "an ability that does not exist"),
         ({"wrappings": ()}, "no way to wrap"),
         ({"wrappings": (Wrapping.AEAD, Wrapping.AEAD)}, "declared 2 times"),
