@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from openkcm.sdk.key_store import Ability, Answered, Context, Described, Finding, Wrapped
-from tests.sdk.planted_wrapping import ANYWHERE, Honest
+from tests.sdk.planted_wrapping import Honest
 
 CHECK_PERMISSION = "test_check_names_a_missing_permission_as_it_is_declared[memory:Unwrap]"
-TELLS = "test_nothing_secret_is_told_of_a_wrong_credential[identity]"
 
 
 class OwnsAll(Honest):
@@ -197,82 +195,43 @@ class TakesGarbageForAKey(Honest):
         return secret if isinstance(secret, bytes) else b"?" * 32
 
 
-class LeaksByRepresentation(Honest):
-    """Its representation shows its credentials."""
+class AlwaysWarns(Honest):
+    """It warns of a connection in which nothing is wrong."""
 
-    caught_by = TELLS
-
-    def __repr__(self) -> str:
-        return f"LeaksByRepresentation({self._connection.secrets})"
-
-
-class LeaksByMessage(Honest):
-    """Its error says with which password it was refused."""
-
-    caught_by = TELLS
-
-    async def describe(self) -> Described:
-        try:
-            return await super().describe()
-        except Answered as refused:
-            refused.args = (f"{refused.code}: {self._caller.password}",)
-            raise
-
-
-class LeaksByCause(Honest):
-    """The vendor's error hangs on, with the credential in its words."""
-
-    caught_by = TELLS
-
-    async def describe(self) -> Described:
-        try:
-            return await super().describe()
-        except Answered as refused:
-            raise Answered(refused.code) from ValueError(f"Authorization: Basic {self._caller.password}")
-
-
-class LeaksByContext(Honest):
-    """The same, and ``from None`` hides it from a traceback alone."""
-
-    caught_by = TELLS
-
-    async def describe(self) -> Described:
-        try:
-            return await super().describe()
-        except Answered as refused:
-            try:
-                raise ValueError(f"Authorization: Basic {self._caller.password}")
-            except ValueError:
-                raise Answered(refused.code) from None
-
-
-class LeaksByLog(Honest):
-    """It logs what it is about to send."""
-
-    caught_by = TELLS
-
-    async def describe(self) -> Described:
-        logging.getLogger("vendor.sdk").debug("sending", extra={"headers": {"x-pass": self._caller.password}})
-        return await super().describe()
-
-
-class LeaksTheKey(Honest):
-    """It logs the key that it wraps."""
-
-    caught_by = "test_a_key_comes_back_as_it_was"
-
-    async def wrap(self, key: bytes, context: Context) -> Wrapped:
-        if context != ANYWHERE:
-            logging.getLogger("vendor.sdk").debug("wrapping %s", key.hex())
-        return await super().wrap(key, context)
-
-
-class LeaksByFinding(Honest):
-    """A finding repeats the wrong password."""
-
-    caught_by = "test_nothing_secret_is_told_of_a_wrong_credential[password]"
+    caught_by = "test_a_good_connection_is_found_good"
 
     async def check(self) -> Sequence[Finding]:
-        return [
-            replace(each, said=f"{each.said} ({self._caller.password})") for each in await super().check()
-        ]
+        return [*await super().check(), Finding(level="warn", code="careful", said="Be careful.")]
+
+
+class ChecksOneAtATime(Honest):
+    """While it checks, a second check finds that it is busy."""
+
+    caught_by = "test_checks_at_once_find_the_same"
+
+    async def check(self) -> Sequence[Finding]:
+        if hasattr(self, "checking"):
+            return [Finding(level="warn", code="busy", said="A check is going on.")]
+        self.checking = True
+        try:
+            return await super().check()
+        finally:
+            del self.checking
+
+
+class SetsUpUnasked(Honest):
+    """It declares that it cannot set up anything, and does it all the same."""
+
+    caught_by = "test_a_store_that_cannot_set_up_says_so_and_does_nothing"
+    lacks = frozenset({Ability.TRUST})
+
+    async def trust(self, set_up: Mapping[str, str]) -> Sequence[Finding]:
+        self._kms.change_key(self._caller.key, lambda key: key.rights.clear())
+        return [Finding(level="warn", code="done", said="It was done.")]
+
+
+class IsSilentOfSetUp(SetsUpUnasked):
+    """It cannot set up anything, and does not say so."""
+
+    async def trust(self, set_up: Mapping[str, str]) -> Sequence[Finding]:
+        return []

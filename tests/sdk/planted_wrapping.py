@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from openkcm.sdk.key_store import Answered, Context, Finding, Wrapped
+from openkcm.sdk.key_store import Ability, Answered, Context, Finding, Wrapped
 from openkcm.sdk.testing.memory_key_store import MemoryKeyStore
 
 ANYWHERE = Context(tenant="any", key_id="any", region="any")
@@ -19,6 +17,7 @@ class Honest(MemoryKeyStore):
     """Nothing is wrong with it."""
 
     caught_by: ClassVar[str] = ""
+    lacks: ClassVar[frozenset[Ability]] = frozenset()
 
 
 class LosesAKey(Honest):
@@ -71,93 +70,6 @@ class FollowsTheReference(Honest):
             self._caller = mine
             with self._kms.changing() as changed:
                 changed.identities[identity].password = before
-
-
-class AnswersLate(Honest):
-    """Its probe takes longer than it declares."""
-
-    caught_by = "test_answers_come_within_the_declared_time"
-
-    async def probe(self) -> None:
-        await asyncio.sleep(self._declaration.call_s * 1.5)
-
-
-class WaitsForEver(Honest):
-    """It has no deadline of its own."""
-
-    caught_by = "test_a_documented_answer_is_met_under_its_code[timeout]"
-
-    def __init__(self, *given: object, **named: object) -> None:
-        super().__init__(*given, **{**named, "deadline_s": 3600.0})  # type: ignore[arg-type]  # as they came
-
-
-class AnswersThePreviousCall(Honest):
-    """Each unwrap answers what the one before it asked for."""
-
-    caught_by = "test_every_answer_belongs_to_its_own_call"
-
-    async def unwrap(self, wrapped: Wrapped, context: Context) -> bytes:
-        key = await super().unwrap(wrapped, context)
-        before, self.before = getattr(self, "before", key), key
-        return before
-
-
-class LosesStep(Honest):
-    """Answers come in order over one line; a cancelled call leaves its answer there for the next one."""
-
-    caught_by = "test_a_cancelled_call_leaves_the_store_usable"
-
-    async def unwrap(self, wrapped: Wrapped, context: Context) -> bytes:
-        line = self.__dict__.setdefault("line", deque())
-        line.append(await super().unwrap(wrapped, context))
-        await asyncio.sleep(0)
-        return bytes(line.popleft())
-
-
-class EndsWithACancelledCall(Honest):
-    """After a call was cancelled nothing is answered any more."""
-
-    caught_by = "test_half_of_many_calls_cancelled_costs_the_other_half_nothing"
-
-    async def unwrap(self, wrapped: Wrapped, context: Context) -> bytes:
-        try:
-            key = await super().unwrap(wrapped, context)
-        except asyncio.CancelledError:
-            self.ended = True
-            raise
-        if hasattr(self, "ended"):
-            raise Answered("unreachable")
-        return key
-
-
-class ClosesOnce(Honest):
-    """To close it twice is a mistake."""
-
-    caught_by = "test_closing_twice_is_no_mistake"
-
-    async def aclose(self) -> None:
-        if hasattr(self, "closed"):
-            raise Answered("unreachable")
-        self.closed = True
-
-
-class ClosesAll(Honest):
-    """All stores share one session, and each one ends it."""
-
-    caught_by = "test_closing_one_store_leaves_the_next_one_open"
-    ended: ClassVar[int] = 0
-
-    def __init__(self, *given: object, **named: object) -> None:
-        super().__init__(*given, **named)  # type: ignore[arg-type]  # as they came
-        self.session = ClosesAll.ended
-
-    async def unwrap(self, wrapped: Wrapped, context: Context) -> bytes:
-        if self.session != ClosesAll.ended:
-            raise Answered("unreachable")
-        return await super().unwrap(wrapped, context)
-
-    async def aclose(self) -> None:
-        ClosesAll.ended += 1
 
 
 class WrapsWithAConstant(Honest):
@@ -284,6 +196,21 @@ class TrustsNobody(Honest):
 
     async def trust(self, set_up: Mapping[str, str]) -> Sequence[Finding]:
         return [Finding(level="ok", code="permissions-set", said="Done.")]
+
+
+class NamesNoKey(Honest):
+    """Its wraps do not say which key made them."""
+
+    caught_by = "test_a_wrap_says_how_and_under_which_key_it_was_made"
+
+    async def wrap(self, key: bytes, context: Context) -> Wrapped:
+        return replace(await super().wrap(key, context), reference="")
+
+
+class OpensAnything(AuthenticatesNothing):
+    """What was garbled on its way it opens as another key."""
+
+    caught_by = "test_an_answer_that_was_garbled_on_its_way_never_opens"
 
 
 def _xor(one: bytes, other: bytes) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 
 from openkcm.sdk.conformance.key_place import OTHER_TENANT, TENANT
 from openkcm.sdk.conformance.key_store import KeyStoreContract
-from openkcm.sdk.key_store import FIELD_WRONG, wrong_fields
+from openkcm.sdk.key_store import FIELD_WRONG, Connection, wrong_fields
 from openkcm.sdk.testing.memory_declaration import memory_declaration
 from openkcm.sdk.testing.memory_key_place import MemoryPlace
 
@@ -55,6 +55,37 @@ def test_a_kit_for_another_declaration_than_the_plugins_fails() -> None:
 
     with pytest.raises(AssertionError, match="something else"):
         Other().test_the_declaration_is_whole(MemoryPlace())
+
+
+def test_a_declaration_that_is_not_whole_fails() -> None:
+    whole = memory_declaration()
+
+    class Twice(KeyStoreContract):
+        declaration = replace(whole, permissions=(*whole.permissions, whole.permissions[0]))
+
+    with pytest.raises(AssertionError, match="declared 2 times"):
+        Twice().test_the_declaration_is_whole(MemoryPlace())
+
+
+def test_an_answer_without_a_source_fails() -> None:
+    whole = memory_declaration()
+
+    class Unsourced(KeyStoreContract):
+        declaration = replace(whole, answers=(replace(whole.answers[0], source=""), *whole.answers[1:]))
+
+    with pytest.raises(AssertionError, match="key-disabled"):
+        Unsourced().test_every_answer_says_where_it_is_known_from()
+
+
+async def test_a_connection_with_a_secret_among_its_answers_fails() -> None:
+    class Open(MemoryPlace):
+        async def connect(self, tenant: str) -> Connection:
+            hidden = await super().connect(tenant)
+            return replace(hidden, answers={**hidden.answers, **hidden.secrets})
+
+    await Kit().test_a_connection_never_shows_its_secrets(MemoryPlace())
+    with pytest.raises(AssertionError):
+        await Kit().test_a_connection_never_shows_its_secrets(Open())
 
 
 async def test_two_connections_of_a_place_are_two_keys() -> None:

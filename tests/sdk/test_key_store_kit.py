@@ -11,10 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from openkcm.sdk.conformance.key_store import KeyStoreContract
 from tests.contracts.tree import ROOT
 from tests.sdk.planted_key_stores import PLANTED
 from tests.sdk.planted_wrapping import Honest
 
+ABOUT_PLACES = {
+    "test_a_connection_never_shows_its_secrets",
+    "test_every_answer_says_where_it_is_known_from",
+    "test_every_declared_ability_is_shown",
+    "test_the_declaration_is_whole",
+    "test_what_the_place_cannot_exists_and_has_a_reason",
+}
 FILE = "tests/sdk/planted_key_stores.py"
 
 
@@ -50,6 +58,14 @@ def test_a_planted_store_is_caught_by_the_test_that_names_its_fault(
     store: type[Honest], failed: dict[str, dict[str, str]]
 ) -> None:
     assert store.caught_by in failed[store.__name__], sorted(failed[store.__name__])
+
+
+def test_every_test_of_the_kit_catches_somebody() -> None:
+    """What is about a declaration or a place is shown in ``test_key_place``."""
+    named = {store.caught_by.partition("[")[0] for store in PLANTED}
+    promised = {name for name in dir(KeyStoreContract) if name.startswith("test_")}
+    assert promised - named == ABOUT_PLACES
+    assert named - promised == {""}
 
 
 def test_a_store_with_nothing_wrong_fails_nothing(failed: dict[str, dict[str, str]]) -> None:

@@ -37,6 +37,10 @@ def test_each_line_of_a_secret_is_one() -> None:
         Secrets([PEM]).assert_none_in("a test", "MIGHAgEAMBMGByqGSM49")
 
 
+def test_what_every_key_begins_with_is_none() -> None:
+    Secrets([PEM]).assert_none_in("a test", "The key has to begin with -----BEGIN PRIVATE KEY-----.")
+
+
 def test_a_key_is_found_as_bytes_too() -> None:
     with pytest.raises(AssertionError):
         Secrets([bytes(range(32))]).assert_none_in("a test", {"key": bytes(range(32))})

@@ -26,6 +26,8 @@ from openkcm.sdk.key_store import (
 )
 
 T = TypeVar("T")
+_OPEN_S = 10.0
+"""The first one imports the vendor's SDK."""
 
 
 class Asked:
@@ -47,7 +49,7 @@ class Asked:
     async def __aenter__(self) -> Self:
         self._listening.enter_context(Ear(self._secrets))
         try:
-            self._store = await self._answer("open", self._plugin.open(self._connection))
+            self._store = await self._answer("open", self._plugin.open(self._connection), within_s=_OPEN_S)
         except BaseException:
             self._listening.close()
             raise

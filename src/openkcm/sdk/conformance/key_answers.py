@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openkcm.sdk.conformance.asking import Asked, Met, meet, meet_with
-from openkcm.sdk.conformance.key_contract import KEY, OTHER_KEY, KeyContract
+from openkcm.sdk.conformance.key_contract import ANOTHER, KEY, OTHER_KEY, KeyContract
 from openkcm.sdk.conformance.key_place import TENANT, KeyPlace
 from openkcm.sdk.key_store import Answered, Connection, Finding, Outage, Wrapped
 
@@ -61,10 +61,10 @@ class KeyAnswers(KeyContract):
             await meet_with(store, place, connection, wrapped)
             await place.mend(connection)
             assert await store.unwrap(wrapped) == KEY, "an open store does not come back"
-            assert await store.unwrap(await store.wrap(OTHER_KEY)) == OTHER_KEY
+            assert await store.unwrap(await store.wrap(OTHER_KEY)) == OTHER_KEY, ANOTHER
             await store.probe()
         async with Asked(place, connection) as reopened:
-            assert await reopened.unwrap(wrapped) == KEY
+            assert await reopened.unwrap(wrapped) == KEY, ANOTHER
 
     @pytest.mark.asyncio
     async def test_an_answer_that_nobody_knows_is_doubtful(self, place: KeyPlace) -> None:
@@ -76,7 +76,7 @@ class KeyAnswers(KeyContract):
                 answer = await store.refused(call, says="what the provider answers in an unknown way")
                 assert answer.outage is Outage.DOUBTFUL, f"{answer.code} takes it for {answer.outage}"
             await place.mend(connection)
-            assert await store.unwrap(wrapped) == KEY
+            assert await store.unwrap(wrapped) == KEY, ANOTHER
 
     @pytest.mark.asyncio
     async def test_garbage_is_no_key_and_no_proof_of_refusal(self, place: KeyPlace) -> None:
@@ -88,7 +88,7 @@ class KeyAnswers(KeyContract):
                 answer = await store.refused(call, says="what the provider answers with garbage")
                 assert answer.outage is not Outage.REFUSED, f"{answer.code} takes garbage for a refusal"
             await place.mend(connection)
-            assert await store.unwrap(wrapped) == KEY
+            assert await store.unwrap(wrapped) == KEY, ANOTHER
 
     async def _wrapped(self, place: KeyPlace) -> tuple[Connection, Wrapped]:
         connection = await place.connect(TENANT)

@@ -12,6 +12,9 @@ from openkcm.sdk.key_store import Ability, Declaration, DocumentedAnswer
 
 KEY: Final = bytes(range(32))
 OTHER_KEY: Final = bytes(range(100, 132))
+# A plugin's test run shows what an assertion says, not what it compared: pytest rewrites the plugin's own tests alone.
+ANOTHER: Final = "another key comes back than was wrapped"
+CHANGED: Final = "something in the provider has changed"
 
 
 class KeyContract(Contract):

@@ -46,7 +46,10 @@ class KeyPlace(ABC):
 
     @abstractmethod
     async def connect(self, tenant: str) -> Connection:
-        """A new connection of this tenant to a new key, which may do all that is declared and nothing more."""
+        """A new connection of this tenant to a new key, which may do all that is declared and nothing more.
+
+        Its secrets are looked for wherever something is told, so they are random, and as long as the provider allows.
+        """
 
     @abstractmethod
     async def cause(self, code: str, connection: Connection) -> None:

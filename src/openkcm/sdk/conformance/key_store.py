@@ -17,7 +17,8 @@ class KeyStoreContract(KeyWrapping, KeyCalls, KeyAnswers, KeyChecks):
     """Inherit it, set ``declaration``, and provide a fixture ``place`` that yields a fresh ``KeyPlace``."""
 
     def test_the_declaration_is_whole(self, place: KeyPlace) -> None:
-        assert declaration_faults(self.declaration) == []
+        faults = declaration_faults(self.declaration)
+        assert not faults, " ".join(faults)
         shown = place.plugin.declaration
         assert (
             shown.name,
@@ -36,7 +37,8 @@ class KeyStoreContract(KeyWrapping, KeyCalls, KeyAnswers, KeyChecks):
         ), "the plugin under test declares something else than what the kit was given"
 
     def test_every_answer_says_where_it_is_known_from(self) -> None:
-        assert [each.code for each in self.declaration.answers if not each.source] == []
+        unsourced = [each.code for each in self.declaration.answers if not each.source]
+        assert not unsourced, f"nobody knows where these are from: {', '.join(unsourced)}"
 
     def test_what_the_place_cannot_exists_and_has_a_reason(self, place: KeyPlace) -> None:
         codes = {each.code for each in self.declaration.answers}
@@ -48,13 +50,16 @@ class KeyStoreContract(KeyWrapping, KeyCalls, KeyAnswers, KeyChecks):
             *(f"wrong_value:{each.name}" for each in self.declaration.fields),
         }
         assert place.cannot.keys() <= known, f"there is nothing of that name: {place.cannot.keys() - known}"
-        assert all(reason.strip() for reason in place.cannot.values())
+        assert all(reason.strip() for reason in place.cannot.values()), (
+            "something cannot be done without a reason"
+        )
 
     def test_every_declared_ability_is_shown(self, place: KeyPlace) -> None:
         """A place that is the real provider may be somebody's, and not to be changed."""
         shown = [act for act, ability in ACTS.items() if ability in self.declaration.abilities]
         if not place.live:
-            assert [act for act in shown if act in place.cannot] == []
+            hidden = [act for act in shown if act in place.cannot]
+            assert not hidden, f"the place cannot show what is declared: {', '.join(hidden)}"
 
     @pytest.mark.asyncio
     async def test_a_connection_never_shows_its_secrets(self, place: KeyPlace) -> None:
@@ -63,5 +68,5 @@ class KeyStoreContract(KeyWrapping, KeyCalls, KeyAnswers, KeyChecks):
         if not sensitive:
             pytest.skip(f"{self.declaration.name} declares no secret")
         assert connection.secrets.keys() & sensitive, "a connection without secrets proves nothing of them"
-        assert not connection.answers.keys() & sensitive
+        assert not connection.answers.keys() & sensitive, "a secret stands among the answers"
         Secrets(connection.secrets.values()).assert_none_in("a representation", connection)

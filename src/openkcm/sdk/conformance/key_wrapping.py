@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from openkcm.sdk.conformance.asking import Asked
-from openkcm.sdk.conformance.key_contract import KEY, OTHER_KEY, KeyContract
+from openkcm.sdk.conformance.key_contract import ANOTHER, KEY, OTHER_KEY, KeyContract
 from openkcm.sdk.conformance.key_place import OTHER_TENANT, TENANT, KeyPlace
 from openkcm.sdk.key_store import MAX_BLOB_BYTES, Ability, Outage, Wrapped, Wrapping
 
@@ -24,23 +24,25 @@ class KeyWrapping(KeyContract):
     async def test_a_key_comes_back_as_it_was(self, place: KeyPlace) -> None:
         async with Asked(place, await place.connect(TENANT)) as store:
             for key in (*_SHAPES, os.urandom(32)):
-                assert await store.unwrap(await store.wrap(key)) == key
+                assert await store.unwrap(await store.wrap(key)) == key, ANOTHER
 
     @pytest.mark.asyncio
     async def test_a_wrap_says_how_and_under_which_key_it_was_made(self, place: KeyPlace) -> None:
         async with Asked(place, await place.connect(TENANT)) as store:
             wrapped, described = await store.wrap(KEY), await store.describe()
-        assert wrapped.wrapping in self.declaration.wrappings
-        assert 0 < len(wrapped.blob) <= MAX_BLOB_BYTES
-        assert wrapped.reference == described.reference != ""
-        assert wrapped.version == described.version
-        assert described.enabled
+        assert wrapped.wrapping in self.declaration.wrappings, f"{wrapped.wrapping} is not declared"
+        assert 0 < len(wrapped.blob) <= MAX_BLOB_BYTES, f"a blob of {len(wrapped.blob)} bytes"
+        assert wrapped.reference == described.reference != "", (
+            "wrap and describe name different keys, or none"
+        )
+        assert wrapped.version == described.version, "wrap and describe name different versions"
+        assert described.enabled, "a key that works is described as disabled"
 
     @pytest.mark.asyncio
     async def test_two_keys_have_two_blobs_and_neither_shows_its_key(self, place: KeyPlace) -> None:
         async with Asked(place, await place.connect(TENANT)) as store:
             one, other, again = [await store.wrap(each) for each in (KEY, OTHER_KEY, KEY)]
-        assert one.blob != other.blob
+        assert one.blob != other.blob, "two keys have one blob"
         assert again.blob != one.blob or one.wrapping is Wrapping.AES_KWP, (
             "a wrap that is made twice shows that"
         )
@@ -52,7 +54,7 @@ class KeyWrapping(KeyContract):
         async with Asked(place, await place.connect(TENANT)) as store:
             one, other = await store.wrap(KEY), await store.wrap(OTHER_KEY)
             for wrapped, key in ((one, KEY), (other, OTHER_KEY), (other, OTHER_KEY), (one, KEY), (one, KEY)):
-                assert await store.unwrap(wrapped) == key
+                assert await store.unwrap(wrapped) == key, ANOTHER
 
     @pytest.mark.asyncio
     async def test_a_blob_that_was_changed_is_refused_and_proves_nothing(self, place: KeyPlace) -> None:
@@ -65,7 +67,7 @@ class KeyWrapping(KeyContract):
                 assert answer.outage is Outage.DOUBTFUL, (
                     f"{answer.code} takes a changed blob for {answer.outage}"
                 )
-            assert await store.unwrap(wrapped) == KEY
+            assert await store.unwrap(wrapped) == KEY, ANOTHER
 
     @pytest.mark.asyncio
     async def test_another_context_is_refused(self, place: KeyPlace) -> None:
@@ -83,7 +85,7 @@ class KeyWrapping(KeyContract):
                 await store.refused(
                     store.unwrap(wrapped, other), says=f"a wrap of {context} opened as {other}"
                 )
-            assert await store.unwrap(wrapped) == KEY
+            assert await store.unwrap(wrapped) == KEY, ANOTHER
 
     @pytest.mark.asyncio
     async def test_another_tenants_wrap_is_refused(self, place: KeyPlace) -> None:
@@ -93,8 +95,8 @@ class KeyWrapping(KeyContract):
             for disguised in (wrapped, replace(wrapped, reference=own.reference, version=own.version)):
                 for context in (place.context(mine), place.context(theirs)):
                     await store.refused(store.unwrap(disguised, context), says="another tenant's wrap")
-            assert await other.unwrap(wrapped) == KEY
-            assert await store.unwrap(own) == OTHER_KEY
+            assert await other.unwrap(wrapped) == KEY, ANOTHER
+            assert await store.unwrap(own) == OTHER_KEY, ANOTHER
 
     @pytest.mark.asyncio
     async def test_two_tenants_are_not_mixed_by_fifty_calls_at_once(self, place: KeyPlace) -> None:
@@ -123,7 +125,7 @@ class KeyWrapping(KeyContract):
             wrapped = await store.wrap(KEY)
         for _ in range(2):
             async with Asked(place, connection) as reopened:
-                assert await reopened.unwrap(wrapped) == KEY
+                assert await reopened.unwrap(wrapped) == KEY, ANOTHER
 
     @pytest.mark.asyncio
     async def test_what_an_older_version_wrapped_opens_after_a_rotation(self, place: KeyPlace) -> None:
@@ -133,14 +135,14 @@ class KeyWrapping(KeyContract):
         async with Asked(place, connection) as store:
             before = await store.wrap(KEY)
             await place.rotate(connection)
-            assert await store.unwrap(before) == KEY
+            assert await store.unwrap(before) == KEY, ANOTHER
         async with Asked(place, connection) as store:
             after = await store.wrap(OTHER_KEY)
             assert after.version != before.version, "a rotation that no wrap tells"
-            assert (await store.describe()).version == after.version
-            assert after.reference == before.reference
-            assert await store.unwrap(before) == KEY
-            assert await store.unwrap(after) == OTHER_KEY
+            assert (await store.describe()).version == after.version, "describe does not tell the rotation"
+            assert after.reference == before.reference, "a rotation is no other key"
+            assert await store.unwrap(before) == KEY, ANOTHER
+            assert await store.unwrap(after) == OTHER_KEY, ANOTHER
 
     @pytest.mark.asyncio
     async def test_a_key_that_was_disabled_works_as_before_when_enabled(self, place: KeyPlace) -> None:
@@ -154,8 +156,8 @@ class KeyWrapping(KeyContract):
                 answer = await store.refused(call, says="a call under a disabled key")
                 assert answer.outage is Outage.REFUSED, f"{answer.code} is no proof that the key is disabled"
             await place.mend(connection)
-            assert await store.unwrap(wrapped) == KEY
-            assert await store.unwrap(await store.wrap(OTHER_KEY)) == OTHER_KEY
+            assert await store.unwrap(wrapped) == KEY, ANOTHER
+            assert await store.unwrap(await store.wrap(OTHER_KEY)) == OTHER_KEY, ANOTHER
             await store.probe()
 
 

@@ -22,8 +22,9 @@ class Secrets:
             self.add(value)
 
     def add(self, value: str | bytes) -> None:
-        """This value is looked for from now on, and each of its lines."""
-        for part in {value, *value.splitlines()} if isinstance(value, str) else {value}:
+        """This value is looked for from now on, and each of its lines but those that open or close a PEM block."""
+        lines = value.splitlines() if isinstance(value, str) else ()
+        for part in {value, *(line for line in lines if not line.startswith("-----"))}:
             self._forms.update(each for each in _forms(part) if len(each) >= _LEAST_CHARACTERS)
 
     def assert_none_in(self, what: str, *things: object) -> None:
