@@ -95,6 +95,7 @@ def test_a_key_store_is_named_so_that_it_is_found_and_says_alike_whether_it_ran_
         plugin = importlib.import_module(module).openkcm_key_store(settings={})
         said = tomllib.loads((folder / "quality.toml").read_text())["live"]
         tested_on = plugin.declaration.live_tested_on
+        assert (DOCS / f"{plugin.declaration.page}.md").exists()
         assert said.startswith(f"live-tested on {tested_on}" if tested_on else "never run live")
 
 

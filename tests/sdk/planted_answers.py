@@ -235,3 +235,15 @@ class IsSilentOfSetUp(SetsUpUnasked):
 
     async def trust(self, set_up: Mapping[str, str]) -> Sequence[Finding]:
         return []
+
+
+class AsksForAYear(Honest):
+    """It wants to be asked again when nobody is left who would."""
+
+    caught_by = "test_a_documented_answer_is_met_under_its_code[throttled]"
+
+    async def unwrap(self, wrapped: Wrapped, context: Context) -> bytes:
+        try:
+            return await super().unwrap(wrapped, context)
+        except Answered as refused:
+            raise Answered(refused.code, retry_after_s=365 * 24 * 3600.0) from None

@@ -28,6 +28,7 @@ from openkcm.sdk.key_store import (
 T = TypeVar("T")
 _OPEN_S = 10.0
 """The first one imports the vendor's SDK."""
+_LONGEST_WAIT_S = 24 * 3600.0
 
 
 class Asked:
@@ -156,6 +157,8 @@ class Asked:
     def _documented(self, refused: Answered) -> DocumentedAnswer:
         documented = self._declaration.answer(refused.code)
         assert documented is not None, f"the code {refused.code!r} is not documented"
+        wait_s = refused.retry_after_s
+        assert wait_s is None or 0 <= wait_s <= _LONGEST_WAIT_S, f"nobody waits for {wait_s} s"
         return documented
 
 

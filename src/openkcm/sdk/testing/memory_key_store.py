@@ -43,15 +43,18 @@ def openkcm_key_store(settings: Mapping[str, str]) -> KeyStorePlugin:
     return MemoryPlugin(
         MemoryKms(Path(directory) if directory else None),
         declaration=memory_declaration(name=settings.get("name", "memory"), kind=kind, call_s=call_s),
-        deadline_s=float(settings.get("deadline_s", call_s * 0.6)),
+        deadline_s=float(settings.get("deadline_s", call_s * 0.4)),
     )
 
 
 class MemoryPlugin:
-    """Opens stores in ``kms``. ``deadline_s`` is when a store gives up waiting, well before its host is killed."""
+    """Opens stores in ``kms``. ``deadline_s`` is when a store gives up waiting for one answer.
+
+    A probe waits for two, so that it is less than half of what the declaration allows.
+    """
 
     def __init__(
-        self, kms: MemoryKms, *, declaration: Declaration | None = None, deadline_s: float = 3.0
+        self, kms: MemoryKms, *, declaration: Declaration | None = None, deadline_s: float = 2.0
     ) -> None:
         self.kms = kms
         self._declaration = declaration or memory_declaration()

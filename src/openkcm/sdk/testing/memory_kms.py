@@ -97,7 +97,6 @@ class MemoryKms:
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
         self._held = Holdings()
-        self._seen: tuple[int, int] | None = None
 
     @property
     def held(self) -> Holdings:
@@ -115,7 +114,7 @@ class MemoryKms:
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            draft = deepcopy(self._read())
+            draft = self._read()
             yield draft
             written = self._directory / f".held.{secrets.token_hex(8)}"
             written.write_text(json.dumps(asdict(draft)))
@@ -261,13 +260,8 @@ class MemoryKms:
         if self._directory is None:
             return self._held
         file = self._directory / "held.json"
-        if not file.exists():
-            return self._held
-        found = file.stat()
-        if self._seen != (found.st_ino, found.st_mtime_ns):
-            self._held = _holdings(json.loads(file.read_text()))
-            self._seen = (found.st_ino, found.st_mtime_ns)
-        return self._held
+        # Read anew each time: two changes within one tick of the file system's clock can look like none.
+        return _holdings(json.loads(file.read_text())) if file.exists() else Holdings()
 
 
 def _holdings(read: dict[str, dict[str, dict[str, str]]]) -> Holdings:
