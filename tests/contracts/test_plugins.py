@@ -12,6 +12,7 @@ import pytest
 
 from openkcm.catalog.load import KEY_STORE_PREFIX
 from openkcm.sdk import hookspecs
+from tests.contracts.test_planes import PROVIDERS, loaded
 from tests.contracts.tree import DOCS, ROOT, pyproject
 
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
@@ -97,6 +98,12 @@ def test_a_key_store_is_named_so_that_it_is_found_and_says_alike_whether_it_ran_
         tested_on = plugin.declaration.live_tested_on
         assert (DOCS / f"{plugin.declaration.page}.md").exists()
         assert said.startswith(f"live-tested on {tested_on}" if tested_on else "never run live")
+
+
+@each_plugin
+def test_control_may_load_a_plugin_without_its_vendors_sdk(folder: Path) -> None:
+    if "openkcm_key_store" in hooks(folder):
+        assert {name.partition(".")[0] for name in loaded(entry(folder)[1])} & PROVIDERS == set()
 
 
 @each_plugin
