@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +12,8 @@ from openkcm.catalog.registry import Installed
 from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.testing.memory_notifier import MemoryNotifier
 from openkcm.sdk.testing.memory_source import MemorySource
+from tests.catalog.shelf import Shelf
 
-HEAD = """
-from openkcm.sdk.hookspecs import hookimpl
-from openkcm.sdk.refusals import Permanent, Refusal, Remedy
-from openkcm.sdk.testing.memory_notifier import MemoryNotifier
-from openkcm.sdk.testing.memory_source import MemorySource
-"""
 GOOD = """
 @hookimpl
 def openkcm_tenant_source(settings):
@@ -30,29 +24,6 @@ MAILS = """
 def openkcm_notifier(settings):
     return MemoryNotifier()
 """
-
-
-class Shelf:
-    """Plugins as modules on the path, announced without a distribution."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.plugins: list[Installed] = []
-
-    def add(self, name: str, body: str, *, head: str = HEAD) -> None:
-        module = f"shelf_{self.folder.name.replace('-', '_')}_{name.replace('-', '_')}"
-        (self.folder / f"{module}.py").write_text(head + body)
-        self.plugins.append(Installed(name=name, module=module, distribution=f"dist-{name}", version="1"))
-
-    @property
-    def all(self) -> tuple[Installed, ...]:
-        return tuple(self.plugins)
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    monkeypatch.syspath_prepend(tmp_path)
-    return Shelf(tmp_path)
 
 
 def test_a_source_and_a_notifier_are_registered_under_their_plugins_names(shelf: Shelf) -> None:

@@ -18,7 +18,7 @@ from openkcm.__main__ import run
 from openkcm.parties.settings import PinSetting, read_pins
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
-NAMES = ["audit", "crypto", "doctor", "migrate", "plugins", "serve", "tenants", "up", "work"]
+NAMES = ["audit", "crypto", "doctor", "keystores", "migrate", "plugins", "serve", "tenants", "up", "work"]
 
 
 @pytest.fixture(autouse=True)

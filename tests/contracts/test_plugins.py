@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from openkcm.catalog.load import KEY_STORE_PREFIX
 from openkcm.sdk import hookspecs
+from tests.contracts.test_planes import PROVIDERS, loaded
 from tests.contracts.tree import DOCS, ROOT, pyproject
 
 FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
@@ -18,6 +20,7 @@ FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 KITS = {
     "openkcm_tenant_source": "openkcm.sdk.conformance.tenant_source.TenantSourceContract",
     "openkcm_notifier": "openkcm.sdk.conformance.notifier.NotifierContract",
+    "openkcm_key_store": "openkcm.sdk.conformance.key_store.KeyStoreContract",
 }
 RULES = {
     "contract",  # inherits its kit
@@ -82,6 +85,25 @@ def test_the_names_of_distribution_package_and_plugin_belong_together(folder: Pa
     name, module = entry(folder)
     assert pyproject(folder)["project"]["name"] == folder.name == f"openkcm-{name}"
     assert module == f"{folder.name.replace('-', '_')}.plugin"
+
+
+@each_plugin
+def test_a_key_store_is_named_so_that_it_is_found_and_says_alike_whether_it_ran_live(folder: Path) -> None:
+    is_key_store = "openkcm_key_store" in hooks(folder)
+    name, module = entry(folder)
+    assert name.startswith(KEY_STORE_PREFIX) is is_key_store
+    if is_key_store:
+        plugin = importlib.import_module(module).openkcm_key_store(settings={})
+        said = tomllib.loads((folder / "quality.toml").read_text())["live"]
+        tested_on = plugin.declaration.live_tested_on
+        assert (DOCS / f"{plugin.declaration.page}.md").exists()
+        assert said.startswith(f"live-tested on {tested_on}" if tested_on else "never run live")
+
+
+@each_plugin
+def test_control_may_load_a_plugin_without_its_vendors_sdk(folder: Path) -> None:
+    if "openkcm_key_store" in hooks(folder):
+        assert {name.partition(".")[0] for name in loaded(entry(folder)[1])} & PROVIDERS == set()
 
 
 @each_plugin

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from openkcm.sdk.conformance.contract import Contract
+from openkcm.sdk.conformance.key_store import KeyStoreContract
 from openkcm.sdk.conformance.notifier import NotifierContract
 from openkcm.sdk.conformance.tenant_source import TenantSourceContract
 
-KITS: list[type[Contract]] = [TenantSourceContract, NotifierContract]
+KITS: list[type[Contract]] = [TenantSourceContract, NotifierContract, KeyStoreContract]
 
 
 @pytest.mark.parametrize("kit", KITS)
@@ -16,6 +17,18 @@ KITS: list[type[Contract]] = [TenantSourceContract, NotifierContract]
 def test_a_kit_cannot_be_changed(kit: type[Contract], name: str) -> None:
     with pytest.raises(TypeError, match=name):
         type("Mine", (kit,), {name: None})
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_nor_what_skips_a_test(kit: type[Contract]) -> None:
+    with pytest.raises(TypeError, match="needs"):
+        type("Mine", (kit,), {"needs": lambda *_: pytest.skip()})
+
+
+@pytest.mark.parametrize("name", ["pytest_generate_tests", "able", "can", "_probe_tells"])
+def test_nor_what_makes_the_tests_of_key_stores(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        type("Mine", (KeyStoreContract,), {name: lambda *_: None})
 
 
 @pytest.mark.parametrize("kit", KITS)

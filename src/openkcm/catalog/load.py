@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
 
-import pluggy
-
-from openkcm.catalog.registry import Broken, Installed, Registry
-from openkcm.sdk import hookspecs
+from openkcm.catalog.hooks import GROUP, PluginBroken, hooks_of, the_one
+from openkcm.catalog.registry import Broken, Installed, KeyStores, Registry
+from openkcm.sdk.key_store import KeyStorePlugin
 from openkcm.sdk.notifier import Notifier
 from openkcm.sdk.plain_text import display_text
-from openkcm.sdk.refusals import Refusal, Refused
+from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.tenant_source import TenantSource
 
-GROUP = hookspecs.GROUP
+KEY_STORE_PREFIX = "keystore-"
+"""A plugin of such a name is a key store, and offered without any settings."""
 _log = logging.getLogger(__name__)
-
-
-class PluginBroken(Exception):
-    """The plugin cannot be used; ``str()`` is the reason, for the operator."""
-
-    def __init__(self, reason: str, refusal: Refusal = Refusal.PLUGIN_BROKEN) -> None:
-        super().__init__(reason)
-        self.refusal = refusal
 
 
 def installed(announced: Iterable[EntryPoint] | None = None) -> tuple[Installed, ...]:
@@ -56,8 +47,8 @@ def load(
 ) -> Registry:
     """Every plugin that has settings is asked what it gives; one that fails is in ``broken`` with its reason.
 
-    A plugin without settings is not imported: it would give nothing, and its system's SDK may be large. Settings under
-    a name that is not installed are in ``broken`` too.
+    A plugin without settings is not imported, unless it is a key store: it would give nothing, and its system's SDK may
+    be large. Settings under a name that is not installed are in ``broken`` too.
     """
     present = installed() if plugins is None else plugins
     settings = _by_plugin_name(settings)
@@ -66,21 +57,63 @@ def load(
     broken = [_missing(name, present) for name in settings if name not in {each.name for each in present}]
     for name in sorted({each.name for each in present} & set(settings)):
         try:
-            hooks = _hooks(_one(name, present))
+            hooks = hooks_of(the_one(name, present))
             source, notifier = hooks.tenant_source(settings[name]), hooks.notifier(settings[name])
         except PluginBroken as why:
-            _log.error("plugin left out", extra={"plugin": name, "reason": str(why)})
-            broken.append(Broken(name=name, refusal=why.refusal, reason=str(why)))
+            broken.append(_left_out(name, why))
             continue
         if source is not None:
             sources[name] = source
         if notifier is not None:
             notifiers[name] = notifier
+    seen = {each.name for each in broken}
+    stores = load_key_stores(settings, plugins=tuple(each for each in present if each.name not in seen))
+    broken += stores.broken
     return Registry(
         tenant_sources=sources,
         notifiers=notifiers,
+        key_stores=stores.plugins,
         installed=present,
         broken=tuple(sorted(broken, key=_name)),
+    )
+
+
+def load_key_stores(
+    settings: Mapping[str, Mapping[str, str]], *, plugins: tuple[Installed, ...] | None = None
+) -> KeyStores:
+    """Every installed key store by the name that it declares; one that is not whole is in ``broken`` with its reason.
+
+    A key store's plugin is called ``keystore-NAME`` and needs no settings; one of another name is asked when it has
+    some. No other hook is called and no store is opened, so that no vendor's SDK is imported.
+    """
+    present = installed() if plugins is None else plugins
+    settings = _by_plugin_name(settings)
+    names = {each.name for each in present}
+    given: dict[str, KeyStorePlugin] = {}
+    broken: list[Broken] = []
+    for name in sorted(each for each in names if each in settings or each.startswith(KEY_STORE_PREFIX)):
+        try:
+            found = hooks_of(the_one(name, present)).key_store(settings.get(name, {}))
+        except PluginBroken as why:
+            broken.append(_left_out(name, why))
+            continue
+        if found is not None:
+            given[name] = found
+    declared = Counter(each.declaration.name for each in given.values())
+    twice = {name: each for name, each in given.items() if declared[each.declaration.name] > 1}
+    broken += [
+        _left_out(
+            name,
+            PluginBroken(
+                f"Several plugins declare the key store {each.declaration.name}: {', '.join(twice)}."
+            ),
+        )
+        for name, each in twice.items()
+    ]
+    return KeyStores(
+        plugins={each.declaration.name: each for name, each in given.items() if name not in twice},
+        given_by={each.declaration.name: name for name, each in given.items() if name not in twice},
+        broken=tuple(broken),
     )
 
 
@@ -90,70 +123,10 @@ def check(plugins: tuple[Installed, ...] | None = None) -> tuple[Broken, ...]:
     broken = []
     for name in sorted({each.name for each in present}):
         try:
-            _hooks(_one(name, present))
+            hooks_of(the_one(name, present))
         except PluginBroken as why:
             broken.append(Broken(name=name, refusal=why.refusal, reason=str(why)))
     return tuple(broken)
-
-
-class _Hooks:
-    """One plugin's hooks, in a manager of its own, so that no other plugin's hook runs with them."""
-
-    def __init__(self, name: str, module: ModuleType) -> None:
-        self._name = name
-        self._manager = pluggy.PluginManager(GROUP)
-        self._manager.add_hookspecs(hookspecs)
-        try:
-            self._manager.register(module, name)
-            self._manager.check_pending()
-        except pluggy.PluginValidationError as wrong:
-            raise PluginBroken(
-                f"It has a hook that is not known or takes other arguments: {wrong}."
-            ) from None
-        if not self._manager.get_hookcallers(module):
-            raise PluginBroken("It has no hook: nothing in its module is marked as hookimpl.")
-
-    def tenant_source(self, settings: Mapping[str, str]) -> TenantSource | None:
-        given = self._call("openkcm_tenant_source", settings)
-        _check_shape(given, ("list", "watch", "report", "aclose"), "a tenant source")
-        return given  # type: ignore[return-value]  # its methods were just looked for
-
-    def notifier(self, settings: Mapping[str, str]) -> Notifier | None:
-        given = self._call("openkcm_notifier", settings)
-        _check_shape(given, ("takes", "send", "aclose"), "a notifier")
-        return given  # type: ignore[return-value]  # its methods were just looked for
-
-    def _call(self, hook: str, settings: Mapping[str, str]) -> object:
-        try:
-            given: list[object] = getattr(self._manager.hook, hook)(settings=dict(settings))
-        except Refused as refused:
-            raise PluginBroken(_with_advice(refused), refused.refusal) from None
-        except Exception as failed:  # noqa: BLE001 - whatever a plugin raises, the others go on
-            _log.debug("plugin's hook raised", exc_info=failed)
-            raise PluginBroken(f"Its hook {hook} failed with {type(failed).__name__}.") from None
-        if len(given) > 1:
-            raise PluginBroken(f"It gives more than one answer to {hook}.")
-        return given[0] if given else None
-
-
-def _hooks(plugin: Installed) -> _Hooks:
-    try:
-        module = importlib.import_module(plugin.module)
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as failed:  # noqa: BLE001 - one that calls sys.exit at import is a broken plugin
-        _log.debug("plugin's import failed", exc_info=failed)
-        missing = f" (no module {failed.name})" if isinstance(failed, ModuleNotFoundError) else ""
-        raise PluginBroken(f"It cannot be imported: {type(failed).__name__}{missing}.") from None
-    return _Hooks(plugin.name, module)
-
-
-def _one(name: str, present: tuple[Installed, ...]) -> Installed:
-    found = [each for each in present if each.name == name]
-    if len(found) > 1:
-        announcing = ", ".join(each.distribution for each in found)
-        raise PluginBroken(f"More than one distribution announces it: {announcing}. Uninstall all but one.")
-    return found[0]
 
 
 def _by_plugin_name(settings: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
@@ -168,6 +141,11 @@ def _by_plugin_name(settings: Mapping[str, Mapping[str, str]]) -> dict[str, dict
     return merged
 
 
+def _left_out(name: str, why: PluginBroken) -> Broken:
+    _log.error("plugin left out", extra={"plugin": name, "reason": str(why)})
+    return Broken(name=name, refusal=why.refusal, reason=str(why))
+
+
 def _missing(name: str, present: tuple[Installed, ...]) -> Broken:
     known = ", ".join(each.name for each in present) or "none"
     reason = f"There are settings for {display_text(name)}, which is not installed (installed: {known}). "
@@ -176,18 +154,6 @@ def _missing(name: str, present: tuple[Installed, ...]) -> Broken:
         refusal=Refusal.PLUGIN_MISSING,
         reason=reason + "Install it with pip, or remove the settings.",
     )
-
-
-def _check_shape(given: object, methods: tuple[str, ...], what: str) -> None:
-    if given is None:
-        return
-    lacking = [name for name in methods if not callable(getattr(given, name, None))]
-    if lacking or not isinstance(getattr(given, "name", None), str):
-        raise PluginBroken(f"What it gives is not {what}: {', '.join(lacking) or 'its name'} is missing.")
-
-
-def _with_advice(refused: Refused) -> str:
-    return f"{refused.message} {refused.remedy.action}" if refused.remedy else refused.message
 
 
 def _name(broken: Broken) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +52,16 @@ def operator_settings(state: Path | None) -> Settings:
     settings = _operator_settings(state)
     commands_are_given_as(settings.control.operator_command)
     return settings
+
+
+def plugin_settings(state: Path | None) -> Mapping[str, Mapping[str, str]]:
+    """What plugins are set to, or nothing where there is no installation yet."""
+    try:
+        return operator_settings(state).plugins
+    except Permanent as refused:
+        if refused.refusal is Refusal.SETTING_MISSING and state is None:
+            return {}
+        raise
 
 
 def _operator_settings(state: Path | None) -> Settings:

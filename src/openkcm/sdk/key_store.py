@@ -3,6 +3,8 @@
 A plugin's module gives a ``KeyStorePlugin``: a ``Declaration``, which the control plane reads and which needs nothing
 of the vendor's SDK, and ``open``, which is called in a key-store host only. Whatever the other side says comes back as
 an ``Answered`` with a code of the plugin's own closed table (``Declaration.answers``), never as its text.
+
+``openkcm.sdk.conformance.key_store`` proves of a plugin what is written here.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from openkcm.sdk.fields import Field
+from openkcm.sdk.fields import Field, wrong_answers
 from openkcm.sdk.refusals import Remedy
 
 MAX_KEY_BYTES = 64
 """No key that is wrapped is longer; an L2 has 32 bytes."""
 MAX_BLOB_BYTES = 8192
 MAX_FINDINGS = 100
+CHECK_S = 25.0
+"""``check`` has answered within this time, also where nobody answers it."""
+FIELD_WRONG = "field-wrong"
+"""The code of a finding about an answer that cannot be taken as it is."""
 
 
 class Outage(StrEnum):
@@ -45,9 +51,9 @@ class Ability(StrEnum):
     TRUST = "trust"
     """It can set up permissions by itself, with credentials that are used once."""
     OWNERSHIP = "ownership"
-    """It can prove that the key's owner named this tenant."""
+    """It can prove that the key's owner named this tenant: ``check`` has a finding of this code, ok or bad."""
     OUTSIDE = "outside"
-    """It can prove that the key never left its environment (HYOK)."""
+    """It can prove that the key never left its environment (HYOK): ``check`` has a finding of this code, ok or bad."""
 
 
 class Wrapping(StrEnum):
@@ -181,7 +187,8 @@ class Finding:
 class Answered(Exception):
     """The store said no, or nothing. ``code`` is one of the plugin's documented answers; there is no other text.
 
-    ``retry_after_s`` is what the store asks for.
+    ``retry_after_s`` is what the store asks for. A vendor's exception may hang on as cause or context as long as
+    no credential and no key material is in it.
     """
 
     def __init__(self, code: str, *, retry_after_s: float | None = None) -> None:
@@ -206,19 +213,28 @@ class KeyStore(Protocol):
         ...
 
     async def unwrap(self, wrapped: Wrapped, context: Context) -> bytes:
-        """The very key that was wrapped; with another context, blob or root key it is refused."""
+        """The very key that was wrapped; with another context, blob or root key it is refused.
+
+        A blob that nobody made says nothing of our right to use the key: it is answered as doubtful.
+        """
         ...
 
     async def probe(self) -> None:
-        """The key answered now, by the cheapest call that proves that it may still be used."""
+        """The key answered now, by the cheapest call that proves that it may still wrap and unwrap; nothing changed."""
         ...
 
     async def check(self) -> Sequence[Finding]:
-        """Every finding about connection, key and permissions; it leaves nothing behind."""
+        """Every finding about connection, key and permissions, within ``CHECK_S``; it leaves nothing behind.
+
+        Wrong answers come first (``wrong_fields``), all at once. A missing permission is named as it is declared.
+        """
         ...
 
     async def trust(self, set_up: Mapping[str, str]) -> Sequence[Finding]:
-        """What permissions can be set up were, with ``set_up`` credentials that are used once and kept nowhere."""
+        """What permissions can be set up were, with ``set_up`` credentials that are used once and kept nowhere.
+
+        Without the ability nothing is done, and a finding that is not ok says so.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -233,5 +249,26 @@ class KeyStorePlugin(Protocol):
     def declaration(self) -> Declaration: ...
 
     async def open(self, connection: Connection) -> KeyStore:
-        """A store for this connection; the vendor's SDK is imported here. Raises ``Answered``."""
+        """A store for this connection; the vendor's SDK is imported here. Raises ``Answered``.
+
+        What is wrong with the connection's answers is for ``check`` to find, so that all of it is found.
+        """
         ...
+
+
+def wrong_fields(declaration: Declaration, connection: Connection) -> list[Finding]:
+    """A finding for every answer of the connection that cannot be taken, keyed to its field; no value is repeated."""
+    asked = [each for each in declaration.fields if not each.once]
+    wrong = wrong_answers(asked, {**connection.answers, **connection.secrets})
+    return [
+        Finding(
+            level="bad",
+            code=FIELD_WRONG,
+            said=why,
+            field=name,
+            remedy=Remedy(
+                "Correct this answer.", "whoever set up the connection", "reference/key-stores#fields"
+            ),
+        )
+        for name, why in wrong.items()
+    ]

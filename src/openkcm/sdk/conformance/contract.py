@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from typing import ClassVar
 
 import pytest
 
 _NOT_TO_BE_SET = frozenset({"__test__", "pytestmark"})
+_KITS = __name__.rpartition(".")[0]
+_TO_BE_SET = frozenset({"lacks", "declaration"})
 
 
 class Contract:
@@ -20,12 +23,12 @@ class Contract:
 
     def __init_subclass__(cls, **more: object) -> None:
         super().__init_subclass__(**more)
-        kits = [above for above in cls.__mro__[1:] if Contract in above.__mro__ and above is not Contract]
+        kits = [above for above in cls.__mro__[1:] if Contract in above.__mro__]
         promised = {
-            name: promise for kit in kits for name, promise in vars(kit).items() if name.startswith("test_")
+            name: promise for kit in kits for name, promise in vars(kit).items() if _is_promise(kit, name)
         }
         changed = sorted(
-            name for name, promise in promised.items() if getattr(cls, name, None) is not promise
+            name for name, promise in promised.items() if getattr_static(cls, name, None) is not promise
         )
         changed += sorted(_NOT_TO_BE_SET & vars(cls).keys())
         if changed:
@@ -38,3 +41,12 @@ class Contract:
         """The test goes on only where the plugin has the ability."""
         if ability in self.lacks:
             pytest.skip(f"{type(self).__name__} lacks {ability}")
+
+
+def _is_promise(kit: type[Contract], name: str) -> bool:
+    """Whether nobody below may change it: any test, and whatever else our own kits are made of."""
+    if name.startswith("test_"):
+        return True
+    if kit is Contract:
+        return name == "needs"
+    return kit.__module__.startswith(f"{_KITS}.") and not name.startswith("__") and name not in _TO_BE_SET
