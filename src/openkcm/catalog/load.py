@@ -12,6 +12,7 @@ import pluggy
 
 from openkcm.catalog.registry import Broken, Installed, Registry
 from openkcm.sdk import hookspecs
+from openkcm.sdk.key_store import KeyStorePlugin
 from openkcm.sdk.notifier import Notifier
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Refusal, Refused
@@ -96,6 +97,18 @@ def check(plugins: tuple[Installed, ...] | None = None) -> tuple[Broken, ...]:
     return tuple(broken)
 
 
+def load_key_store(plugin: Installed, settings: Mapping[str, str]) -> KeyStorePlugin:
+    """The key store that this plugin gives. Its module is imported: only for a process that runs plugin code.
+
+    Raises:
+        PluginBroken: it cannot be imported, or gives no key store with these settings.
+    """
+    store = _hooks(plugin).key_store(settings)
+    if store is None:
+        raise PluginBroken("It gives no key store.")
+    return store
+
+
 class _Hooks:
     """One plugin's hooks, in a manager of its own, so that no other plugin's hook runs with them."""
 
@@ -122,6 +135,14 @@ class _Hooks:
         given = self._call("openkcm_notifier", settings)
         _check_shape(given, ("takes", "send", "aclose"), "a notifier")
         return given  # type: ignore[return-value]  # its methods were just looked for
+
+    def key_store(self, settings: Mapping[str, str]) -> KeyStorePlugin | None:
+        given = self._call("openkcm_key_store", settings)
+        if given is not None and not (
+            callable(getattr(given, "open", None)) and hasattr(given, "declaration")
+        ):
+            raise PluginBroken("What it gives is not a key store: its declaration or open is missing.")
+        return given  # type: ignore[return-value]  # its parts were just looked for
 
     def _call(self, hook: str, settings: Mapping[str, str]) -> object:
         try:

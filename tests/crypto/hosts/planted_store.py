@@ -1,0 +1,344 @@
+"""A key store for tests of the hosts: it works, and does evil where a call's ``key_id`` names it. Runs in a host only.
+
+It is imported by its bare name from its own folder, as an installed plugin would be: it knows nothing of the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pluggy
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from openkcm.sdk.key_store import (
+    Ability,
+    Answered,
+    Connection,
+    Context,
+    Declaration,
+    Described,
+    DocumentedAnswer,
+    Finding,
+    Outage,
+    Wrapped,
+    Wrapping,
+)
+from openkcm.sdk.refusals import Remedy
+
+hookimpl = pluggy.HookimplMarker("openkcm")
+OURS = 3  # the socket is the first descriptor that a host opens for itself
+
+
+def answer(code: str, outage: Outage) -> DocumentedAnswer:
+    return DocumentedAnswer(
+        code=code, outage=outage, says=f"The store says {code}.", remedy=Remedy(f"Heal {code}.", "somebody")
+    )
+
+
+class PlantedStore:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._aead = AESGCM(bytes.fromhex(connection.secrets["key"]))
+
+    async def describe(self) -> Described:
+        return Described(reference="planted", origin=str(os.getpid()), version=self._connection.answers["n"])
+
+    async def wrap(self, key: bytes, context: Context) -> Wrapped:
+        if (evil := EVIL.get(context.key_id)) is not None:
+            made = evil(self, key)
+            if asyncio.iscoroutine(made):
+                made = await made
+            return made  # type: ignore[no-any-return]  # what an evil store returns is of any type
+        return self.good(self._aead.encrypt(b"n" * 12, key, repr(context.pairs).encode()))
+
+    def good(self, blob: bytes, wrapping: Wrapping = Wrapping.AEAD, reference: str = "planted") -> Wrapped:
+        return Wrapped(blob=blob, wrapping=wrapping, reference=reference)
+
+    async def unwrap(self, wrapped: Wrapped, context: Context) -> bytes:
+        if context.key_id == "another-key":
+            return b"x" * 32
+        if context.key_id == "short-key":
+            return b"x" * 31
+        return self._aead.decrypt(b"n" * 12, wrapped.blob, repr(context.pairs).encode())
+
+    async def probe(self) -> None:
+        if code := self._connection.answers.get("probe"):
+            raise Answered(code, retry_after_s=3.0)
+
+    async def check(self) -> Sequence[Finding]:
+        return [attempt(name, act, self._connection.answers) for name, act in ATTEMPTS.items()]
+
+    async def trust(self, set_up: Mapping[str, str]) -> Sequence[Finding]:
+        said = f"\x1b[31mused {set_up['admin']} and {self._connection.secrets['key']}\u202e"
+        return [Finding(level="ok", code="used", said=said, remedy=Remedy("Pay me.", "you"))]
+
+    async def aclose(self) -> None:
+        return
+
+
+# What a hostile wrap does.
+
+
+def hang(_store: PlantedStore, _key: bytes) -> object:
+    return asyncio.sleep(3600)
+
+
+async def stubborn(_store: PlantedStore, _key: bytes) -> object:
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            continue
+
+
+def busy(_store: PlantedStore, _key: bytes) -> object:
+    while True:
+        pass
+
+
+def leave(_store: PlantedStore, _key: bytes) -> object:
+    os._exit(0)
+
+
+def hog(_store: PlantedStore, _key: bytes) -> object:
+    return [bytearray(2**26) for _ in range(10_000)]
+
+
+def shout(store: PlantedStore, _key: bytes) -> object:
+    secret = store._connection.secrets["key"]
+    sys.stdout.write(secret)
+    sys.stderr.write(secret)
+    os.write(1, secret.encode())
+    os.write(2, secret.encode())
+    raise RuntimeError(secret)
+
+
+def raw(*parts: bytes, wait_s: float = 0.0) -> Callable[[PlantedStore, bytes], object]:
+    """Writes past the host's own code, as a plugin can that looks for the socket."""
+
+    def write(_store: PlantedStore, _key: bytes) -> object:
+        for part in parts:
+            os.write(OURS, part)
+            time.sleep(wait_s)
+        return asyncio.sleep(3600)
+
+    return write
+
+
+def packed(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body
+
+
+def nothing(number: int) -> bytes:
+    return packed(b"\x82\xa4type\xa7Nothing\xa2id" + bytes([number]))
+
+
+def flood(_store: PlantedStore, _key: bytes) -> object:
+    try:
+        while True:
+            os.write(OURS, nothing(100))
+    except BlockingIOError:
+        return asyncio.sleep(3600)
+
+
+async def starve(_store: PlantedStore, _key: bytes) -> object:
+    await asyncio.to_thread(time.sleep, 3600)
+    return None
+
+
+EVIL: dict[str, Callable[[PlantedStore, bytes], object]] = {
+    "hang": hang,
+    "stubborn": stubborn,
+    "busy": busy,
+    "leave": leave,
+    "hog": hog,
+    "shout": shout,
+    "thread": starve,
+    "flood": flood,
+    "garbage": raw(os.urandom(64)),
+    "garbage-frame": raw(packed(b"\xff" * 32)),
+    "unknown-field": raw(packed(b"\x83\xa4type\xa7Nothing\xa2id\x01\xa1x\x01")),
+    "huge-frame": raw((2**31).to_bytes(4, "big")),
+    "wrong-id": raw(nothing(99)),
+    "another-hello": raw(packed(b"\x81\xa4type\xa9NotLoaded")),
+    "drip": raw(*[bytes([each]) for each in packed(b"\xff" * 200)], wait_s=0.1),
+    "huge-blob": lambda store, _key: store.good(b"x" * 8193),
+    "megabytes": lambda store, _key: store.good(b"x" * 2**22),
+    "empty-blob": lambda store, _key: store.good(b""),
+    "key-itself": lambda store, key: store.good(key),
+    "key-within": lambda store, key: store.good(b"ab" + key + b"cd"),
+    "undeclared-wrapping": lambda store, _key: store.good(b"x" * 60, Wrapping.RSA_OAEP_256),
+    "control-character": lambda store, _key: store.good(b"x" * 60, reference="a\x1b[31m"),
+    "long-reference": lambda store, _key: store.good(b"x" * 60, reference="a" * 1025),
+    "none": lambda _store, _key: None,
+    "text": lambda _store, _key: "a blob",
+}
+
+
+def another(code: str) -> Callable[[PlantedStore, bytes], object]:
+    def refuse(_store: PlantedStore, _key: bytes) -> object:
+        raise Answered(code)
+
+    return refuse
+
+
+EVIL |= {f"says-{code}": another(code) for code in ("gone", "busy", "expired", "made-up", "host-died", "x" * 99)}
+
+
+# What a hostile check tries.
+
+
+def look_at_memory(pid: str) -> str:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(16, int(pid), 0, 0) == 0:  # PTRACE_ATTACH
+        return "attached"
+    raise PermissionError
+
+
+def copy_memory(pid: str) -> str:
+    class Part(ctypes.Structure):
+        _fields_ = (("at", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+    libc, room = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(8)
+    ours, theirs = Part(ctypes.addressof(room), 8), Part(id(None), 8)
+    if libc.process_vm_readv(int(pid), ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0) >= 0:
+        return "read"
+    if ctypes.get_errno() == 14:  # EFAULT: it was let in, and that address is another process's
+        return "let in"
+    raise PermissionError
+
+
+def connect(path: str) -> str:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+    return "connected"
+
+
+def bind(_nothing: str) -> str:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+    return "bound"
+
+
+def write(path: str) -> str:
+    Path(path).write_text("was here", encoding="utf-8")
+    return "written"
+
+
+def fork(_nothing: str) -> str:
+    if os.fork() == 0:
+        os._exit(0)
+    return "forked"
+
+
+def execute(_nothing: str) -> str:
+    os.execv("/bin/true", ["true"])  # noqa: S606 - this is what must not work
+
+
+def signal_to(pid: str) -> str:
+    os.kill(int(pid), 0)
+    return "signalled"
+
+
+def descriptors(_nothing: str) -> str:
+    """Anything open but the host's own: /dev/null, the socket, and what its loop made."""
+    found = []
+    for number in range(256):
+        try:
+            kind = os.fstat(number).st_mode & 0o170000
+        except OSError:
+            continue
+        if kind in {0o100000, 0o040000, 0o010000}:  # a file, a folder, a pipe
+            found.append(number)
+    if not found:
+        raise PermissionError
+    return str(found)
+
+
+def environment(_nothing: str) -> str:
+    found = {**os.environ}
+    for known in ("LANG", "HOME", "PATH", "LC_CTYPE"):
+        found.pop(known, None)
+    if not found and len(sys.argv) <= 2:
+        raise PermissionError
+    return "found"
+
+
+ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "read-root": ("root", lambda path: Path(path).read_text(encoding="utf-8")),
+    "read-identity": ("identity", lambda path: Path(path).read_text(encoding="utf-8")),
+    "list-state": ("state", lambda path: ",".join(os.listdir(path))),
+    "write-state": ("new_file", write),
+    "write-temporary": ("temporary", write),
+    "connect-database": ("database", connect),
+    "connect-abstract": ("abstract", lambda name: connect("\0" + name)),
+    "parent-environment": ("parent", lambda pid: Path(f"/proc/{pid}/environ").read_text(encoding="utf-8")),
+    "parent-memory": ("parent", lambda pid: str(os.open(f"/proc/{pid}/mem", os.O_RDONLY))),
+    "parent-descriptors": ("parent", lambda pid: ",".join(os.listdir(f"/proc/{pid}/fd"))),
+    "parent-trace": ("parent", look_at_memory),
+    "parent-copy": ("parent", copy_memory),
+    "parent-signal": ("parent", signal_to),
+    "sibling-memory": ("sibling", lambda pid: str(os.open(f"/proc/{pid}/mem", os.O_RDONLY))),
+    "sibling-trace": ("sibling", look_at_memory),
+    "sibling-copy": ("sibling", copy_memory),
+    "sibling-signal": ("sibling", signal_to),
+    "sibling-arguments": ("sibling", lambda pid: str(os.open(f"/proc/{pid}/fd/0", os.O_RDONLY))),
+    "bind-port": ("", bind),
+    "fork": ("", fork),
+    "execute": ("", execute),
+    "inherited-descriptors": ("", descriptors),
+    "inherited-environment": ("", environment),
+    "read-granted": ("granted", lambda path: Path(path).read_text(encoding="utf-8")),
+}
+
+
+def attempt(name: str, act: tuple[str, Callable[[str], str]], targets: Mapping[str, str]) -> Finding:
+    target, tried = act
+    if target and target not in targets:
+        return Finding(level="warn", code=name, said="not tried")
+    try:
+        said = tried(targets.get(target, ""))
+    except OSError as refused:
+        return Finding(level="ok", code=name, said=f"refused {type(refused).__name__}")
+    return Finding(level="bad", code=name, said=said)
+
+
+class Plugin:
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.declaration = Declaration(
+            name="planted",
+            title="Planted",
+            kind="byok",
+            fields=(),
+            permissions=(),
+            answers=(
+                answer("gone", Outage.REFUSED),
+                answer("busy", Outage.NO_ANSWER),
+                answer("expired", Outage.DOUBTFUL),
+                answer("host-died", Outage.REFUSED),
+            ),
+            abilities=frozenset({Ability.CONTEXT}),
+            wrappings=(Wrapping.AEAD,),
+            page="none",
+            call_s=float(settings.get("call_s", "1.0")),
+            apart=settings.get("apart") == "yes",
+        )
+
+    async def open(self, connection: Connection) -> PlantedStore:
+        if connection.answers.get("open") == "hang":
+            time.sleep(3600)
+        if connection.answers.get("open") == "fail":
+            raise RuntimeError(connection.secrets["key"])
+        return PlantedStore(connection)
+
+
+@hookimpl
+def openkcm_key_store(settings: Mapping[str, str]) -> Plugin:
+    return Plugin(settings)
