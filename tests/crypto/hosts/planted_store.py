@@ -167,6 +167,7 @@ EVIL: dict[str, Callable[[PlantedStore, bytes], object]] = {
     "unknown-field": raw(packed(b"\x83\xa4type\xa7Nothing\xa2id\x01\xa1x\x01")),
     "huge-frame": raw((2**31).to_bytes(4, "big")),
     "wrong-id": raw(nothing(99)),
+    "twice": raw(nothing(2), nothing(2)),
     "another-hello": raw(packed(b"\x81\xa4type\xa9NotLoaded")),
     "drip": raw(*[bytes([each]) for each in packed(b"\xff" * 200)], wait_s=0.1),
     "huge-blob": lambda store, _key: store.good(b"x" * 8193),
@@ -189,7 +190,9 @@ def another(code: str) -> Callable[[PlantedStore, bytes], object]:
     return refuse
 
 
-EVIL |= {f"says-{code}": another(code) for code in ("gone", "busy", "expired", "made-up", "host-died", "x" * 99)}
+EVIL |= {
+    f"says-{code}": another(code) for code in ("gone", "busy", "expired", "made-up", "host-died", "x" * 99)
+}
 
 
 # What a hostile check tries.

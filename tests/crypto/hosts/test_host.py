@@ -31,6 +31,7 @@ ENDINGS = {
     "unknown-field": "malformed",
     "huge-frame": "malformed",
     "wrong-id": "malformed",
+    "twice": "malformed",
     "another-hello": "malformed",
     "flood": "malformed",
     "hog": "undocumented",

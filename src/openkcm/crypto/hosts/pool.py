@@ -174,7 +174,9 @@ class Hosts:
             await asyncio.sleep(pause)
         await self._make_room()
         place.account = account_for(
-            os.getpid(), (each.account for each in self._places.values() if each.account)
+            os.getpid(),
+            (each.account for each in self._places.values() if each.account),
+            landlock=self._limits.landlock,
         )
 
         def ended(own: Own | None) -> None:
