@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import select
+import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +49,30 @@ def targets(tmp_path: Path) -> Iterator[dict[str, str]]:
             "abstract": f"openkcm-{os.getpid()}",
             "parent": str(os.getpid()),
         }
+
+
+@pytest.fixture
+def python_for_all() -> Iterator[Path]:
+    """This interpreter where every account may run it: a copy, since the one in use may stand in a private home."""
+    with tempfile.TemporaryDirectory() as made:
+        root = Path(made)
+        root.chmod(0o755)
+        library = Path(sysconfig.get_path("stdlib"))
+        skipped = shutil.ignore_patterns(
+            "test", "tests", "site-packages", "__pycache__", "config-*", "idlelib"
+        )
+        shutil.copytree(library, root / "base/lib" / library.name, ignore=skipped)
+        python = root / "base/bin/python3"
+        python.parent.mkdir()
+        shutil.copy(Path(sys.executable).resolve(), python)
+        (root / "venv/bin").mkdir(parents=True)
+        (root / "venv/bin/python3").symlink_to(python)
+        (root / "venv/pyvenv.cfg").write_text(f"home = {python.parent}\n", encoding="utf-8")
+        packages = root / "venv/lib" / library.name / "site-packages"
+        packages.mkdir(parents=True)
+        there = [each for each in sys.path if each.endswith(("site-packages", "src"))]
+        (packages / "all.pth").write_text("\n".join(there), encoding="utf-8")
+        yield root / "venv/bin/python3"
 
 
 async def spied(make: Make, limits: HostLimits, targets: dict[str, str], **more: object) -> dict[str, str]:
@@ -94,12 +122,13 @@ async def test_a_file_that_nobody_named_is_not_read(make: Make, targets: dict[st
 
 
 async def test_under_an_account_of_its_own_a_plugin_reads_nothing_of_the_region(
-    make: Make, targets: dict[str, str]
+    make: Make, targets: dict[str, str], python_for_all: Path
 ) -> None:
     require("root", os.geteuid() == 0, "only root can give a process another uid")
     require("room for a uid of one's own", "0 0" not in uid_map(), "a container maps too few uids")
     needs_filter()
-    found = await spied(make, HostLimits(landlock=False), targets)
+    limits = HostLimits(landlock=False, interpreter=str(python_for_all))
+    found = await spied(make, limits, targets)
     found.pop("bind-port")  # only Landlock knows ports
     found.pop("read-granted")
     assert {name: said for name, said in found.items() if not said.startswith("ok: refused")} == {}
@@ -166,8 +195,6 @@ def test_a_host_dies_with_its_parent(kill: str) -> None:
         try:
             parent.stdout.readline()  # the host's plugin is busy now
             parent.kill() if kill == "kill" else parent.wait(timeout=30)
-            import select
-
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
             assert poll.poll(20_000), "the host outlived its parent"

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -202,7 +201,7 @@ class Host(asyncio.Protocol):
             self._transport.write(frame(message, limit=MAX_TO_HOST))
 
 
-async def start_host(start: Start, *, told_end: Callable[[Own | None], None]) -> Host:
+async def start_host(start: Start, *, interpreter: str, told_end: Callable[[Own | None], None]) -> Host:
     """A host runs that was told ``start``. Its ``hello`` comes when its plugin is loaded.
 
     Call from the main thread: a host dies with the thread that started it. ``told_end`` hears once why it ended, or
@@ -214,7 +213,7 @@ async def start_host(start: Start, *, told_end: Callable[[Own | None], None]) ->
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     try:
-        process = _spawn(theirs)
+        process = _spawn(theirs, interpreter)
     except OSError:
         ours.close()
         raise
@@ -228,9 +227,9 @@ async def start_host(start: Start, *, told_end: Callable[[Own | None], None]) ->
     return host
 
 
-def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
+def _spawn(theirs: socket.socket, interpreter: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-B", "-m", "openkcm.crypto.hosts.process", str(os.getpid())],
+        [interpreter, "-I", "-B", "-m", "openkcm.crypto.hosts.process", str(os.getpid())],
         env=_ENVIRONMENT,
         cwd="/",
         stdin=theirs,

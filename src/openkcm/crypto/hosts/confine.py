@@ -127,6 +127,9 @@ def _bound(wanted: Wanted) -> None:
 
 
 def _become(account: int) -> int:
+    """The uid that this process has now, which is its own; 0 where it cannot be had, or could not read its own code."""
+    if not all(_open_to_all(Path(each)) for each in (sysconfig.get_path("stdlib"), *sys.path) if each):
+        return 0
     try:
         os.setgroups([])
         os.setresgid(account, account, account)
@@ -146,6 +149,17 @@ def _drop_capabilities() -> None:
     libc.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
     if libc.capset(struct.pack("=Ii", _CAPABILITIES_VERSION, 0), bytes(24)) != 0:
         raise OSError(ctypes.get_errno(), "the kernel did not take root's capabilities away")
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether any uid gets there. A path that is not there hides nothing."""
+    found = path.resolve()
+    try:
+        if found.exists() and not found.stat().st_mode & stat.S_IROTH:
+            return False
+        return all(each.stat().st_mode & stat.S_IXOTH for each in found.parents if each.exists())
+    except PermissionError:
+        return False
 
 
 def _is_socket(path: Path) -> bool:

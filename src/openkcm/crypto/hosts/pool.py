@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -46,6 +47,7 @@ class HostLimits:
     memory_mib: int = 1024
     start_s: float = 10.0
     landlock: bool = True
+    interpreter: str = sys.executable
 
     @classmethod
     def of(cls, settings: CryptoSettings) -> HostLimits:
@@ -184,7 +186,9 @@ class Hosts:
             self._ended(key.plugin, place, own)
 
         try:
-            host = await start_host(self._told(key, place.account), told_end=ended)
+            host = await start_host(
+                self._told(key, place.account), interpreter=self._limits.interpreter, told_end=ended
+            )
         except OSError:
             self._ended(key.plugin, place, Own.HOST_DIED)
             raise HostMissing(Own.HOST_DIED) from None
