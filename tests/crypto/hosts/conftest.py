@@ -40,7 +40,7 @@ async def make() -> AsyncIterator[Make]:
     async with AsyncExitStack() as opened:
 
         def made(*, limits: HostLimits | None = None, clock: Clock | None = None, **settings: str) -> House:
-            house = House(limits or HostLimits(memory_mib=512), settings, clock)
+            house = House(limits or HostLimits(memory_mib=256), settings, clock)
             opened.push_async_callback(house.stores.aclose)
             return house
 

@@ -330,7 +330,7 @@ class Plugin:
             abilities=frozenset({Ability.CONTEXT}),
             wrappings=(Wrapping.AEAD,),
             page="none",
-            call_s=float(settings.get("call_s", "1.0")),
+            call_s=float(settings.get("call_s", "2")),
             apart=settings.get("apart") == "yes",
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from openkcm.crypto.hosts.failed import StoreFailed
@@ -31,7 +33,6 @@ ENDINGS = {
     "unknown-field": "malformed",
     "huge-frame": "malformed",
     "wrong-id": "malformed",
-    "twice": "malformed",
     "another-hello": "malformed",
     "flood": "malformed",
     "hog": "undocumented",
@@ -74,3 +75,18 @@ async def test_evil_has_a_closed_code_and_the_next_call_works(evil: str, code: s
     assert failed.value.remedy is not None
     wrapped = await store.wrap(L2, context())
     assert await store.unwrap(wrapped, context()) == L2
+
+
+async def test_a_call_that_is_answered_twice_ends_the_host_and_a_later_one_works(make: Make) -> None:
+    house = make()
+    store = house.stores.at("planted", connection())
+    await store.probe()
+    before = house.pids
+    with pytest.raises(StoreFailed, match="cannot be believed"):
+        await store.wrap(L2, context("twice"))
+    async with asyncio.timeout(20):
+        while house.pids == before:  # the second answer may come a little later
+            await asyncio.sleep(0.01)
+    await store.wrap(L2, context())
+    assert house.pids
+    assert house.pids.isdisjoint(before)

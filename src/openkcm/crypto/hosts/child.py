@@ -50,7 +50,6 @@ class HostEnded(Exception):
 class _Asked:
     answer: asyncio.Future[Answer]
     timer: asyncio.TimerHandle
-    session: int
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +60,6 @@ class Host(asyncio.Protocol):
     told_end: Callable[[Own | None], None]
     hello: asyncio.Future[Hello | NotLoaded]
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    overdue_session: int = 0
     last_used: float = 0.0
     _why: Own | None = None
     _closing: bool = False
@@ -77,7 +75,8 @@ class Host(asyncio.Protocol):
 
     @property
     def alive(self) -> bool:
-        return self._why is None
+        """Whether it takes calls: it has not ended, and was not told to."""
+        return self._why is None and not self._closing
 
     @property
     def in_flight(self) -> int:
@@ -111,7 +110,7 @@ class Host(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._number += 1
         number, self.last_used = self._number, loop.time()
-        asked = _Asked(loop.create_future(), loop.call_later(within_s, self._overdue, number), call.session)
+        asked = _Asked(loop.create_future(), loop.call_later(within_s, self._overdue, number))
         self._asked[number] = asked
         self._sessions.move_to_end(call.session)
         self._send(msgspec.structs.replace(call, id=number))
@@ -119,7 +118,7 @@ class Host(asyncio.Protocol):
 
     def kill(self, own: Own, *, overdue: int = 0) -> None:
         """The host is gone, with its process group. The overdue call is told ``deadline``, the others why it was."""
-        if not self.alive:
+        if self._why is not None:
             return
         self._why = own
         with suppress(ProcessLookupError, PermissionError):
@@ -141,7 +140,7 @@ class Host(asyncio.Protocol):
     async def close(self) -> None:
         """The host has closed its sessions and ended, or was killed 3 seconds later."""
         self._closing = True
-        if self._transport is not None and self.alive and self._transport.can_write_eof():
+        if self._transport is not None and self._why is None and self._transport.can_write_eof():
             self._transport.write_eof()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.ended.wait(), _CLOSE_S)
@@ -156,7 +155,7 @@ class Host(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while self.alive and len(self._buffer) >= LENGTH_BYTES:
+        while self._why is None and len(self._buffer) >= LENGTH_BYTES:
             size = int.from_bytes(self._buffer[:LENGTH_BYTES], "big")
             if size > MAX_FROM_HOST:
                 self.kill(Own.MALFORMED)
@@ -181,6 +180,7 @@ class Host(asyncio.Protocol):
             if self.hello.done():
                 self.kill(Own.MALFORMED)
             else:
+                self.last_used = asyncio.get_running_loop().time()
                 self.hello.set_result(message)
             return
         asked = self._asked.pop(message.id, None)
@@ -193,7 +193,6 @@ class Host(asyncio.Protocol):
             asked.answer.set_result(message)
 
     def _overdue(self, number: int) -> None:
-        self.overdue_session = self._asked[number].session
         self.kill(Own.DEADLINE, overdue=number)
 
     def _send(self, message: msgspec.Struct) -> None:
@@ -221,6 +220,7 @@ async def start_host(start: Start, *, interpreter: str, told_end: Callable[[Own 
         theirs.close()
     ours.setblocking(False)  # noqa: FBT003 - the method takes it so
     host = Host(process, told_end, loop.create_future())
+    host.last_used = loop.time()
     _reap(host, loop)
     await loop.create_unix_connection(lambda: host, sock=ours)
     host._send(start)  # noqa: SLF001 - this function is the other half of its constructor

@@ -94,6 +94,7 @@ class Hosts:
         self._first: dict[str, asyncio.Lock] = {}
         self._sent_away: dict[tuple[str, str], None] = {}
         self._closed = False
+        self._started: set[Host] = set()  # until their process is gone
 
     async def host(self, plugin: str, connection: Connection) -> tuple[Host, Hello]:
         """The running host for this connection, started if need be, and what it said of its plugin.
@@ -130,7 +131,7 @@ class Hosts:
     async def aclose(self) -> None:
         """No host runs any more, and none is started."""
         self._closed = True
-        await asyncio.gather(*(host.close() for host in self.running))
+        await asyncio.gather(*(host.close() for host in self._started))
 
     def _key(self, plugin: str, connection: Connection) -> _Key:
         alone = self._apart.get(plugin, False) or (plugin, connection.id) in self._sent_away
@@ -193,6 +194,7 @@ class Hosts:
             self._ended(key.plugin, place, Own.HOST_DIED)
             raise HostMissing(Own.HOST_DIED) from None
         KEY_STORE_HOSTS.labels(key.plugin).inc()
+        self._started = {each for each in self._started if not each.ended.is_set()} | {host}
         loop.call_later(self._limits.idle_s, self._look, host)
         return host
 
@@ -240,7 +242,7 @@ class Hosts:
             return
         loop = asyncio.get_running_loop()
         left = host.last_used + self._limits.idle_s - loop.time()
-        if host.in_flight or left > 0:
+        if host.in_flight or not host.hello.done() or left > 0:
             loop.call_later(max(left, 1.0), self._look, host)
             return
         task = loop.create_task(host.close())
