@@ -55,7 +55,7 @@ class PlantedStore:
             made = evil(self, key)
             if asyncio.iscoroutine(made):
                 made = await made
-            return made  # type: ignore[no-any-return]  # what an evil store returns is of any type
+            return made  # type: ignore[return-value]  # what an evil store returns is of any type
         return self.good(self._aead.encrypt(b"n" * 12, key, repr(context.pairs).encode()))
 
     def good(self, blob: bytes, wrapping: Wrapping = Wrapping.AEAD, reference: str = "planted") -> Wrapped:
@@ -277,14 +277,14 @@ def environment(_nothing: str) -> str:
 ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "read-root": ("root", lambda path: Path(path).read_text(encoding="utf-8")),
     "read-identity": ("identity", lambda path: Path(path).read_text(encoding="utf-8")),
-    "list-state": ("state", lambda path: ",".join(os.listdir(path))),
+    "list-state": ("state", lambda path: str(list(Path(path).iterdir()))),
     "write-state": ("new_file", write),
     "write-temporary": ("temporary", write),
     "connect-database": ("database", connect),
     "connect-abstract": ("abstract", lambda name: connect("\0" + name)),
     "parent-environment": ("parent", lambda pid: Path(f"/proc/{pid}/environ").read_text(encoding="utf-8")),
     "parent-memory": ("parent", lambda pid: str(os.open(f"/proc/{pid}/mem", os.O_RDONLY))),
-    "parent-descriptors": ("parent", lambda pid: ",".join(os.listdir(f"/proc/{pid}/fd"))),
+    "parent-descriptors": ("parent", lambda pid: str(list(Path(f"/proc/{pid}/fd").iterdir()))),
     "parent-trace": ("parent", look_at_memory),
     "parent-copy": ("parent", copy_memory),
     "parent-signal": ("parent", signal_to),

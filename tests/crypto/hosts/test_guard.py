@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -260,6 +261,6 @@ async def test_closing_leaves_no_process(make: Make) -> None:
     pids = house.pids
     await house.stores.aclose()
     assert len(pids) == 2
-    assert [pid for pid in pids if os.path.exists(f"/proc/{pid}")] == []
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     with pytest.raises(StoreFailed):
         await house.stores.at("planted", connection("one")).probe()

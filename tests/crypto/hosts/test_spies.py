@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -158,7 +158,7 @@ async def test_a_host_has_nothing_in_arguments_and_environment(make: Make) -> No
         each.split(b"=", 1) for each in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if each
     )
     assert set(environment) <= {b"LANG", b"HOME", b"PATH"}
-    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
     assert os.getpgid(pid) == pid
 
 

@@ -232,7 +232,7 @@ def _spawn(theirs: socket.socket, interpreter: str) -> subprocess.Popen[bytes]:
         [interpreter, "-I", "-B", "-m", "openkcm.crypto.hosts.process", str(os.getpid())],
         env=_ENVIRONMENT,
         cwd="/",
-        stdin=theirs,
+        stdin=theirs.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         close_fds=True,

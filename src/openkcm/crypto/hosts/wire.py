@@ -40,7 +40,7 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
-class Start(_Message):
+class Start(_Message, frozen=True, kw_only=True):
     """The first message: which plugin, its operator's settings, and how to be confined."""
 
     plugin: str
@@ -50,20 +50,20 @@ class Start(_Message):
     wanted: Wanted
 
 
-class Connect(_Message):
+class Connect(_Message, frozen=True, kw_only=True):
     """From now on ``session`` means this connection; it is opened at its first call."""
 
     session: Number
     connection: Connection
 
 
-class Forget(_Message):
+class Forget(_Message, frozen=True, kw_only=True):
     """The session is closed when its last call is answered."""
 
     session: Number
 
 
-class Call(_Message):
+class Call(_Message, frozen=True, kw_only=True):
     """One call. After ``within_s`` the host gives up by itself; the crypto process does not rely on it."""
 
     id: Number
@@ -97,7 +97,7 @@ class SaidFinding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     permission: Words = ""
 
 
-class Hello(_Message):
+class Hello(_Message, frozen=True, kw_only=True):
     """The plugin is loaded: what the guard needs of its declaration, and how the host is confined."""
 
     confined: Confined
@@ -108,24 +108,24 @@ class Hello(_Message):
     apart: bool
 
 
-class NotLoaded(_Message):
+class NotLoaded(_Message, frozen=True, kw_only=True):
     """The plugin cannot be used; nothing of what it said is passed on."""
 
     confined: Confined
 
 
-class Nothing(_Message):
+class Nothing(_Message, frozen=True, kw_only=True):
     """Done, and there is nothing to say."""
 
     id: Number
 
 
-class Key(_Message):
+class Key(_Message, frozen=True, kw_only=True):
     id: Number
     key: Annotated[bytes, Meta(max_length=MAX_KEY_BYTES)]
 
 
-class Blob(_Message):
+class Blob(_Message, frozen=True, kw_only=True):
     id: Number
     blob: Annotated[bytes, Meta(max_length=MAX_BLOB_BYTES)]
     wrapping: Wrapping
@@ -133,7 +133,7 @@ class Blob(_Message):
     version: Name
 
 
-class Root(_Message):
+class Root(_Message, frozen=True, kw_only=True):
     id: Number
     reference: Name
     version: Name
@@ -145,12 +145,12 @@ class Root(_Message):
     created_at: datetime | None
 
 
-class Found(_Message):
+class Found(_Message, frozen=True, kw_only=True):
     id: Number
     findings: Annotated[list[SaidFinding], Meta(max_length=MAX_FINDINGS)]
 
 
-class Said(_Message):
+class Said(_Message, frozen=True, kw_only=True):
     """The plugin raised ``Answered``; an empty code stands for any other exception."""
 
     id: Number
@@ -158,13 +158,13 @@ class Said(_Message):
     retry_after_s: Annotated[float, Meta(ge=0, le=86_400)] | None = None
 
 
-class Late(_Message):
+class Late(_Message, frozen=True, kw_only=True):
     """The call was given up in the host, after ``within_s``."""
 
     id: Number
 
 
-class Wrong(_Message):
+class Wrong(_Message, frozen=True, kw_only=True):
     """What the plugin returned is not what its contract says."""
 
     id: Number
