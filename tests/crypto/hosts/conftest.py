@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from openkcm.catalog.registry import Installed
-from openkcm.crypto.hosts.guard import GuardedStores
 from openkcm.crypto.hosts.pool import HostLimits, Hosts
+from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.kernel.clock import Clock
 from openkcm.sdk.key_store import Connection, Context
 

@@ -8,8 +8,8 @@ import sys
 import time
 
 from openkcm.catalog.registry import Installed
-from openkcm.crypto.hosts.guard import GuardedStores
 from openkcm.crypto.hosts.pool import HostLimits, Hosts
+from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.sdk.key_store import Connection, Context
 
 

@@ -264,3 +264,47 @@ async def test_closing_leaves_no_process(make: Make) -> None:
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     with pytest.raises(StoreFailed):
         await house.stores.at("planted", connection("one")).probe()
+
+
+async def test_a_connection_that_cannot_be_sent_is_refused_at_once_and_harms_no_other(make: Make) -> None:
+    house = make()
+    store = house.stores.at("planted", connection())
+    await store.probe()
+    with pytest.raises(ValueError, match="longer than may be sent"):
+        house.stores.at("planted", connection("long", note="x" * 2**20))
+    with pytest.raises(ValueError, match="longer than may be sent"):
+        await store.trust({"admin": "x" * 2**20})
+    assert (await store.trust({"admin": "short"}))[0].code == "used"
+    await store.wrap(L2, context())
+
+
+async def test_a_forgotten_connection_has_no_host_of_its_own_left(make: Make) -> None:
+    house = make(apart="yes")
+    store = house.stores.at("planted", connection("one"))
+    await store.probe()
+    house.stores.forget("planted", "one")
+    async with asyncio.timeout(20):
+        while house.pids:
+            await asyncio.sleep(0.01)
+    assert house.hosts._places == {}
+    await house.stores.at("planted", connection("one")).probe()
+
+
+async def test_a_host_that_keeps_dying_is_started_ever_later(make: Make) -> None:
+    house = make()
+    store = house.stores.at("planted", connection())
+    place = None
+    for death in range(1, 4):
+        with pytest.raises(StoreFailed):
+            await store.wrap(L2, context("leave"))
+        (place,) = house.hosts._places.values()
+        assert place.deaths == death
+    place.not_before = asyncio.get_running_loop().time() + 30
+    with pytest.raises(StoreFailed) as failed:
+        await store.probe()
+    assert failed.value.code == "host-died"
+    assert failed.value.retry_after_s is not None
+    assert 29 < failed.value.retry_after_s <= 30
+    place.not_before = 0
+    await store.probe()
+    assert place.deaths == 0

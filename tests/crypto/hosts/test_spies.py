@@ -21,7 +21,7 @@ from openkcm.crypto.hosts.landlock import landlock_abi
 from openkcm.crypto.hosts.pool import HostLimits
 from openkcm.sdk.key_store import Connection
 from tests.crypto.hosts.conftest import HERE, L2, SECRET, Make, connection, context
-from tests.crypto.hosts.planted_store import ATTEMPTS
+from tests.crypto.hosts.planted_spy import ATTEMPTS
 from tests.parts import require
 
 

@@ -90,8 +90,8 @@ class Host(asyncio.Protocol):
         """``session`` means this connection. The one that was used least goes when there are too many."""
         while len(self._sessions) >= MAX_SESSIONS:
             self.forget(next(iter(self._sessions)))
-        self._sessions[session] = None
         self._send(Connect(session=session, connection=connection))
+        self._sessions[session] = None
 
     def forget(self, session: int) -> None:
         """The session takes no more calls, and is closed after those it has."""
@@ -104,16 +104,17 @@ class Host(asyncio.Protocol):
 
         Raises:
             HostEnded: deadline, or the host died, or it said what no host says.
+            ValueError: the call is longer than a message may be; it was not sent.
         """
         if not self.alive:
             raise HostEnded(Own.HOST_DIED)
         loop = asyncio.get_running_loop()
         self._number += 1
         number, self.last_used = self._number, loop.time()
+        self._send(msgspec.structs.replace(call, id=number))
         asked = _Asked(loop.create_future(), loop.call_later(within_s, self._overdue, number))
         self._asked[number] = asked
         self._sessions.move_to_end(call.session)
-        self._send(msgspec.structs.replace(call, id=number))
         return await asked.answer
 
     def kill(self, own: Own, *, overdue: int = 0) -> None:
@@ -248,10 +249,10 @@ def _reap(host: Host, loop: asyncio.AbstractEventLoop) -> None:
     def gone() -> None:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+        host.kill(Own.HOST_DIED)
         with suppress(ProcessLookupError, PermissionError):  # the number is still ours: not waited for yet
             os.killpg(host.pid, signal.SIGKILL)
         host.process.wait()
-        host.kill(Own.HOST_DIED)
         host.ended.set()
 
     loop.add_reader(descriptor, gone)

@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_CAP_AMBIENT = 1, 24, 47
 _SIGKILL, _CLEAR_ALL = 9, 4
 _LAST_CAPABILITY: Final = 63
 _CAPABILITIES_VERSION: Final = 0x20080522
-_OPEN_FILES: Final = 256
+_OPEN_FILES: Final = 1024
 _NAMES: Final = (
     *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"),
     *("/etc/services", "/etc/protocols", "/etc/localtime", "/etc/ld.so.cache", "/etc/mime.types"),

@@ -20,7 +20,7 @@ from openkcm.crypto.hosts.pool import HostMissing, Hosts
 from openkcm.crypto.hosts.refusal_proof import RefusalProof
 from openkcm.crypto.hosts.wire import Answer, Blob, Call, Found, Hello, Key, Late, Nothing, Root, Said, Verb
 from openkcm.crypto.metrics import KEY_STORE_CALLS, KEY_STORE_SECONDS
-from openkcm.kernel.clock import Clock, SystemClock
+from openkcm.kernel.clock import Clock
 from openkcm.sdk.key_store import (
     MAX_BLOB_BYTES,
     MAX_KEY_BYTES,
@@ -73,44 +73,6 @@ class _Session:
 class _Known:
     hello: Hello | None = None
     reasons: dict[str, Reason] = field(default_factory=dict)
-
-
-class GuardedStores:
-    """Every connection of a region's process, each behind a guard of its own; places are a plugin's."""
-
-    def __init__(self, hosts: Hosts, *, clock: Clock | None = None) -> None:
-        self._hosts = hosts
-        self._clock = clock or SystemClock()
-        self._guards: dict[tuple[str, str], GuardedStore] = {}
-        self._places: dict[str, Bulkhead] = {}
-        self._numbers = itertools.count(1)
-
-    def at(self, plugin: str, connection: Connection) -> GuardedStore:
-        """The connection's guard. Where its content has changed it begins anew: session, breaker and proof."""
-        name = plugin, connection.id
-        guard = self._guards.get(name)
-        if guard is None or guard.connection != connection:
-            if guard is not None:
-                guard.forget()
-            guard = self._guards[name] = GuardedStore(
-                plugin,
-                connection,
-                hosts=self._hosts,
-                places=self._places.setdefault(plugin, Bulkhead()),
-                clock=self._clock,
-                numbers=self._numbers,
-            )
-        return guard
-
-    def forget(self, plugin: str, connection: str) -> None:
-        """Nothing of the connection is kept, here or in a host."""
-        guard = self._guards.pop((plugin, connection), None)
-        if guard is not None:
-            guard.forget()
-
-    async def aclose(self) -> None:
-        """No host runs any more."""
-        await self._hosts.aclose()
 
 
 class GuardedStore:
@@ -224,6 +186,9 @@ class GuardedStore:
                 raise _Failed(OURS[Own.MALFORMED]) from None
         except _Failed as failed:
             raise self._heard(call.verb, failed, by_hand=by_hand) from None
+        except BaseException:  # too long to be sent, or this process ends: the store was not asked
+            self._breaker.gave_up()
+            raise
         self._breaker.answered()
         KEY_STORE_CALLS.labels(self.plugin, call.verb, "done").inc()
         return value
@@ -294,7 +259,7 @@ class GuardedStore:
     def _heard(self, verb: Verb, failed: _Failed, *, by_hand: bool) -> StoreFailed:
         outage = failed.reason.outage
         if not failed.counts:
-            if failed.reason.code != Own.BREAKER_OPEN:
+            if failed.reason.code != Own.BREAKER_OPEN and not by_hand:
                 self._breaker.gave_up()
         elif outage is not Outage.NO_ANSWER:
             self._breaker.answered()

@@ -95,6 +95,7 @@ class Hosts:
         self._sent_away: dict[tuple[str, str], None] = {}
         self._closed = False
         self._started: set[Host] = set()  # until their process is gone
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def host(self, plugin: str, connection: Connection) -> tuple[Host, Hello]:
         """The running host for this connection, started if need be, and what it said of its plugin.
@@ -115,6 +116,14 @@ class Hosts:
         self._sent_away[plugin, connection] = None
         while len(self._sent_away) > _MAX_APART:
             del self._sent_away[next(iter(self._sent_away))]
+
+    def forget(self, plugin: str, connection: str) -> None:
+        """The connection's own hosts, if it has any, end; nothing of it is kept."""
+        self._sent_away.pop((plugin, connection), None)
+        for key in [each for each in self._places if (each.plugin, each.connection) == (plugin, connection)]:
+            host = self._places.pop(key).host
+            if host is not None and host.alive:
+                self._close(host)
 
     def worked(self, host: Host) -> None:
         """An answer came: the next start of this host need not wait for the deaths before."""
@@ -245,8 +254,12 @@ class Hosts:
         if host.in_flight or not host.hello.done() or left > 0:
             loop.call_later(max(left, 1.0), self._look, host)
             return
-        task = loop.create_task(host.close())
-        task.add_done_callback(lambda done: done.exception())
+        self._close(host)
+
+    def _close(self, host: Host) -> None:
+        task = asyncio.get_running_loop().create_task(host.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def _paths(value: str) -> list[str]:

@@ -180,8 +180,11 @@ read_to_host: Final = msgspec.msgpack.Decoder(ToHost).decode
 read_from_host: Final = msgspec.msgpack.Decoder(FromHost).decode
 
 
-class FrameTooLong(Exception):
+class FrameTooLong(ValueError):
     """One message is longer than its direction allows."""
+
+    def __init__(self) -> None:
+        super().__init__("the message is longer than may be sent")
 
 
 def frame(message: msgspec.Struct, *, limit: int) -> bytes:
