@@ -38,6 +38,11 @@ def connect(path: str) -> str:
     return "connected"
 
 
+def connect_to(port: str) -> str:
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=2):
+        return "connected"
+
+
 def bind(_nothing: str) -> str:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -107,6 +112,8 @@ ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "sibling-copy": ("sibling", copy_memory),
     "sibling-signal": ("sibling", signal_to),
     "sibling-arguments": ("sibling", lambda pid: str(os.open(f"/proc/{pid}/fd/0", os.O_RDONLY))),
+    "connect-port": ("port", connect_to),
+    "connect-other-port": ("other_port", connect_to),
     "bind-port": ("", bind),
     "fork": ("", fork),
     "execute": ("", execute),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from openkcm.crypto.hosts.failed import StoreFailed
-from openkcm.crypto.hosts.pool import HostLimits
 from openkcm.crypto.metrics import REGISTRY
 from openkcm.kernel.clock import SetClock
 from openkcm.sdk.key_store import Outage, Wrapped, Wrapping
@@ -85,21 +81,6 @@ async def test_the_other_calls_of_a_killed_host_have_no_answer_and_succeed_when_
     with pytest.raises(StoreFailed, match="did not answer in time"):
         await stubborn
     await good.wrap(L2, context())
-
-
-async def test_a_host_killed_by_somebody_is_started_again(make: Make) -> None:
-    house = make()
-    store = house.stores.at("planted", connection())
-    waiting = asyncio.create_task(store.wrap(L2, context("hang")))
-    while not (house.pids and next(iter(house.hosts.running)).in_flight):
-        await asyncio.sleep(0.01)
-    (pid,) = house.pids
-    os.kill(pid, signal.SIGKILL)
-    with pytest.raises(StoreFailed) as failed:
-        await waiting
-    assert failed.value.code == "host-died"
-    await store.wrap(L2, context())
-    assert house.pids != {pid}
 
 
 async def test_a_caller_who_leaves_does_not_free_the_place_of_a_call_that_goes_on(make: Make) -> None:
@@ -188,44 +169,6 @@ async def test_a_session_that_hangs_while_it_opens_ends_with_its_host(make: Make
     await house.stores.at("planted", connection()).probe()
 
 
-async def test_an_idle_host_ends_and_the_next_call_starts_another(make: Make) -> None:
-    house = make(limits=HostLimits(idle_s=0.2))
-    store = house.stores.at("planted", connection())
-    await store.probe()
-    before = house.pids
-    async with asyncio.timeout(20):
-        while house.pids:
-            await asyncio.sleep(0.05)
-    await store.probe()
-    assert house.pids
-    assert house.pids != before
-
-
-async def test_at_the_limit_an_idle_host_makes_room_and_busy_ones_do_not(make: Make) -> None:
-    house = make(limits=HostLimits(limit=2), apart="yes", call_s="5")
-    stores = [house.stores.at("planted", connection(f"c{number}")) for number in range(3)]
-    for store in stores:
-        await store.probe()
-        assert len(house.pids) <= 2
-    busy = [asyncio.create_task(store.wrap(L2, context("hang"))) for store in stores[1:]]
-    await asyncio.sleep(0.3)
-    with pytest.raises(StoreFailed) as failed:
-        await stores[0].probe()
-    assert failed.value.code == "overloaded"
-    for each in busy:
-        each.cancel()
-    await asyncio.gather(*busy, return_exceptions=True)
-
-
-async def test_a_plugin_that_cannot_be_loaded_is_no_answer(make: Make) -> None:
-    house = make()
-    for name in ("planted", "unknown"):
-        house.hosts._paths.clear()
-        with pytest.raises(StoreFailed) as failed:
-            await house.stores.at(name, connection()).probe()
-        assert (failed.value.code, failed.value.outage) == ("host-died", Outage.NO_ANSWER)
-
-
 async def test_what_cannot_be_a_key_or_a_wrap_is_not_asked_for(make: Make) -> None:
     house = make()
     store = house.stores.at("planted", connection())
@@ -254,18 +197,6 @@ async def test_calls_and_killed_hosts_are_counted(make: Make) -> None:
     assert value("openkcm_key_store_seconds_count", verb="wrap") >= 2
 
 
-async def test_closing_leaves_no_process(make: Make) -> None:
-    house = make(apart="yes")
-    for name in ("one", "two"):
-        await house.stores.at("planted", connection(name)).probe()
-    pids = house.pids
-    await house.stores.aclose()
-    assert len(pids) == 2
-    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
-    with pytest.raises(StoreFailed):
-        await house.stores.at("planted", connection("one")).probe()
-
-
 async def test_a_connection_that_cannot_be_sent_is_refused_at_once_and_harms_no_other(make: Make) -> None:
     house = make()
     store = house.stores.at("planted", connection())
@@ -276,35 +207,3 @@ async def test_a_connection_that_cannot_be_sent_is_refused_at_once_and_harms_no_
         await store.trust({"admin": "x" * 2**20})
     assert (await store.trust({"admin": "short"}))[0].code == "used"
     await store.wrap(L2, context())
-
-
-async def test_a_forgotten_connection_has_no_host_of_its_own_left(make: Make) -> None:
-    house = make(apart="yes")
-    store = house.stores.at("planted", connection("one"))
-    await store.probe()
-    house.stores.forget("planted", "one")
-    async with asyncio.timeout(20):
-        while house.pids:
-            await asyncio.sleep(0.01)
-    assert house.hosts._places == {}
-    await house.stores.at("planted", connection("one")).probe()
-
-
-async def test_a_host_that_keeps_dying_is_started_ever_later(make: Make) -> None:
-    house = make()
-    store = house.stores.at("planted", connection())
-    place = None
-    for death in range(1, 4):
-        with pytest.raises(StoreFailed):
-            await store.wrap(L2, context("leave"))
-        (place,) = house.hosts._places.values()
-        assert place.deaths == death
-    place.not_before = asyncio.get_running_loop().time() + 30
-    with pytest.raises(StoreFailed) as failed:
-        await store.probe()
-    assert failed.value.code == "host-died"
-    assert failed.value.retry_after_s is not None
-    assert 29 < failed.value.retry_after_s <= 30
-    place.not_before = 0
-    await store.probe()
-    assert place.deaths == 0

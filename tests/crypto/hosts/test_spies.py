@@ -111,6 +111,8 @@ async def test_under_landlock_a_plugin_reaches_nothing_but_its_own(
     found = await spied(make, HostLimits(), targets, files=granted)
     assert found.pop("read-granted") == "bad: what is in it"  # the one that the operator named
     assert set(found) == set(ATTEMPTS) - {"read-granted"}
+    ports = found.pop("connect-port"), found.pop("connect-other-port")
+    assert ports == ("warn: not tried", "warn: not tried")  # to any port, where none is named
     assert {name: said for name, said in found.items() if not said.startswith("ok: refused")} == {}
     assert not Path(targets["new_file"]).exists()
 
@@ -130,7 +132,8 @@ async def test_under_an_account_of_its_own_a_plugin_reads_nothing_of_the_region(
     limits = HostLimits(landlock=False, interpreter=str(python_for_all))
     found = await spied(make, limits, targets)
     found.pop("bind-port")  # only Landlock knows ports
-    found.pop("read-granted")
+    for name in ("read-granted", "connect-port", "connect-other-port"):
+        assert found.pop(name) == "warn: not tried"
     assert {name: said for name, said in found.items() if not said.startswith("ok: refused")} == {}
     assert not Path(targets["new_file"]).exists()
 
