@@ -99,12 +99,12 @@ async def test_a_forgotten_connection_has_no_host_of_its_own_left(make: Make) ->
 async def test_a_host_that_keeps_dying_is_started_ever_later(make: Make) -> None:
     house = make()
     store = house.stores.at("planted", connection())
-    place = None
     for death in range(1, 4):
         with pytest.raises(StoreFailed):
             await store.wrap(L2, context("leave"))
         (place,) = house.hosts._places.values()
         assert place.deaths == death
+    (place,) = house.hosts._places.values()
     place.not_before = asyncio.get_running_loop().time() + 30
     with pytest.raises(StoreFailed) as failed:
         await store.probe()
