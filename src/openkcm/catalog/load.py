@@ -61,7 +61,7 @@ def load(
     a name that is not installed are in ``broken`` too.
     """
     present = installed() if plugins is None else plugins
-    settings = _by_plugin_name(settings)
+    settings = by_plugin_name(settings)
     sources: dict[str, TenantSource] = {}
     notifiers: dict[str, Notifier] = {}
     broken = [_missing(name, present) for name in settings if name not in {each.name for each in present}]
@@ -177,7 +177,7 @@ def _one(name: str, present: tuple[Installed, ...]) -> Installed:
     return found[0]
 
 
-def _by_plugin_name(settings: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+def by_plugin_name(settings: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """Settings under names with hyphens, as plugins have them.
 
     An environment variable cannot hold a hyphen, so ``OPENKCM_PLUGINS__NOTIFY_SMTP__HOST`` means ``notify-smtp``. Where

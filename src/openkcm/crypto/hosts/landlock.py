@@ -28,6 +28,8 @@ _MAKE_REG, _REMOVE_FILE = 1 << 8, 1 << 5
 _FILE_RIGHTS: Final = ((5, 16), (3, 15), (2, 14), (1, 13))
 _BIND_TCP, _CONNECT_TCP = 1, 2
 _SCOPE_ABSTRACT_SOCKET, _SCOPE_SIGNAL = 1, 2
+PORTS_ABI: Final = 4
+"""The first version that knows TCP ports."""
 
 
 def landlock_abi() -> int:
@@ -56,7 +58,7 @@ def restrict(reads: Iterable[Path], writes: Iterable[Path], ports: Iterable[int]
             _allow(rules, path, _READ_FILE | _READ_DIR)
         for path in writes:
             _allow(rules, path, _kept_writes(abi))
-        for port in ports if abi >= 4 else ():
+        for port in ports if abi >= PORTS_ABI else ():
             _add(rules, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port))
         libc = _libc()
         if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 or libc.syscall(_RESTRICT_SELF, rules, 0) != 0:
@@ -69,7 +71,7 @@ def restrict(reads: Iterable[Path], writes: Iterable[Path], ports: Iterable[int]
 def _create(abi: int, *, connecting: bool) -> int:
     rights = next(count for least, count in _FILE_RIGHTS if abi >= least)
     attributes = struct.pack("=Q", (1 << rights) - 1)
-    if abi >= 4:
+    if abi >= PORTS_ABI:
         attributes += struct.pack("=Q", _BIND_TCP | (_CONNECT_TCP if connecting else 0))
     if abi >= 6:
         attributes += struct.pack("=Q", _SCOPE_ABSTRACT_SOCKET | _SCOPE_SIGNAL)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from openkcm.catalog.load import installed
+from openkcm.catalog.load import by_plugin_name, installed
 from openkcm.catalog.registry import Installed
 from openkcm.crypto.hosts.child import Host, HostEnded, start_host
 from openkcm.crypto.hosts.confine import Wanted, account_for
 from openkcm.crypto.hosts.failed import Own
+from openkcm.crypto.hosts.grants import read_grants
+from openkcm.crypto.hosts.landlock import PORTS_ABI
 from openkcm.crypto.hosts.wire import Hello, NotLoaded, Start
 from openkcm.crypto.metrics import KEY_STORE_HOSTS, KEY_STORE_HOSTS_ENDED
 from openkcm.crypto.settings import CryptoSettings
@@ -26,7 +29,6 @@ log = get_logger(__name__)
 _WAIT_S: Final = 2.0
 """A pause before a new start that is shorter is waited for; during a longer one, calls are answered at once."""
 _MAX_APART: Final = 256
-_GRANTS: Final = "host_"
 
 
 class HostMissing(Exception):
@@ -73,8 +75,12 @@ class _Place:
 
 
 class Hosts:
-    """A crypto process's hosts. ``settings`` are the plugins' own, by name; of them ``host_reads``, ``host_writes``
-    (paths with ``:`` between) and ``host_ports`` (numbers with ``,``) are for the host, the others for its plugin.
+    """A crypto process's hosts. ``settings`` are the plugins' own, by name, with the operator's grants among them.
+
+    A plugin that more than one distribution announces is none.
+
+    Raises:
+        Permanent: as ``read_grants``.
     """
 
     def __init__(
@@ -85,9 +91,12 @@ class Hosts:
         plugins: tuple[Installed, ...] | None = None,
         paths: tuple[str, ...] = (),
     ) -> None:
-        self._settings = settings
         self._limits = limits
-        self._plugins = {each.name: each for each in (installed() if plugins is None else plugins)}
+        present = installed() if plugins is None else plugins
+        named = Counter(each.name for each in present)
+        self._plugins = {each.name: each for each in present if named[each.name] == 1}
+        given = by_plugin_name(settings)
+        self._grants = {name: read_grants(name, given.get(name, {})) for name in self._plugins}
         self._paths = list(paths)
         self._places: dict[_Key, _Place] = {}
         self._apart: dict[str, bool] = {}
@@ -175,6 +184,8 @@ class Hosts:
                 self._places[self._key(plugin, connection)] = self._places.pop(key)
             if not hello.confined.holds:
                 log.warning("key_store.host_not_confined", plugin=plugin)
+            if self._grants[plugin].ports and hello.confined.landlock < PORTS_ABI:
+                log.warning("key_store.ports_not_confined", plugin=plugin)
         return host, hello
 
     async def _start(self, key: _Key, place: _Place) -> Host:
@@ -208,17 +219,16 @@ class Hosts:
         return host
 
     def _told(self, key: _Key, account: int) -> Start:
-        given = dict(self._settings.get(key.plugin, {}))
-        grants = {name: given.pop(name) for name in list(given) if name.startswith(_GRANTS)}
+        grants = self._grants[key.plugin]
         return Start(
             plugin=key.plugin,
             module=self._plugins[key.plugin].module,
             paths=self._paths,
-            settings=given,
+            settings=dict(grants.settings),
             wanted=Wanted(
-                reads=[*key.files, *self._paths, *_paths(grants.get("host_reads", ""))],
-                writes=_paths(grants.get("host_writes", "")),
-                ports=[int(each) for each in grants.get("host_ports", "").split(",") if each],
+                reads=[*key.files, *self._paths, *grants.reads],
+                writes=list(grants.writes),
+                ports=list(grants.ports),
                 memory_mib=self._limits.memory_mib,
                 account=account,
                 landlock=self._limits.landlock,
@@ -260,7 +270,3 @@ class Hosts:
         task = asyncio.get_running_loop().create_task(host.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-def _paths(value: str) -> list[str]:
-    return [each for each in value.split(":") if each]
