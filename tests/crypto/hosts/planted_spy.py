@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import socket
+import ssl
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -93,6 +96,33 @@ def environment(_nothing: str) -> str:
     return "found"
 
 
+def authorities(_nothing: str) -> str:
+    folder = Path(ssl.get_default_verify_paths().openssl_capath)
+    for each in folder.iterdir():
+        if each.is_file():
+            each.read_bytes()
+    ssl.create_default_context()
+    return "read"
+
+
+def resolve(_nothing: str) -> str:
+    return str(socket.getaddrinfo("localhost", 443)[0][4][0])
+
+
+def start_thread(_nothing: str) -> str:
+    heard: list[str] = []
+    thread = threading.Thread(target=heard.append, args=("ran",))
+    thread.start()
+    thread.join()
+    return heard[0]
+
+
+NEEDED: dict[str, Callable[[str], str]] = {
+    "authorities": authorities,
+    "resolve": resolve,
+    "import": lambda _nothing: importlib.import_module("xml.dom.minidom").__name__,
+    "thread": start_thread,
+}
 ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "read-root": ("root", lambda path: Path(path).read_text(encoding="utf-8")),
     "read-identity": ("identity", lambda path: Path(path).read_text(encoding="utf-8")),
@@ -119,6 +149,7 @@ ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "execute": ("", execute),
     "inherited-descriptors": ("", descriptors),
     "inherited-environment": ("", environment),
+    **{f"needed-{name}": ("", act) for name, act in NEEDED.items()},
     "read-granted": ("granted", lambda path: Path(path).read_text(encoding="utf-8")),
 }
 

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import site
+import ssl
 import stat
 import struct
 import sys
@@ -108,6 +109,8 @@ def confine(wanted: Wanted) -> Confined:
 def readable() -> Iterator[Path]:
     """What any host needs: interpreter, installed packages, system libraries, authorities, names."""
     yield from map(Path, (*_LIBRARIES, *_AUTHORITIES, *_NAMES))
+    authorities = ssl.get_default_verify_paths()
+    yield from (Path(authorities.openssl_cafile), Path(authorities.openssl_capath))
     for name in ("stdlib", "platstdlib", "purelib", "platlib"):
         yield Path(sysconfig.get_path(name))
     for folder in (*site.getsitepackages(), *sys.path):
