@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from openkcm.catalog.load import check, installed, load
+from openkcm.catalog.load import PluginBroken, check, installed, load, load_key_store
 from openkcm.catalog.registry import Installed
 from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.testing.memory_notifier import MemoryNotifier
@@ -136,3 +136,28 @@ def test_listing_what_is_installed_imports_none_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
     assert all(each.distribution and each.version for each in installed())
+
+
+STORE = """
+class Store:
+    declaration = "declared"
+    async def open(self, connection): return None
+
+@hookimpl
+def openkcm_key_store(settings):
+    return Store() if settings.get("on") == "yes" else None
+"""
+
+
+def test_one_plugins_key_store_is_loaded_for_the_process_that_runs_it(shelf: Shelf) -> None:
+    shelf.add("store", STORE)
+    (plugin,) = shelf.all
+    assert callable(load_key_store(plugin, {"on": "yes"}).open)
+    with pytest.raises(PluginBroken, match="gives no key store"):
+        load_key_store(plugin, {})
+
+
+def test_what_has_no_declaration_or_open_is_no_key_store(shelf: Shelf) -> None:
+    shelf.add("half", "@hookimpl\ndef openkcm_key_store(settings): return object()")
+    with pytest.raises(PluginBroken, match="declaration or open is missing"):
+        load_key_store(shelf.all[0], {})

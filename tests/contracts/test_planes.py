@@ -56,6 +56,11 @@ def test_control_loads_no_provider_and_nothing_of_the_crypto_plane_but_its_contr
     assert {module for module in modules if module.startswith("openkcm.crypto")} <= OFFERED
 
 
+@pytest.mark.parametrize("name", [name for name in ("app", "worker", "settings") if root(name)])
+def test_control_never_loads_what_runs_plugins_of_key_stores(name: str) -> None:
+    assert {module for module in loaded(f"openkcm.{name}") if "crypto.hosts" in module} == set()
+
+
 def test_the_contract_between_the_planes_loads_no_server_and_no_database() -> None:
     tops = {module.split(".")[0] for module in loaded("openkcm.crypto.contract")}
     assert tops & {"litestar", "uvicorn", "asyncpg", "piccolo", "arq"} == set()

@@ -17,6 +17,8 @@ from openkcm.sdk.tenant_source import TenantSource
 
 KEY_STORE_PREFIX = "keystore-"
 """A plugin of such a name is a key store, and offered without any settings."""
+HOST_SETTINGS = "host_"
+"""What the operator grants a key store's host begins so; the plugin itself is not given it."""
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +53,7 @@ def load(
     be large. Settings under a name that is not installed are in ``broken`` too.
     """
     present = installed() if plugins is None else plugins
-    settings = _by_plugin_name(settings)
+    settings = by_plugin_name(settings)
     sources: dict[str, TenantSource] = {}
     notifiers: dict[str, Notifier] = {}
     broken = [_missing(name, present) for name in settings if name not in {each.name for each in present}]
@@ -87,13 +89,13 @@ def load_key_stores(
     some. No other hook is called and no store is opened, so that no vendor's SDK is imported.
     """
     present = installed() if plugins is None else plugins
-    settings = _by_plugin_name(settings)
+    settings = by_plugin_name(settings)
     names = {each.name for each in present}
     given: dict[str, KeyStorePlugin] = {}
     broken: list[Broken] = []
     for name in sorted(each for each in names if each in settings or each.startswith(KEY_STORE_PREFIX)):
         try:
-            found = hooks_of(the_one(name, present)).key_store(settings.get(name, {}))
+            found = hooks_of(the_one(name, present)).key_store(_own(settings.get(name, {})))
         except PluginBroken as why:
             broken.append(_left_out(name, why))
             continue
@@ -117,6 +119,11 @@ def load_key_stores(
     )
 
 
+def _own(settings: Mapping[str, str]) -> dict[str, str]:
+    """What is the plugin's own to read: the operator's grants to its host are not."""
+    return {name: value for name, value in settings.items() if not name.startswith(HOST_SETTINGS)}
+
+
 def check(plugins: tuple[Installed, ...] | None = None) -> tuple[Broken, ...]:
     """What would be left out if every installed plugin were set up: each is imported, none is asked for anything."""
     present = installed() if plugins is None else plugins
@@ -129,7 +136,19 @@ def check(plugins: tuple[Installed, ...] | None = None) -> tuple[Broken, ...]:
     return tuple(broken)
 
 
-def _by_plugin_name(settings: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+def load_key_store(plugin: Installed, settings: Mapping[str, str]) -> KeyStorePlugin:
+    """The key store that this plugin gives. Its module is imported: only for a process that runs plugin code.
+
+    Raises:
+        PluginBroken: it cannot be imported, or gives no key store with these settings.
+    """
+    store = hooks_of(plugin).key_store(settings)
+    if store is None:
+        raise PluginBroken("It gives no key store.")
+    return store
+
+
+def by_plugin_name(settings: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """Settings under names with hyphens, as plugins have them.
 
     An environment variable cannot hold a hyphen, so ``OPENKCM_PLUGINS__NOTIFY_SMTP__HOST`` means ``notify-smtp``. Where

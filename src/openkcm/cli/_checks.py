@@ -11,6 +11,7 @@ from pathlib import Path
 from openkcm.catalog.load import load
 from openkcm.catalog.registry import Registry
 from openkcm.cli._files import stopped_state
+from openkcm.cli._hosts import hosts
 from openkcm.cli._reach import Finding, database, databases, problems, redis, refused, region
 from openkcm.kernel.commands import command
 from openkcm.kernel.log import REDACTED
@@ -49,7 +50,12 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         for each in settings.control.regions:
             yield await region(each.name, each.address, identity, pins)
     registry = load(settings.plugins)
-    for finding in [*_plugins(settings, registry), *await _asked(registry), *_risks(settings)]:
+    for finding in [
+        *await hosts(settings),
+        *_plugins(settings, registry),
+        *await _asked(registry),
+        *_risks(settings),
+    ]:
         yield finding
 
 

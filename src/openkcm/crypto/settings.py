@@ -38,6 +38,12 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Applied state that the database has not confirmed for so long is not used."""
     poll_s: float = 1.0
     """How often the applied state is compared with the database."""
+    host_limit: int = 32
+    """How many key-store hosts may run at a time."""
+    host_idle_s: float = 600.0
+    """A key-store host that was asked nothing for so long is ended; the next call starts it again."""
+    host_memory_mib: int = 1024
+    """How much memory of its own one key-store host may take."""
     short_grace: bool = False
     """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
 

@@ -91,7 +91,8 @@ class DocumentedAnswer:
 class Declaration:
     """A plugin as wizard, pages and documentation show it. Connections are stored by ``name``, which never changes.
 
-    ``call_s`` is how long one wrap or unwrap may take before its host is killed.
+    ``call_s`` is how long one wrap or unwrap may take before its host is killed. ``apart`` asks for a host for each
+    connection: what it loads bears one user in a process, as PKCS#11 modules do.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Declaration:
     wrappings: Sequence[Wrapping]
     page: str
     call_s: float = 5.0
+    apart: bool = False
     live_tested_on: str = ""
 
     def answer(self, code: str) -> DocumentedAnswer | None:

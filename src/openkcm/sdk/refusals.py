@@ -54,6 +54,10 @@ class Refusal(StrEnum):
     FORMAT_UNSUPPORTED = "format-unsupported"
     TOKEN_INVALID = "token-invalid"
     CALLER_UNKNOWN = "caller-unknown"
+    # Key stores
+    KEY_STORE_REFUSED = "key-store-refused"
+    KEY_STORE_NO_ANSWER = "key-store-no-answer"
+    KEY_STORE_DOUBTFUL = "key-store-doubtful"
     # Between the planes
     PARTY_UNKNOWN = "party-unknown"
     PIN_INVALID = "pin-invalid"
