@@ -57,6 +57,9 @@ async def test_a_token_file_that_is_gone_is_a_temporary_refusal_and_heals(tmp_pa
     with pytest.raises(Temporary) as refused:
         await known.token()
     assert refused.value.refusal is Refusal.SOURCE_UNAVAILABLE
+    file.write_text("\n")
+    with pytest.raises(Temporary, match="is empty"):
+        await known.token()
     file.write_text("there")
     assert await known.token() == "there"
 

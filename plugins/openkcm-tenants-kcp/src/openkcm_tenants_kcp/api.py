@@ -43,6 +43,10 @@ class NoAnswer(Failed):
     """Nobody answered, or the connection ended too early; ``str()`` says how, in our own words."""
 
 
+class NobodyThere(NoAnswer):
+    """Not even a connection came about: kcp may be down, and come back as another one."""
+
+
 class TooLarge(Failed):
     """The answer is larger than this plugin takes."""
 
@@ -177,7 +181,9 @@ def _no_answer(failed: Exception) -> NoAnswer:
     """Of what a library says only the kind is kept: its words may hold addresses and more."""
     if isinstance(failed, httpx2.TimeoutException):
         return NoAnswer("no answer in time")
-    return NoAnswer("no connection" if isinstance(failed, httpx2.ConnectError) else "the connection was lost")
+    if isinstance(failed, httpx2.ConnectError):
+        return NobodyThere("no connection")
+    return NoAnswer("the connection was lost")
 
 
 def _tls(given: Kubeconfig) -> ssl.SSLContext:

@@ -11,8 +11,11 @@ from typing import Any, Generic
 from openkcm_tenants_kcp.wire import (
     ACCOUNTS,
     BINDINGS,
+    CLUSTER_NAME,
     CLUSTERS,
+    INFO_NAME,
     INFOS,
+    TENANT_NAME,
     TENANTS,
     WORKSPACES,
     Account,
@@ -102,10 +105,6 @@ class Table(Generic[Read]):
         for cluster, _ in before ^ self.unreadable:
             self._mirror.touch(cluster)
 
-    def one(self, cluster: str) -> Read | None:
-        """The cluster's only object of this resource, or the first of them."""
-        return next(iter(self.of.get(cluster, {}).values()), None)
-
     def at(self, cluster: str, name: str) -> Read | None:
         return self.of.get(cluster, {}).get(name)
 
@@ -141,9 +140,10 @@ class Endpoint:
             cluster,
             self.url,
             tuple(self.bindings.of.get(cluster, {}).values()),
-            self.logical.one(cluster),
-            self.resources.one(cluster),
-            self.infos.one(cluster),
+            # By name: what else members put beside these says nothing.
+            self.logical.at(cluster, CLUSTER_NAME),
+            self.resources.at(cluster, TENANT_NAME),
+            self.infos.at(cluster, INFO_NAME),
         )
 
 

@@ -52,6 +52,8 @@ async def check_rights(reader: Api, writer: Api, export: str, urls: Sequence[str
             found.append(await _of(api, who, export, verbs, slices=api is reader))
         except Failed as failed:
             what, action = said_of(failed)
+            if isinstance(failed, Answered) and failed.status in (403, 404):
+                action = f"Its server must be the provider's workspace; it is {api.server}."
             found.append(Checked(level="bad", said=f"{who}: {what}", action=action))
     found += [each for url in urls for each in await _claims(reader, url)]
     return found
@@ -76,7 +78,7 @@ async def _of(api: Api, who: str, export: str, verbs: Sequence[str], *, slices: 
     if missing:
         return Checked(
             level="bad",
-            said=f"{who} lacks: {', '.join(missing)}.",
+            said=f"{who} lacks at {api.server}: {', '.join(missing)}.",
             action="Apply what `openkcm kcp manifests --part rbac` prints.",
         )
     more = sorted((held & _WRITING) - set(verbs))

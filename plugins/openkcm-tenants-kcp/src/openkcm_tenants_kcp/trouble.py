@@ -23,7 +23,7 @@ def said_of(failed: Failed) -> tuple[str, str]:
     if failed.status == 401:
         return (
             "kcp does not accept who we are (401): the token or the certificate is wrong or has expired.",
-            "Renew the credentials in the kubeconfig.",
+            "Renew the credentials, and start the worker again: it reads the kubeconfig at its start.",
         )
     if failed.status == 403:
         return (

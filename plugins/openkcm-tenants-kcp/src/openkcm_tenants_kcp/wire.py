@@ -11,6 +11,8 @@ import msgspec
 FINALIZER = "operations.openkcm.io/tenant-cleanup"
 GROUP = "operations.openkcm.io"
 TENANT_NAME = "tenant"
+#: In each workspace there is one LogicalCluster and one AccountInfo that count, and these are their names.
+CLUSTER_NAME, INFO_NAME = "cluster", "account"
 #: What the binding that a workspace type makes by default is named after, and what every object's tenant is told by.
 CLUSTER, PATH = "kcp.io/cluster", "kcp.io/path"
 
