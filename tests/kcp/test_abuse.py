@@ -103,6 +103,30 @@ async def test_who_deletes_our_resource_again_and_again_gets_it_back_once_in_ten
         assert set(core.times.values()) == {1}
 
 
+async def test_a_deletion_is_not_taken_back_by_a_binding_that_is_seen_late(place: EmulatedKcp) -> None:
+    """The watch of the bindings lags behind: the workspace is gone, and its binding still looks as it was."""
+    late = Which(verb="watch", plural="apibindings")
+
+    async def lag() -> None:
+        place.held.kcp.faults.slow(late, 20.0, times=None)
+        place.held.kcp.end_watches()
+
+    async with both(place) as core:
+        await at(place, lag())
+        await at(place, place._delete(ONE))
+        await core.until(lambda: core.those(Presence.DELETING) == {ONE.tenant_id}, says="its end is told")
+        mirror, org = core.following.mirror, str(place.held.kcp.world.resolve(ORG))
+        await core.until(lambda: mirror.workspace(org, ONE.name) is None, says="its workspace is gone")
+        await core.until(
+            lambda: mirror.sight(str(ONE.tenant_id)).logical is None, says="and all that said so"
+        )
+        assert mirror.sight(str(ONE.tenant_id)).binding is not None
+        mirror.touch(str(ONE.tenant_id))
+        await core.until(lambda: small(core), says="nothing waits")
+        assert core.those(Presence.DELETING) == {ONE.tenant_id}
+        assert core.times[str(ONE.tenant_id), Presence.PRESENT] == 1
+
+
 async def resource(place: EmulatedKcp) -> Json:
     found = place.held.kcp.api.get(PATH, "tenants", "tenant")
     assert found is not None
