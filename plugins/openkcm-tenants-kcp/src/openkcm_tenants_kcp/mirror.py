@@ -129,7 +129,7 @@ class Endpoint:
         self.infos: Table[AccountInfo] = Table(INFOS, url, mirror)
         self.accounts: Table[Account] = Table(ACCOUNTS, url, mirror, speaks_of=mirror.child)
         self.workspaces: Table[Workspace] = Table(
-            WORKSPACES, url, mirror, speaks_of=lambda found: found.spec.cluster
+            WORKSPACES, url, mirror, speaks_of=lambda found: found.cluster
         )
 
     @property
@@ -205,7 +205,7 @@ class Mirror:
     def child(self, account: Account) -> str:
         """The logical cluster that an Account stands for; empty while its Workspace is not seen."""
         workspace = self.workspace(account.metadata.annotations.cluster, account.metadata.name)
-        return workspace.spec.cluster if workspace is not None else ""
+        return workspace.cluster if workspace is not None else ""
 
     def unreadable(self) -> list[str]:
         """Where objects are that cannot be read, for people."""

@@ -130,13 +130,23 @@ class Account(msgspec.Struct, frozen=True):
     spec: _AccountSpec = _AccountSpec()
 
 
+class _Mount(msgspec.Struct, frozen=True):
+    pass
+
+
 class _WorkspaceSpec(msgspec.Struct, frozen=True):
     cluster: str = ""
+    mount: _Mount | None = None
 
 
 class Workspace(msgspec.Struct, frozen=True):
     metadata: Metadata = Metadata()
     spec: _WorkspaceSpec = _WorkspaceSpec()
+
+    @property
+    def cluster(self) -> str:
+        """Its logical cluster; of one that is mounted none: there kcp lets its owner write whichever they like."""
+        return self.spec.cluster if self.spec.mount is None else ""
 
 
 class _Endpoint(msgspec.Struct, frozen=True):
