@@ -103,6 +103,25 @@ async def test_who_deletes_our_resource_again_and_again_gets_it_back_once_in_ten
         assert set(core.times.values()) == {1}
 
 
+async def test_a_members_own_tenant_stands_in_the_way_of_nothing(place: EmulatedKcp) -> None:
+    async def mine() -> None:
+        body = {"apiVersion": "operations.openkcm.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "aaa"}}
+        place.held.kcp.api.create(PATH, body)
+
+    async with both(place) as core:
+        await at(place, mine())
+        known = core.known()
+        now = dict(core.now)
+    async with followed(place.settings) as later:
+        later.now |= now
+        later.following._stored = {str(each.tenant_id): each for each in known}
+        await later.until(lambda: kept(later.following)["tenants (kept)"] == 2, says="ours are seen")
+        await at(place, delete(place))
+        await later.until(lambda: len(later.remarks) == 1, says="ours alone was deleted")
+        await later.until(lambda: small(later), says="nothing is due any more")
+        assert later.problems == ()
+
+
 async def test_a_deletion_is_not_taken_back_by_a_binding_that_is_seen_late(place: EmulatedKcp) -> None:
     """The watch of the bindings lags behind: the workspace is gone, and its binding still looks as it was."""
     late = Which(verb="watch", plural="apibindings")
@@ -266,7 +285,7 @@ async def test_a_resource_that_cannot_be_read_fails_its_own_report_alone(place: 
             await report(core.source, ONE)
         assert refused.value.refusal is Refusal.STATUS_NOT_WRITTEN
         await report(core.source, TWO)
-        await at(place, spoil(place, "ready"))
+        await at(place, spoil(place, []))
         await core.until(lambda: not core.problems, says="it is mended")
         await report(core.source, ONE)
         assert '"Encryption is ready."' in await at(place, status(place))
@@ -301,7 +320,7 @@ async def remove_unreadable(place: EmulatedKcp) -> None:
 
 
 async def spoil(
-    place: EmulatedKcp, value: object, plural: str = "tenants", name: str = "tenant", what: str = "state"
+    place: EmulatedKcp, value: object, plural: str = "tenants", name: str = "tenant", what: str = "conditions"
 ) -> None:
     def change(obj: Json) -> None:
         obj.setdefault("status", {})[what] = value

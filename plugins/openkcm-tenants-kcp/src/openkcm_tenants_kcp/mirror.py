@@ -69,8 +69,12 @@ class Table(Generic[Read]):
 
     def put(self, found: Read) -> None:
         cluster = found.metadata.annotations.cluster
+        if not self._counts(found.metadata.name):
+            return
         if not cluster:
-            return  # kcp stamps every object; one without the stamp is nobody's
+            # kcp stamps every object: whose this one is cannot be read, and so nobody is missing here.
+            self.unreadable.add(("", found.metadata.name))
+            return
         self.unreadable.discard((cluster, found.metadata.name))
         kept = self.of.setdefault(cluster, {})
         before = kept.get(found.metadata.name)
@@ -85,7 +89,8 @@ class Table(Generic[Read]):
         self._drop(found.metadata.annotations.cluster, found.metadata.name)
 
     def replace(self, found: Sequence[Read], unreadable: Sequence[Key]) -> None:
-        before, self.unreadable = self.unreadable, set(unreadable)
+        before = self.unreadable
+        self.unreadable = {key for key in unreadable if self._counts(key[1])}
         self._mirror.wake.set()
         # What cannot be read now is there all the same: it stays as it was read last.
         there = {(each.metadata.annotations.cluster, each.metadata.name) for each in found} | self.unreadable
@@ -103,11 +108,15 @@ class Table(Generic[Read]):
             self._mirror.touch(cluster)
 
     def one(self, cluster: str) -> Read | None:
-        """The cluster's only object of this resource, or the first of them."""
-        return next(iter(self.of.get(cluster, {}).values()), None)
+        """The cluster's only object of this resource."""
+        return self.at(cluster, self.resource.only)
 
     def at(self, cluster: str, name: str) -> Read | None:
         return self.of.get(cluster, {}).get(name)
+
+    def _counts(self, name: str) -> bool:
+        # One that has no name that could be read may be anyone's.
+        return not self.resource.only or name in ("", self.resource.only)
 
     def _drop(self, cluster: str, name: str) -> None:
         self.unreadable.discard((cluster, name))

@@ -35,10 +35,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
 class Condition(msgspec.Struct, frozen=True, rename="camel"):
     type: str = ""
     status: str = ""
-    reason: str = ""
-    message: str = ""
     last_transition_time: str = ""
-    observed_generation: int = 0
 
 
 class _Bound(msgspec.Struct, frozen=True, rename="camel"):
@@ -80,10 +77,6 @@ class LogicalCluster(msgspec.Struct, frozen=True):
 
 
 class TenantStatusRead(msgspec.Struct, frozen=True, rename="camel"):
-    state: str = ""
-    message: str = ""
-    url: str = ""
-    tenant_id: str = ""
     conditions: tuple[Condition, ...] = ()
 
 
@@ -173,6 +166,8 @@ class Resource(Generic[Read]):
 
     path: str
     type: type[Read]
+    #: Where there is one of it in a cluster: its name. Any other is a member's own, and nothing of ours.
+    only: str = ""
 
     @property
     def plural(self) -> str:
@@ -180,9 +175,9 @@ class Resource(Generic[Read]):
 
 
 BINDINGS = Resource("/apis/apis.kcp.io/v1alpha2/apibindings", Binding)
-CLUSTERS = Resource("/apis/core.kcp.io/v1alpha1/logicalclusters", LogicalCluster)
-TENANTS = Resource(f"/apis/{GROUP}/v1alpha1/tenants", TenantResource)
-INFOS = Resource("/apis/core.platform-mesh.io/v1alpha1/accountinfos", AccountInfo)
+CLUSTERS = Resource("/apis/core.kcp.io/v1alpha1/logicalclusters", LogicalCluster, "cluster")
+TENANTS = Resource(f"/apis/{GROUP}/v1alpha1/tenants", TenantResource, TENANT_NAME)
+INFOS = Resource("/apis/core.platform-mesh.io/v1alpha1/accountinfos", AccountInfo, "account")
 ACCOUNTS = Resource("/apis/core.platform-mesh.io/v1alpha1/accounts", Account)
 WORKSPACES = Resource("/apis/tenancy.kcp.io/v1alpha1/workspaces", Workspace)
 SLICES = Resource("/apis/apis.kcp.io/v1alpha1/apiexportendpointslices", EndpointSlice)
