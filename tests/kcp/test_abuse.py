@@ -103,6 +103,22 @@ async def test_who_deletes_our_resource_again_and_again_gets_it_back_once_in_ten
         assert set(core.times.values()) == {1}
 
 
+async def test_who_takes_our_finalizer_off_before_is_told_and_waits_just_the_same(place: EmulatedKcp) -> None:
+    async def past_us() -> None:
+        place.held.kcp.api.edit(PATH, "tenants", "tenant", lambda obj: obj["metadata"].update(finalizers=[]))
+        await delete(place)
+
+    async with both(place) as core:
+        first = await at(place, resource(place))
+        await at(place, past_us())
+        await core.until(lambda: len(core.remarks) == 1, says="it is remarked")
+        await core.until(lambda: uid(core) not in ("", first["metadata"]["uid"]), says="it is made again")
+        await at(place, past_us())
+        await core.until(lambda: kept(core.following)["tries"] == 1, says="it waits")
+        assert len(core.remarks) == 1
+        assert set(core.times.values()) == {1}
+
+
 async def test_a_members_own_tenant_stands_in_the_way_of_nothing(place: EmulatedKcp) -> None:
     async def mine() -> None:
         body = {"apiVersion": "operations.openkcm.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "aaa"}}

@@ -211,6 +211,7 @@ def test_a_deletion_carries_its_date_and_the_tenants_own_description() -> None:
         (sight(binding(), resource=resource()), Presence.PRESENT, None),
         (sight(binding(), resource=resource(held=False)), Presence.PRESENT, Chore.HOLD),
         (sight(binding(), resource=resource(going=True)), Presence.PRESENT, Chore.MAKE_AGAIN),
+        (sight(binding({}), resource=resource(going=True)), Presence.PRESENT, Chore.MAKE_AGAIN),
         (sight(binding(), resource=resource(going=True, held=False)), Presence.PRESENT, None),
         (sight(binding(going=True), resource=resource(going=True)), Presence.PRESENT, None),
         (sight(binding(going=True), resource=resource(going=True)), Presence.UNINSTALLED, Chore.LET_GO),
