@@ -24,7 +24,7 @@ from tests.kcp.emulator.faults import Which
 from tests.kcp.emulator.objects import BINDINGS, Json
 from tests.kcp.emulator.running import thread
 from tests.kcp.emulator.watch import Tampering
-from tests.kcp.place import ORG, EmulatedKcp
+from tests.kcp.place import EXPORT, ORG, PROVIDER, EmulatedKcp
 
 ONE, TWO = Placed(name="one", tenant_id="1one000000000000"), Placed(name="two", tenant_id="2two000000000000")
 PATH = f"{ORG}:one"
@@ -160,6 +160,28 @@ async def test_a_deletion_is_not_taken_back_by_a_binding_that_is_seen_late(place
         await core.until(lambda: small(core), says="nothing waits")
         assert core.those(Presence.DELETING) == {ONE.tenant_id}
         assert core.times[str(ONE.tenant_id), Presence.PRESENT] == 1
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://ho\x01st/x", "https://host:99999/x"])
+async def test_an_endpoint_that_cannot_be_asked_costs_the_others_nothing(
+    place: EmulatedKcp, url: str
+) -> None:
+    async def add() -> None:
+        place.held.kcp.api.edit(
+            PROVIDER,
+            "apiexportendpointslices",
+            EXPORT,
+            lambda obj: obj["status"]["endpoints"].append({"url": url}),
+            status=True,
+        )
+
+    async with both(place) as core:
+        await at(place, add())
+        await core.until(lambda: url in core.following.mirror.endpoints, says="it is in the slice")
+        await asyncio.sleep(1.5)
+        await at(place, again(place, 1))
+        assert not core.following.endpoints.complete
+        assert len(core.those(Presence.PRESENT)) == 2
 
 
 async def resource(place: EmulatedKcp) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
@@ -29,7 +29,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 0
     annotations: Annotations = Annotations()
     finalizers: tuple[str, ...] = ()
-    deletion_timestamp: datetime | None = None
+    deletion_timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, rename="camel"):
