@@ -24,7 +24,7 @@ from tests.kcp.emulator.faults import Which
 from tests.kcp.emulator.objects import BINDINGS, Json
 from tests.kcp.emulator.running import thread
 from tests.kcp.emulator.watch import Tampering
-from tests.kcp.place import ORG, EmulatedKcp
+from tests.kcp.place import EXPORT, ORG, PROVIDER, EmulatedKcp
 
 ONE, TWO = Placed(name="one", tenant_id="1one000000000000"), Placed(name="two", tenant_id="2two000000000000")
 PATH = f"{ORG}:one"
@@ -101,6 +101,87 @@ async def test_who_deletes_our_resource_again_and_again_gets_it_back_once_in_ten
         assert {each.tenant_id for each in core.remarks} == {ONE.tenant_id}
         assert kept(core.following)["made again"] == 1
         assert set(core.times.values()) == {1}
+
+
+async def test_who_takes_our_finalizer_off_before_is_told_and_waits_just_the_same(place: EmulatedKcp) -> None:
+    async def past_us() -> None:
+        place.held.kcp.api.edit(PATH, "tenants", "tenant", lambda obj: obj["metadata"].update(finalizers=[]))
+        await delete(place)
+
+    async with both(place) as core:
+        first = await at(place, resource(place))
+        await at(place, past_us())
+        await core.until(lambda: len(core.remarks) == 1, says="it is remarked")
+        await core.until(lambda: uid(core) not in ("", first["metadata"]["uid"]), says="it is made again")
+        await at(place, past_us())
+        await core.until(lambda: kept(core.following)["tries"] == 1, says="it waits")
+        assert len(core.remarks) == 1
+        assert set(core.times.values()) == {1}
+
+
+async def test_a_members_own_tenant_stands_in_the_way_of_nothing(place: EmulatedKcp) -> None:
+    async def mine() -> None:
+        body = {"apiVersion": "operations.openkcm.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "aaa"}}
+        place.held.kcp.api.create(PATH, body)
+
+    async with both(place) as core:
+        await at(place, mine())
+        known = core.known()
+        now = dict(core.now)
+    async with followed(place.settings) as later:
+        later.now |= now
+        later.following._stored = {str(each.tenant_id): each for each in known}
+        await later.until(lambda: kept(later.following)["tenants (kept)"] == 2, says="ours are seen")
+        await at(place, delete(place))
+        await later.until(lambda: len(later.remarks) == 1, says="ours alone was deleted")
+        await later.until(lambda: small(later), says="nothing is due any more")
+        assert later.problems == ()
+
+
+async def test_a_deletion_is_not_taken_back_by_a_binding_that_is_seen_late(place: EmulatedKcp) -> None:
+    """The watch of the bindings lags behind: the workspace is gone, and its binding still looks as it was."""
+    late = Which(verb="watch", plural="apibindings")
+
+    async def lag() -> None:
+        place.held.kcp.faults.slow(late, 20.0, times=None)
+        place.held.kcp.end_watches()
+
+    async with both(place) as core:
+        await at(place, lag())
+        await at(place, place._delete(ONE))
+        await core.until(lambda: core.those(Presence.DELETING) == {ONE.tenant_id}, says="its end is told")
+        mirror, org = core.following.mirror, str(place.held.kcp.world.resolve(ORG))
+        await core.until(lambda: mirror.workspace(org, ONE.name) is None, says="its workspace is gone")
+        await core.until(
+            lambda: mirror.sight(str(ONE.tenant_id)).logical is None, says="and all that said so"
+        )
+        assert mirror.sight(str(ONE.tenant_id)).binding is not None
+        mirror.touch(str(ONE.tenant_id))
+        await core.until(lambda: small(core), says="nothing waits")
+        assert core.those(Presence.DELETING) == {ONE.tenant_id}
+        assert core.times[str(ONE.tenant_id), Presence.PRESENT] == 1
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "https://ho\x01st/x", "https://host:99999/x"])
+async def test_an_endpoint_that_cannot_be_asked_costs_the_others_nothing(
+    place: EmulatedKcp, url: str
+) -> None:
+    async def add() -> None:
+        place.held.kcp.api.edit(
+            PROVIDER,
+            "apiexportendpointslices",
+            EXPORT,
+            lambda obj: obj["status"]["endpoints"].append({"url": url}),
+            status=True,
+        )
+
+    async with both(place) as core:
+        await at(place, add())
+        await core.until(lambda: url in core.following.mirror.endpoints, says="it is in the slice")
+        await asyncio.sleep(1.5)
+        await at(place, again(place, 1))
+        assert not core.following.endpoints.complete
+        assert len(core.those(Presence.PRESENT)) == 2
 
 
 async def resource(place: EmulatedKcp) -> Json:
@@ -242,7 +323,7 @@ async def test_a_resource_that_cannot_be_read_fails_its_own_report_alone(place: 
             await report(core.source, ONE)
         assert refused.value.refusal is Refusal.STATUS_NOT_WRITTEN
         await report(core.source, TWO)
-        await at(place, spoil(place, "ready"))
+        await at(place, spoil(place, []))
         await core.until(lambda: not core.problems, says="it is mended")
         await report(core.source, ONE)
         assert '"Encryption is ready."' in await at(place, status(place))
@@ -277,7 +358,7 @@ async def remove_unreadable(place: EmulatedKcp) -> None:
 
 
 async def spoil(
-    place: EmulatedKcp, value: object, plural: str = "tenants", name: str = "tenant", what: str = "state"
+    place: EmulatedKcp, value: object, plural: str = "tenants", name: str = "tenant", what: str = "conditions"
 ) -> None:
     def change(obj: Json) -> None:
         obj.setdefault("status", {})[what] = value

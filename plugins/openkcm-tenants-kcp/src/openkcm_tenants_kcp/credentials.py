@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -23,7 +23,7 @@ _MAX_BYTES: Final = 65_536
 
 class _CredentialStatus(msgspec.Struct, frozen=True, rename="camel"):
     token: str = ""
-    expiration_timestamp: datetime | None = None
+    expiration_timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Credential(msgspec.Struct, frozen=True, rename="camel"):

@@ -51,6 +51,8 @@ class Following:
             for each in known
             if each.tenant_id is not None and each.presence is not Presence.DELETING
         }
+        #: Whose deletion is stored: only a LogicalCluster that is seen, and does not go, takes that back.
+        self._deleting = {each.tenant_id for each in known if each.presence is Presence.DELETING}
         self._told: dict[str, Observation] = {}
         self._missing: dict[str, float] = {}
         #: By endpoint that is not listed yet: who is looked at as soon as it is.
@@ -132,8 +134,7 @@ class Following:
         if not missing:
             self._missing.pop(cluster, None)
         if judgement is Judgement.PRESENT:
-            found = present(sight, self.mirror, issuer=self._settings.issuer)
-            return found if self._told.get(cluster) != found else None
+            return self._present(sight)
         if stored is None:
             self.mirror.left.pop(cluster, None)
             return None
@@ -144,6 +145,12 @@ class Following:
         if missing and stored.presence is Presence.PRESENT:
             self._missing.setdefault(cluster, self._clock())
         return None
+
+    def _present(self, sight: Sight) -> Observation | None:
+        if sight.cluster in self._deleting and sight.logical is None:
+            return None  # a claim taken back, or a binding that is seen late, says nothing of the deletion
+        found = present(sight, self.mirror, issuer=self._settings.issuer)
+        return found if self._told.get(sight.cluster) != found else None
 
     def _later(self, cluster: str, url: str) -> None:
         if not self._unlisted:
@@ -184,7 +191,9 @@ class Following:
             self.mirror.left.pop(cluster, None)
         if told.presence is Presence.DELETING:
             self._stored.pop(cluster, None)
+            self._deleting.add(cluster)
         else:
+            self._deleting.discard(cluster)
             self._stored[cluster] = known_of(told)
         self.keeper.look(cluster)
 

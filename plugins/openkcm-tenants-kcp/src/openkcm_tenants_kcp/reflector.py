@@ -195,7 +195,7 @@ class Reflector(Generic[Read]):
         """
         page = _decoded(await self.api.get(self.url, {**self.select, "limit": "1"}), ObjectList)
         now = page.metadata.resource_version if page is not None else ""
-        if now.isdecimal() and self._version.isdecimal() and int(now) < int(self._version):
+        if now.isdecimal() and self._version.isdecimal() and _number(now) < _number(self._version):
             raise _Expired
         self._checked_at, self._doubtful = self.clock(), False
         self._well()
@@ -203,6 +203,12 @@ class Reflector(Generic[Read]):
     def _well(self) -> None:
         self._heard_at = self.clock()
         self.trouble = None
+
+
+def _number(version: str) -> tuple[int, str]:
+    """In the order of the numbers, however long they are."""
+    digits = version.lstrip("0")
+    return len(digits), digits
 
 
 def _decoded(content: bytes | msgspec.Raw, what: type[T]) -> T | None:

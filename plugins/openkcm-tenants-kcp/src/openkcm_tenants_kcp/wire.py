@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
@@ -31,16 +31,13 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 0
     annotations: Annotations = Annotations()
     finalizers: tuple[str, ...] = ()
-    deletion_timestamp: datetime | None = None
+    deletion_timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, rename="camel"):
     type: str = ""
     status: str = ""
-    reason: str = ""
-    message: str = ""
     last_transition_time: str = ""
-    observed_generation: int = 0
 
 
 class _Bound(msgspec.Struct, frozen=True, rename="camel"):
@@ -82,10 +79,6 @@ class LogicalCluster(msgspec.Struct, frozen=True):
 
 
 class TenantStatusRead(msgspec.Struct, frozen=True, rename="camel"):
-    state: str = ""
-    message: str = ""
-    url: str = ""
-    tenant_id: str = ""
     conditions: tuple[Condition, ...] = ()
 
 
@@ -132,13 +125,23 @@ class Account(msgspec.Struct, frozen=True):
     spec: _AccountSpec = _AccountSpec()
 
 
+class _Mount(msgspec.Struct, frozen=True):
+    pass
+
+
 class _WorkspaceSpec(msgspec.Struct, frozen=True):
     cluster: str = ""
+    mount: _Mount | None = None
 
 
 class Workspace(msgspec.Struct, frozen=True):
     metadata: Metadata = Metadata()
     spec: _WorkspaceSpec = _WorkspaceSpec()
+
+    @property
+    def cluster(self) -> str:
+        """Its logical cluster; of one that is mounted none: there kcp lets its owner write whichever they like."""
+        return self.spec.cluster if self.spec.mount is None else ""
 
 
 class _Endpoint(msgspec.Struct, frozen=True):
@@ -165,6 +168,8 @@ class Resource(Generic[Read]):
 
     path: str
     type: type[Read]
+    #: Where there is one of it in a cluster: its name. Any other is a member's own, and nothing of ours.
+    only: str = ""
 
     @property
     def plural(self) -> str:
@@ -172,9 +177,9 @@ class Resource(Generic[Read]):
 
 
 BINDINGS = Resource("/apis/apis.kcp.io/v1alpha2/apibindings", Binding)
-CLUSTERS = Resource("/apis/core.kcp.io/v1alpha1/logicalclusters", LogicalCluster)
-TENANTS = Resource(f"/apis/{GROUP}/v1alpha1/tenants", TenantResource)
-INFOS = Resource("/apis/core.platform-mesh.io/v1alpha1/accountinfos", AccountInfo)
+CLUSTERS = Resource("/apis/core.kcp.io/v1alpha1/logicalclusters", LogicalCluster, "cluster")
+TENANTS = Resource(f"/apis/{GROUP}/v1alpha1/tenants", TenantResource, TENANT_NAME)
+INFOS = Resource("/apis/core.platform-mesh.io/v1alpha1/accountinfos", AccountInfo, "account")
 ACCOUNTS = Resource("/apis/core.platform-mesh.io/v1alpha1/accounts", Account)
 WORKSPACES = Resource("/apis/tenancy.kcp.io/v1alpha1/workspaces", Workspace)
 SLICES = Resource("/apis/apis.kcp.io/v1alpha1/apiexportendpointslices", EndpointSlice)
