@@ -17,7 +17,7 @@ from openkcm_tenants_kcp.keeper import Keeper
 from openkcm_tenants_kcp.mirror import Mirror, Sight
 from openkcm_tenants_kcp.resource import Resources
 from openkcm_tenants_kcp.settings import KcpSettings
-from openkcm_tenants_kcp.trouble import problem_of, unavailable
+from openkcm_tenants_kcp.trouble import most_gone, problem_of, unavailable
 
 MAX_BATCH: Final = 100
 #: Nothing of a past run has to be remembered: everything is listed at the start, and compared with what the core has.
@@ -26,6 +26,8 @@ _START_S: Final = 3.0
 _TICK_S: Final = 1.0
 _LISTED_S: Final = 0.05
 _ALARM_S: Final = 60.0
+#: Fewer than these that go at once are no surprise.
+_MANY: Final = 5
 
 
 class Following:
@@ -173,7 +175,8 @@ class Following:
             now = self._clock()
             self._missing = dict.fromkeys(self._missing, now)
             return []
-        due = [each for each, at in self._missing.items() if self._clock() - at >= self._settings.confirm_s]
+        wait_s = self._settings.all_gone_confirm_s if self._most_gone() else self._settings.confirm_s
+        due = [each for each, at in self._missing.items() if self._clock() - at >= wait_s]
         found = []
         for cluster in due[: max(0, most)]:
             del self._missing[cluster]
@@ -181,6 +184,11 @@ class Following:
             if stored is not None and stored.presence is Presence.PRESENT:
                 found.append(ended(stored, Presence.UNINSTALLED, self.mirror.sight(cluster)))
         return found
+
+    def _most_gone(self) -> bool:
+        """Whether so many are missing that a mistake is likelier than as many uninstalls: an emptied slice, say."""
+        present = sum(each.presence is Presence.PRESENT for each in self._stored.values())
+        return len(self._missing) >= _MANY and 2 * len(self._missing) > present
 
     def _store(self, told: Observation) -> None:
         cluster = told.reference
@@ -221,6 +229,10 @@ class Following:
             and now - each.troubled_at >= _ALARM_S
             and not (each.optional and _not_offered(each.trouble))
         ]
+        if self._most_gone():
+            found.append(
+                most_gone(len(self._missing), self._settings.export, self._settings.all_gone_confirm_s)
+            )
         if self.keeper.trouble is not None:
             found.append(problem_of(self.keeper.trouble, "the resource Tenant in an account's workspace"))
         found += [

@@ -62,6 +62,18 @@ def not_written(failed: Failed) -> Temporary:
     )
 
 
+def most_gone(how_many: int, export: str, wait_s: float) -> Problem:
+    """Most accounts have vanished at once: the operator is told before it counts."""
+    return Problem(
+        origin=f"APIExportEndpointSlice {export}",
+        line=None,
+        refusal=Refusal.SOURCE_UNAVAILABLE,
+        message=f"{how_many} accounts, most of all, are shown by no endpoint of kcp any more. They go on as they are, "
+        f"and count as uninstalled {wait_s:g} s after they vanished. If that is not meant, look at the slice and at "
+        "the export's bindings.",
+    )
+
+
 def problem_of(failed: Failed, where: str) -> Problem:
     """The same, as an entry in the source's list."""
     what, remedy = said_of(failed)

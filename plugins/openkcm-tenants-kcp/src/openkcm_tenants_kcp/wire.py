@@ -72,7 +72,9 @@ class _ClusterSpec(msgspec.Struct, frozen=True):
 
 
 class LogicalCluster(msgspec.Struct, frozen=True):
-    """The workspace from inside. ``spec.owner`` is kcp's own word for the workspace that it is in the parent."""
+    """The workspace from inside. ``spec.owner`` names the workspace that it is in the parent; an admin within may
+    change it, so it is a hint like ``AccountInfo``.
+    """
 
     metadata: Metadata = Metadata()
     spec: _ClusterSpec = _ClusterSpec()
