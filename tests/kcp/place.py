@@ -96,7 +96,7 @@ class EmulatedKcp(Place):
         return "tenants tenant"
 
     def mend(self) -> None:
-        self.held.run(self._state("ready"))
+        self.held.run(self._state([]))
 
     def go_away(self) -> None:
         self.held.run(self.held.kcp.stop())
@@ -157,7 +157,7 @@ class EmulatedKcp(Place):
             api.create(path, {"apiVersion": group, "kind": "Tenant", "metadata": {"name": "tenant"}})
 
         def change(obj: Json) -> None:
-            obj.setdefault("status", {})["state"] = state
+            obj.setdefault("status", {})["conditions"] = state
 
         api.edit(path, "tenants", "tenant", change, status=True)
 

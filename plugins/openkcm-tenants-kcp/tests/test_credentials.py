@@ -57,6 +57,9 @@ async def test_a_token_file_that_is_gone_is_a_temporary_refusal_and_heals(tmp_pa
     with pytest.raises(Temporary) as refused:
         await known.token()
     assert refused.value.refusal is Refusal.SOURCE_UNAVAILABLE
+    file.write_text("\n")
+    with pytest.raises(Temporary, match="is empty"):
+        await known.token()
     file.write_text("there")
     assert await known.token() == "there"
 
@@ -86,7 +89,13 @@ async def test_a_command_is_run_again_when_its_token_nears_its_end(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "script", ["exit 3", "echo secret-words; exit 0", 'echo \'{"kind":"ExecCredential"}\'']
+    "script",
+    [
+        "exit 3",
+        "echo secret-words; exit 0",
+        'echo \'{"kind":"ExecCredential"}\'',
+        'echo \'{"kind":"ExecCredential","status":{"token":"t","expirationTimestamp":"2026-11-27T12:00:00"}}\'',
+    ],
 )
 async def test_a_command_that_gives_no_token_is_named_without_its_words(tmp_path: Path, script: str) -> None:
     known = credentials(command(tmp_path, script), Time())

@@ -162,6 +162,39 @@ def test_an_account_info_cannot_lead_away_from_what_kcp_says_of_the_cluster() ->
     assert creator.username == "jane@acme.example"
 
 
+def forged(mirror: Mirror, spec: dict[str, Any]) -> Mirror:
+    """A member's own workspace has a Workspace ``mine``, in which they wrote what is given."""
+    evil = mirror.endpoint(READ_ONLY_URL)
+    account = {"metadata": metadata(OTHER, "mine"), "spec": {"creator": "eve@evil.example"}}
+    evil.accounts.put(msgspec.convert(account, Account))
+    evil.workspaces.put(msgspec.convert({"metadata": metadata(OTHER, "mine"), "spec": spec}, Workspace))
+    return mirror
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"info": info(origin=OTHER, name="mine")}, {"logical": logical(owner=(OTHER, "mine"))}],
+    ids=["the account's AccountInfo", "the cluster's own word, which an admin of the workspace may change"],
+)
+def test_a_mounted_workspace_proves_nothing(words: dict[str, Any]) -> None:
+    """kcp lets its owner write any cluster there, as long as there is none."""
+    ref = {"apiVersion": "v1", "kind": "Mount", "name": "any"}
+    mirror = forged(mirror_with(), {"cluster": CLUSTER, "mount": {"ref": ref}})
+    assert told(sight(binding(), **words), mirror)[0] is None
+    assert mirror.child(mirror.endpoint(READ_ONLY_URL).accounts.of[OTHER]["mine"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("parent", "proven"), [("root:orgs:evil", False), ("root:orgs:acme", True), ("", True)]
+)
+def test_a_workspace_elsewhere_than_kcp_says_proves_nothing(parent: str, *, proven: bool) -> None:
+    mirror = mirror_with()
+    above = {"metadata": metadata(ORG), "status": READY}
+    above["metadata"]["annotations"]["kcp.io/path"] = parent
+    mirror.endpoint(READ_ONLY_URL).bindings.put(msgspec.convert(above, Binding))
+    assert (told(sight(binding(), logical=logical()), mirror)[0] is not None) == proven
+
+
 def test_a_deletion_carries_its_date_and_the_tenants_own_description() -> None:
     known = known_of(present(sight(binding()), Mirror(), issuer=""))
     found = ended(known, Presence.DELETING, sight(binding(), logical=logical(going=True)))
@@ -178,6 +211,7 @@ def test_a_deletion_carries_its_date_and_the_tenants_own_description() -> None:
         (sight(binding(), resource=resource()), Presence.PRESENT, None),
         (sight(binding(), resource=resource(held=False)), Presence.PRESENT, Chore.HOLD),
         (sight(binding(), resource=resource(going=True)), Presence.PRESENT, Chore.MAKE_AGAIN),
+        (sight(binding({}), resource=resource(going=True)), Presence.PRESENT, Chore.MAKE_AGAIN),
         (sight(binding(), resource=resource(going=True, held=False)), Presence.PRESENT, None),
         (sight(binding(going=True), resource=resource(going=True)), Presence.PRESENT, None),
         (sight(binding(going=True), resource=resource(going=True)), Presence.UNINSTALLED, Chore.LET_GO),

@@ -119,3 +119,15 @@ def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_kubeconfig(write(tmp_path, user={}), context="other")
     with pytest.raises(Permanent, match="'else' below contexts"):
         read_kubeconfig(write(tmp_path, user={}), context="else")
+
+
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [("https://we:s3cret@kcp.example", "a name or a password"), ("https://[kcp", "no address")],
+)
+def test_a_server_that_would_show_a_password_or_is_none_is_refused(
+    tmp_path: Path, server: str, why: str
+) -> None:
+    with pytest.raises(Permanent, match=why) as refused:
+        read_kubeconfig(write(tmp_path, user={"token": "t"}, cluster={"server": server}))
+    assert "s3cret" not in refused.value.message

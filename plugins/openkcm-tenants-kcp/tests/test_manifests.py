@@ -55,6 +55,25 @@ def test_one_hash_alone_proves_no_owner_and_is_wrong_usage(capsys: pytest.Captur
     assert "--tenancy-hash" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("not a path: x", "https://kcm.example"),
+        ("root:", "https://kcm.example"),
+        ("root:openkcm", "javascript:alert(1)"),
+        ("root:openkcm", "https://"),
+        ("root:openkcm", "https://kcm.example/ x"),
+    ],
+)
+def test_what_is_no_path_or_no_address_of_a_page_is_wrong_usage(
+    path: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["kcp", "manifests", "--path", path, "--url", url]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "such as" in printed.err
+
+
 def test_the_watcher_may_write_nothing_and_the_writer_only_what_it_does() -> None:
     roles = {
         each["metadata"]["name"]: each["rules"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from openkcm.catalog.load import load
@@ -144,11 +144,14 @@ async def _asked(registry: Registry) -> list[Finding]:
     found: list[Finding] = []
     for name, each in [*registry.tenant_sources.items(), *registry.notifiers.items()]:
         about = f"plugin {name}"
+        said: Sequence[Checked] = ()
         try:
             async with asyncio.timeout(_PLUGIN_S):
                 said = await each.check() if isinstance(each, Checkable) else ()
         except TimeoutError:
             said = (Checked(level="bad", said=f"Its check took longer than {_PLUGIN_S:g} s."),)
+        except Refused as wrong:
+            found.append(refused(about, wrong))
         found += [Finding(level=one.level, about=about, said=one.said, action=one.action) for one in said]
     for source in registry.tenant_sources.values():
         await source.aclose()

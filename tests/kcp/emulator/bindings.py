@@ -14,6 +14,7 @@ from tests.kcp.emulator.objects import (
     CLAIMED,
     LOGICAL_CLUSTERS,
     REFLEXIVE,
+    WORKSPACES,
     Json,
     Resource,
     condition,
@@ -225,7 +226,8 @@ class Bindings:
 
     def label_claimed(self, shard: Shard, cluster: str, more: Collection[tuple[str, str]] = ()) -> None:
         """What the bindings of this workspace claim carries their labels; ``more`` kinds may lose theirs."""
-        kinds: dict[tuple[str, str], Resource] = {**CLAIMABLE, **self.world.bound.get(cluster, {})}
+        bound = self.world.bound.get(cluster, {})
+        kinds: dict[tuple[str, str], Resource] = {**CLAIMABLE, WORKSPACES.key: WORKSPACES, **bound}
         wanted = {
             (claim.get("group", ""), claim["resource"])
             for binding in self.world.bindings(cluster, shard)

@@ -43,6 +43,10 @@ class NoAnswer(Failed):
     """Nobody answered, or the connection ended too early; ``str()`` says how, in our own words."""
 
 
+class NobodyThere(NoAnswer):
+    """Not even a connection came about: kcp may be down, and come back as another one."""
+
+
 class TooLarge(Failed):
     """The answer is larger than this plugin takes."""
 
@@ -121,18 +125,23 @@ class Api:
         """An answer below 300. A token that is refused is read anew, once: it may just have been rotated."""
         for last in (False, True):
             token = await self._credentials.token()
-            request = self._client.build_request(
-                method,
-                url,
-                params=parameters,
-                content=content,
-                headers={**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})},
-                timeout=patience or self._client.timeout,
-            )
+            try:
+                request = self._client.build_request(
+                    method,
+                    url,
+                    params=parameters,
+                    content=content,
+                    headers={**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})},
+                    timeout=patience or self._client.timeout,
+                )
+            except (httpx2.InvalidURL, ValueError):  # the latter holds the token: nothing of it is kept
+                raise NoAnswer("the address or the token is none that can be sent") from None
+            if request.url.scheme != "https":
+                raise NoAnswer("its address is not https, and nobody is told there who we are")
             self.requests += 1
             try:
                 response = await self._client.send(request, stream=True)
-            except (httpx2.TransportError, OSError) as failed:
+            except (httpx2.TransportError, OSError, OverflowError) as failed:
                 raise _no_answer(failed) from None
             try:
                 if response.status_code == 401 and not last:
@@ -177,7 +186,9 @@ def _no_answer(failed: Exception) -> NoAnswer:
     """Of what a library says only the kind is kept: its words may hold addresses and more."""
     if isinstance(failed, httpx2.TimeoutException):
         return NoAnswer("no answer in time")
-    return NoAnswer("no connection" if isinstance(failed, httpx2.ConnectError) else "the connection was lost")
+    if isinstance(failed, httpx2.ConnectError):
+        return NobodyThere("no connection")
+    return NoAnswer("the connection was lost")
 
 
 def _tls(given: Kubeconfig) -> ssl.SSLContext:

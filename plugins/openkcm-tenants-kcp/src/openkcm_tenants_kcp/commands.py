@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
 import click
 
 from openkcm_tenants_kcp.manifests import Part, Place, text
 from openkcm_tenants_kcp.settings import DEFAULT_EXPORT
+
+_PATH: Final = re.compile(r"[a-z0-9][a-z0-9-]*(:[a-z0-9][a-z0-9-]*)*")
 
 
 @click.group("kcp")
@@ -45,6 +51,11 @@ def manifests(
         raise click.UsageError(
             "Give --mesh-hash and --tenancy-hash, or neither: only both together prove an owner."
         )
+    if not _PATH.fullmatch(path):
+        raise click.UsageError("--path is names with colons between them, such as root:providers:openkcm.")
+    address = urlsplit(url)
+    if address.scheme not in ("https", "http") or not address.hostname or any(each.isspace() for each in url):
+        raise click.UsageError("--url is the address of a page, such as https://kcm.example.")
     place = Place(export=export, path=path, url=url, mesh_hash=mesh_hash, tenancy_hash=tenancy_hash)
     wanted = [Part(each) for each in parts] or [Part.EXPORT, Part.RBAC, Part.MESH]
     click.echo(text(place, wanted), nl=False)

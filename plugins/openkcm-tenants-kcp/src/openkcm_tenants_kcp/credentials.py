@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -23,7 +23,7 @@ _MAX_BYTES: Final = 65_536
 
 class _CredentialStatus(msgspec.Struct, frozen=True, rename="camel"):
     token: str = ""
-    expiration_timestamp: datetime | None = None
+    expiration_timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _Credential(msgspec.Struct, frozen=True, rename="camel"):
@@ -73,9 +73,12 @@ class Credentials:
     async def _read(self) -> None:
         if self._given.token_file is not None:
             try:
-                self._token = self._given.token_file.read_text("ascii").strip()
+                token = self._given.token_file.read_text("ascii").strip()
             except (OSError, UnicodeDecodeError):
                 raise _unavailable(f"The token file {self._given.token_file} cannot be read.") from None
+            if not token:  # just being written: without one we would be nobody, and be refused for a minute
+                raise _unavailable(f"The token file {self._given.token_file} is empty.")
+            self._token = token
             self._stale_at = self._clock() + _FILE_AGE_S
         elif self._given.exec is not None:
             found = await _run(self._given.exec)

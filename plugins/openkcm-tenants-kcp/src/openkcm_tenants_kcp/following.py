@@ -17,7 +17,7 @@ from openkcm_tenants_kcp.keeper import Keeper
 from openkcm_tenants_kcp.mirror import Mirror, Sight
 from openkcm_tenants_kcp.resource import Resources
 from openkcm_tenants_kcp.settings import KcpSettings
-from openkcm_tenants_kcp.trouble import problem_of, unavailable
+from openkcm_tenants_kcp.trouble import most_gone, problem_of, unavailable
 
 MAX_BATCH: Final = 100
 #: Nothing of a past run has to be remembered: everything is listed at the start, and compared with what the core has.
@@ -26,6 +26,8 @@ _START_S: Final = 3.0
 _TICK_S: Final = 1.0
 _LISTED_S: Final = 0.05
 _ALARM_S: Final = 60.0
+#: Fewer than these that go at once are no surprise.
+_MANY: Final = 5
 
 
 class Following:
@@ -51,6 +53,8 @@ class Following:
             for each in known
             if each.tenant_id is not None and each.presence is not Presence.DELETING
         }
+        #: Whose deletion is stored: only a LogicalCluster that is seen, and does not go, takes that back.
+        self._deleting = {each.tenant_id for each in known if each.presence is Presence.DELETING}
         self._told: dict[str, Observation] = {}
         self._missing: dict[str, float] = {}
         #: By endpoint that is not listed yet: who is looked at as soon as it is.
@@ -132,8 +136,7 @@ class Following:
         if not missing:
             self._missing.pop(cluster, None)
         if judgement is Judgement.PRESENT:
-            found = present(sight, self.mirror, issuer=self._settings.issuer)
-            return found if self._told.get(cluster) != found else None
+            return self._present(sight)
         if stored is None:
             self.mirror.left.pop(cluster, None)
             return None
@@ -144,6 +147,12 @@ class Following:
         if missing and stored.presence is Presence.PRESENT:
             self._missing.setdefault(cluster, self._clock())
         return None
+
+    def _present(self, sight: Sight) -> Observation | None:
+        if sight.cluster in self._deleting and sight.logical is None:
+            return None  # a claim taken back, or a binding that is seen late, says nothing of the deletion
+        found = present(sight, self.mirror, issuer=self._settings.issuer)
+        return found if self._told.get(sight.cluster) != found else None
 
     def _later(self, cluster: str, url: str) -> None:
         if not self._unlisted:
@@ -166,7 +175,8 @@ class Following:
             now = self._clock()
             self._missing = dict.fromkeys(self._missing, now)
             return []
-        due = [each for each, at in self._missing.items() if self._clock() - at >= self._settings.confirm_s]
+        wait_s = self._settings.all_gone_confirm_s if self._most_gone() else self._settings.confirm_s
+        due = [each for each, at in self._missing.items() if self._clock() - at >= wait_s]
         found = []
         for cluster in due[: max(0, most)]:
             del self._missing[cluster]
@@ -174,6 +184,11 @@ class Following:
             if stored is not None and stored.presence is Presence.PRESENT:
                 found.append(ended(stored, Presence.UNINSTALLED, self.mirror.sight(cluster)))
         return found
+
+    def _most_gone(self) -> bool:
+        """Whether so many are missing that a mistake is likelier than as many uninstalls: an emptied slice, say."""
+        present = sum(each.presence is Presence.PRESENT for each in self._stored.values())
+        return len(self._missing) >= _MANY and 2 * len(self._missing) > present
 
     def _store(self, told: Observation) -> None:
         cluster = told.reference
@@ -184,7 +199,9 @@ class Following:
             self.mirror.left.pop(cluster, None)
         if told.presence is Presence.DELETING:
             self._stored.pop(cluster, None)
+            self._deleting.add(cluster)
         else:
+            self._deleting.discard(cluster)
             self._stored[cluster] = known_of(told)
         self.keeper.look(cluster)
 
@@ -212,6 +229,10 @@ class Following:
             and now - each.troubled_at >= _ALARM_S
             and not (each.optional and _not_offered(each.trouble))
         ]
+        if self._most_gone():
+            found.append(
+                most_gone(len(self._missing), self._settings.export, self._settings.all_gone_confirm_s)
+            )
         if self.keeper.trouble is not None:
             found.append(problem_of(self.keeper.trouble, "the resource Tenant in an account's workspace"))
         found += [

@@ -87,14 +87,17 @@ def creator_of(sight: Sight, mirror: Mirror, *, issuer: str) -> tuple[Creator | 
     Where the account comes from is what kcp says of the logical cluster, or without that what the account's own
     AccountInfo claims. Either is believed only if the Workspace of that name *there* is this very cluster: then the
     Account beside it is this one's, and who may write it has rights above the tenant. The issuer is what the parent's
-    AccountInfo says, for the same reason; ``issuer`` where it says none.
+    AccountInfo says, for the same reason; ``issuer`` where it says none. Where kcp says the paths of both, the one must
+    be right below the other: a binding's path is written by kcp alone, a LogicalCluster's owner by an admin within.
     """
     origin = _origin(sight)
     if origin is None:
         return None, ""
     parent, name = origin
     account, workspace = mirror.account(parent, name), mirror.workspace(parent, name)
-    if account is None or workspace is None or workspace.spec.cluster != sight.cluster:
+    if account is None or workspace is None or workspace.cluster != sight.cluster:
+        return None, ""
+    if not _below(sight, mirror.sight(parent), name):
         return None, ""
     display_name = display_text(account.spec.display_name)
     above = mirror.sight(parent).info
@@ -115,6 +118,14 @@ def _origin(sight: Sight) -> tuple[str, str] | None:
         return owner.cluster, owner.name
     claimed = sight.info.spec.account if sight.info is not None else None
     return (claimed.origin_cluster_id, claimed.name) if claimed is not None and claimed.name else None
+
+
+def _below(sight: Sight, above: Sight, name: str) -> bool:
+    """Whether nothing that kcp says of their paths speaks against ``sight`` being ``name`` in ``above``."""
+    path, parent = (
+        each.binding.metadata.annotations.path if each.binding is not None else "" for each in (sight, above)
+    )
+    return not path or not parent or path == f"{parent}:{name}"
 
 
 def _path(sight: Sight) -> str:

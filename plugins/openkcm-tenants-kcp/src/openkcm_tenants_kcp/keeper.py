@@ -46,7 +46,7 @@ def chore(sight: Sight, stored: Presence | None) -> Chore | None:
         return None
     if stored is not Presence.PRESENT:
         return Chore.LET_GO
-    return Chore.MAKE_AGAIN if judgement is Judgement.PRESENT else None
+    return Chore.MAKE_AGAIN if judgement in (Judgement.PRESENT, Judgement.NOT_YET) else None
 
 
 class Keeper:
@@ -74,6 +74,8 @@ class Keeper:
         self._touch = touch
         self._clock = clock
         self._made_again: dict[str, float] = {}
+        #: Whose resource has been seen: where it is missing now, somebody has removed it past our finalizer.
+        self._had: set[str] = set()
         self._due: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         #: Who changed while a chore of theirs was waited for or done: what came of that is looked at afterwards.
@@ -84,6 +86,11 @@ class Keeper:
 
     def look(self, cluster: str) -> None:
         """Whatever is due there is done soon."""
+        found = self._sight(cluster).resource
+        if self._stored(cluster) is not Presence.PRESENT:
+            self._had.discard(cluster)
+        elif found is not None and found.metadata.deletion_timestamp is None:
+            self._had.add(cluster)
         if cluster in self._waiting:
             self._meanwhile.add(cluster)
             return
@@ -139,6 +146,10 @@ class Keeper:
         sight = self._sight(cluster)
         due, found = chore(sight, self._stored(cluster)), sight.resource
         if due is Chore.MAKE:
+            if cluster in self._had and await self._resources.get(cluster, sight.url) is None:
+                if self._lately(cluster) or not await self._stands(sight):
+                    return True
+                self._remark(sight)
             await self._resources.make(cluster, sight.url)
         elif due is Chore.HOLD and found is not None:
             await self._resources.hold(cluster, sight.url, found)
@@ -147,10 +158,14 @@ class Keeper:
         elif due is Chore.MAKE_AGAIN and found is not None:
             if self._lately(cluster) or not await self._stands(sight):
                 return True
-            self._made_again[cluster] = self._clock()
-            self._removed(sight)
+            self._remark(sight)
             await self._resources.let_go(cluster, sight.url, found)
         return False
+
+    def _remark(self, sight: Sight) -> None:
+        self._made_again[sight.cluster] = self._clock()
+        self._had.discard(sight.cluster)
+        self._removed(sight)
 
     def _lately(self, cluster: str) -> bool:
         while self._made_again:  # the oldest first: nobody is in it twice

@@ -65,8 +65,14 @@ def read_kubeconfig(path: Path, *, context: str = "") -> Kubeconfig:
                     path, f"has {key}, which is not taken: connections are always verified and direct"
                 )
     server = _text(path, cluster, "server").rstrip("/")
-    if urlsplit(server).scheme != "https" or not urlsplit(server).hostname:
+    try:
+        parts = urlsplit(server)
+    except ValueError:
+        raise _invalid(path, "names a server that is no address") from None
+    if parts.scheme != "https" or not parts.hostname:
         raise _invalid(path, "names a server without https")
+    if parts.username is not None or parts.password is not None:
+        raise _invalid(path, "has a name or a password in its server's address, where everybody would see it")
     ca = _data(path, cluster, "certificate-authority")
     token_file = user.get("tokenFile")
     return Kubeconfig(

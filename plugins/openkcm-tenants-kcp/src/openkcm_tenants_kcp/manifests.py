@@ -77,12 +77,16 @@ _HEADS: Final = {
 
 
 def _schema() -> Document:
+    # A member may write it too: nothing in it is larger than what we write ourselves.
     text_: Document = {"type": "string"}
+    word: Document = {"type": "string", "maxLength": 316}
+    sentence: Document = {"type": "string", "maxLength": 2048}
     condition: Document = {
         "type": "object",
         "required": ["type", "status", "reason", "lastTransitionTime"],
         "properties": {
-            **dict.fromkeys(("type", "status", "reason", "message"), text_),
+            **dict.fromkeys(("type", "status", "reason"), word),
+            "message": sentence,
             "lastTransitionTime": {"type": "string", "format": "date-time"},
             "observedGeneration": {"type": "integer", "format": "int64"},
         },
@@ -90,10 +94,12 @@ def _schema() -> Document:
     status: Document = {
         "type": "object",
         "properties": {
-            **dict.fromkeys(("tenantId", "state", "message", "url"), text_),
+            **dict.fromkeys(("tenantId", "state"), word),
+            **dict.fromkeys(("message", "url"), sentence),
             "observedGeneration": {"type": "integer", "format": "int64"},
             "conditions": {
                 "type": "array",
+                "maxItems": 32,
                 "items": condition,
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["type"],

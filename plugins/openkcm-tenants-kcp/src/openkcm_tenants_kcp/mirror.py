@@ -11,8 +11,11 @@ from typing import Any, Generic
 from openkcm_tenants_kcp.wire import (
     ACCOUNTS,
     BINDINGS,
+    CLUSTER_NAME,
     CLUSTERS,
+    INFO_NAME,
     INFOS,
+    TENANT_NAME,
     TENANTS,
     WORKSPACES,
     Account,
@@ -69,8 +72,12 @@ class Table(Generic[Read]):
 
     def put(self, found: Read) -> None:
         cluster = found.metadata.annotations.cluster
+        if not self._counts(found.metadata.name):
+            return
         if not cluster:
-            return  # kcp stamps every object; one without the stamp is nobody's
+            # kcp stamps every object: whose this one is cannot be read, and so nobody is missing here.
+            self.unreadable.add(("", found.metadata.name))
+            return
         self.unreadable.discard((cluster, found.metadata.name))
         kept = self.of.setdefault(cluster, {})
         before = kept.get(found.metadata.name)
@@ -85,7 +92,8 @@ class Table(Generic[Read]):
         self._drop(found.metadata.annotations.cluster, found.metadata.name)
 
     def replace(self, found: Sequence[Read], unreadable: Sequence[Key]) -> None:
-        before, self.unreadable = self.unreadable, set(unreadable)
+        before = self.unreadable
+        self.unreadable = {key for key in unreadable if self._counts(key[1])}
         self._mirror.wake.set()
         # What cannot be read now is there all the same: it stays as it was read last.
         there = {(each.metadata.annotations.cluster, each.metadata.name) for each in found} | self.unreadable
@@ -102,12 +110,12 @@ class Table(Generic[Read]):
         for cluster, _ in before ^ self.unreadable:
             self._mirror.touch(cluster)
 
-    def one(self, cluster: str) -> Read | None:
-        """The cluster's only object of this resource, or the first of them."""
-        return next(iter(self.of.get(cluster, {}).values()), None)
-
     def at(self, cluster: str, name: str) -> Read | None:
         return self.of.get(cluster, {}).get(name)
+
+    def _counts(self, name: str) -> bool:
+        # One that has no name that could be read may be anyone's.
+        return not self.resource.only or name in ("", self.resource.only)
 
     def _drop(self, cluster: str, name: str) -> None:
         self.unreadable.discard((cluster, name))
@@ -129,7 +137,7 @@ class Endpoint:
         self.infos: Table[AccountInfo] = Table(INFOS, url, mirror)
         self.accounts: Table[Account] = Table(ACCOUNTS, url, mirror, speaks_of=mirror.child)
         self.workspaces: Table[Workspace] = Table(
-            WORKSPACES, url, mirror, speaks_of=lambda found: found.spec.cluster
+            WORKSPACES, url, mirror, speaks_of=lambda found: found.cluster
         )
 
     @property
@@ -141,9 +149,10 @@ class Endpoint:
             cluster,
             self.url,
             tuple(self.bindings.of.get(cluster, {}).values()),
-            self.logical.one(cluster),
-            self.resources.one(cluster),
-            self.infos.one(cluster),
+            # By name: what else members put beside these says nothing.
+            self.logical.at(cluster, CLUSTER_NAME),
+            self.resources.at(cluster, TENANT_NAME),
+            self.infos.at(cluster, INFO_NAME),
         )
 
 
@@ -205,7 +214,7 @@ class Mirror:
     def child(self, account: Account) -> str:
         """The logical cluster that an Account stands for; empty while its Workspace is not seen."""
         workspace = self.workspace(account.metadata.annotations.cluster, account.metadata.name)
-        return workspace.spec.cluster if workspace is not None else ""
+        return workspace.cluster if workspace is not None else ""
 
     def unreadable(self) -> list[str]:
         """Where objects are that cannot be read, for people."""

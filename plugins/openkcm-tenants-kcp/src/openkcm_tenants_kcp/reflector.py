@@ -10,7 +10,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from openkcm_tenants_kcp.api import Answered, Api, Failed, NoAnswer, TooLarge
+from openkcm_tenants_kcp.api import Answered, Api, Failed, NoAnswer, NobodyThere, TooLarge
 from openkcm_tenants_kcp.lines import lines
 from openkcm_tenants_kcp.settings import KcpSettings
 from openkcm_tenants_kcp.wire import Event, Named, ObjectList, Read, Resource, Status
@@ -100,8 +100,9 @@ class Reflector(Generic[Read]):
         self.trouble = failed
         self._doubtful = True
         refused = isinstance(failed, Answered) and failed.status not in _PASSING
-        if refused or self.clock() - self._heard_at > _AWAY_S:
-            # 403, 404 and 500 are what a kcp that is just starting says: nothing it said before need be true now.
+        if refused or isinstance(failed, NobodyThere) or self.clock() - self._heard_at > _AWAY_S:
+            # It is down, or says 403, 404 or 500 as one that is just starting: nothing it said before need be true.
+            # Its versions tell no more then: restored from a backup, it may have passed ours with other news.
             self._version = ""
         if self.clock() - began > _HEALTHY_S:
             self._attempt = 0
@@ -194,7 +195,7 @@ class Reflector(Generic[Read]):
         """
         page = _decoded(await self.api.get(self.url, {**self.select, "limit": "1"}), ObjectList)
         now = page.metadata.resource_version if page is not None else ""
-        if now.isdecimal() and self._version.isdecimal() and int(now) < int(self._version):
+        if now.isdecimal() and self._version.isdecimal() and _number(now) < _number(self._version):
             raise _Expired
         self._checked_at, self._doubtful = self.clock(), False
         self._well()
@@ -202,6 +203,12 @@ class Reflector(Generic[Read]):
     def _well(self) -> None:
         self._heard_at = self.clock()
         self.trouble = None
+
+
+def _number(version: str) -> tuple[int, str]:
+    """In the order of the numbers, however long they are."""
+    digits = version.lstrip("0")
+    return len(digits), digits
 
 
 def _decoded(content: bytes | msgspec.Raw, what: type[T]) -> T | None:

@@ -11,7 +11,7 @@ from openkcm.sdk.checks import Checked
 from openkcm_tenants_kcp.api import Answered, Api, Failed
 from openkcm_tenants_kcp.manifests import READ, WRITE
 from openkcm_tenants_kcp.trouble import said_of
-from openkcm_tenants_kcp.wire import CLUSTERS, INFOS, WORKSPACES
+from openkcm_tenants_kcp.wire import ACCOUNTS, CLUSTERS, INFOS, WORKSPACES
 
 _REVIEW: Final = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 _WRITING: Final = frozenset({"create", "update", "patch", "delete", "deletecollection", "*"})
@@ -52,6 +52,8 @@ async def check_rights(reader: Api, writer: Api, export: str, urls: Sequence[str
             found.append(await _of(api, who, export, verbs, slices=api is reader))
         except Failed as failed:
             what, action = said_of(failed)
+            if isinstance(failed, Answered) and failed.status in (403, 404):
+                action = f"Its server must be the provider's workspace; it is {api.server}."
             found.append(Checked(level="bad", said=f"{who}: {what}", action=action))
     found += [each for url in urls for each in await _claims(reader, url)]
     return found
@@ -76,17 +78,37 @@ async def _of(api: Api, who: str, export: str, verbs: Sequence[str], *, slices: 
     if missing:
         return Checked(
             level="bad",
-            said=f"{who} lacks: {', '.join(missing)}.",
+            said=f"{who} lacks at {api.server}: {', '.join(missing)}.",
             action="Apply what `openkcm kcp manifests --part rbac` prints.",
         )
-    more = sorted((held & _WRITING) - set(verbs))
+    more = [f"{verb} apiexports/content" for verb in sorted((held & _WRITING) - set(verbs))] + _others(rules)
     if more:
         return Checked(
             level="warn",
-            said=f"{who} may more than it needs: {', '.join(more)} on apiexports/content.",
+            said=f"{who} may more than it needs: {', '.join(more[:5])}{' and more' if len(more) > 5 else ''}.",
+            action="Use the identities that `openkcm kcp manifests --part rbac` makes.",
+        )
+    if rules.incomplete:
+        return Checked(
+            level="warn",
+            said=f"{who} has the rights it needs; kcp does not say whether it has more.",
             action="Use the identities that `openkcm kcp manifests --part rbac` makes.",
         )
     return Checked(level="ok", said=f"{who}: {api.server}, with the rights it needs and no more.")
+
+
+def _others(rules: _Rules) -> list[str]:
+    """Rights on anything else that let it write, or read secrets. Everybody may ask what they themselves may."""
+    found = {
+        f"{verb} {resource}"
+        for rule in rules.resource_rules
+        if not set(rule.api_groups) <= {"authorization.k8s.io", "authentication.k8s.io"}
+        for resource in rule.resources
+        if resource != "apiexports/content"
+        for verb in rule.verbs
+        if verb in _WRITING or resource in ("secrets", "*")
+    }
+    return sorted(found)
 
 
 def _held(rules: _Rules, resource: str, name: str) -> set[str]:
@@ -105,6 +127,7 @@ async def _claims(reader: Api, url: str) -> list[Checked]:
     found = []
     for resource, means in (
         (CLUSTERS, "a deleted account looks like an uninstalled one, and its keys are kept"),
+        (ACCOUNTS, "who made an account is not known by itself"),
         (INFOS, "who made an account is not known by itself"),
         (WORKSPACES, "who made an account is not known by itself"),
     ):

@@ -16,6 +16,7 @@ _NUMBERS = {
     "watch_s": (60.0, 5.0, 80.0),
     "resync_s": (600.0, 10.0, 86_400.0),
     "confirm_s": (30.0, 1.0, 3600.0),
+    "all_gone_confirm_s": (900.0, 1.0, 86_400.0),
     "answer_s": (30.0, 1.0, 300.0),
     "page_size": (250, 1, 1000),
 }
@@ -27,9 +28,10 @@ class KcpSettings:
 
     ``export`` is the APIExport's name; ``issuer`` knows the creators of accounts whose organisation names none itself.
     ``watch_s``: how long one watch lasts (its connection is given up 15 s later); ``resync_s``: everything is listed
-    again; ``confirm_s``: how long a tenant must be missing everywhere before it counts as uninstalled; ``answer_s`` for
-    any other answer; ``page_size`` objects a page. ``skip_clusters``: logical clusters that have a binding and are no
-    tenants, such as the one that the organisations are in.
+    again; ``confirm_s``: how long a tenant must be missing everywhere before it counts as uninstalled, and
+    ``all_gone_confirm_s`` the same while most of all are missing at once; ``answer_s`` for any other answer;
+    ``page_size`` objects a page. ``skip_clusters``: logical clusters that have a binding and are no tenants, such as
+    the one that the organisations are in.
     """
 
     kubeconfig: Path
@@ -41,6 +43,7 @@ class KcpSettings:
     watch_s: float = 60.0
     resync_s: float = 600.0
     confirm_s: float = 30.0
+    all_gone_confirm_s: float = 900.0
     answer_s: float = 30.0
     page_size: int = 250
     skip_clusters: frozenset[str] = frozenset()
@@ -79,6 +82,7 @@ def kcp_settings(given: Mapping[str, str]) -> KcpSettings | None:
         watch_s=number["watch_s"],
         resync_s=number["resync_s"],
         confirm_s=number["confirm_s"],
+        all_gone_confirm_s=number["all_gone_confirm_s"],
         answer_s=number["answer_s"],
         page_size=int(number["page_size"]),
         skip_clusters=frozenset(text["skip_clusters"].replace(",", " ").split()),

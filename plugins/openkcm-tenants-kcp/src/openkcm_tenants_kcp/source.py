@@ -11,7 +11,7 @@ from typing import Any
 from openkcm.sdk.checks import Checked
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.sdk.tenant_source import Batch, Known, Observation, TenantStatus
-from openkcm_tenants_kcp.api import Api, Failed
+from openkcm_tenants_kcp.api import Answered, Api, Failed
 from openkcm_tenants_kcp.following import Following
 from openkcm_tenants_kcp.judge import Judgement, judge, present
 from openkcm_tenants_kcp.kubeconfig import read_kubeconfig
@@ -92,12 +92,18 @@ class KcpSource:
 
     async def check(self) -> Sequence[Checked]:
         """Whether kcp answers, and whether our identities have the rights that they need and no more."""
+        urls: tuple[str, ...] = ()
+        refused: list[Checked] = []
         try:
             urls = await self._resources.urls()
         except Failed as failed:
             what, action = said_of(failed)
-            return [Checked(level="bad", said=what, action=action)]
+            refused = [Checked(level="bad", said=what, action=action)]
+            if not isinstance(failed, Answered) or failed.status != 403:
+                return refused
         found = await check_rights(self.reader, self.writer, self._settings.export, urls)
+        if refused:  # by a right that is named now, or, where none is missing, by a kcp that is just starting
+            return found if any(each.level == "bad" for each in found) else [*refused, *found]
         if not urls:
             found.append(
                 Checked(

@@ -23,7 +23,7 @@ def said_of(failed: Failed) -> tuple[str, str]:
     if failed.status == 401:
         return (
             "kcp does not accept who we are (401): the token or the certificate is wrong or has expired.",
-            "Renew the credentials in the kubeconfig.",
+            "Renew the credentials, and start the worker again: it reads the kubeconfig at its start.",
         )
     if failed.status == 403:
         return (
@@ -59,6 +59,18 @@ def not_written(failed: Failed) -> Temporary:
         f"The status was not written into the account's workspace. {what}",
         remedy=Remedy(remedy, "Platform operator", _PAGE),
         retry_after_s=failed.retry_after_s or None,
+    )
+
+
+def most_gone(how_many: int, export: str, wait_s: float) -> Problem:
+    """Most accounts have vanished at once: the operator is told before it counts."""
+    return Problem(
+        origin=f"APIExportEndpointSlice {export}",
+        line=None,
+        refusal=Refusal.SOURCE_UNAVAILABLE,
+        message=f"{how_many} accounts, most of all, are shown by no endpoint of kcp any more. They go on as they are, "
+        f"and count as uninstalled {wait_s:g} s after they vanished. If that is not meant, look at the slice and at "
+        "the export's bindings.",
     )
 
 

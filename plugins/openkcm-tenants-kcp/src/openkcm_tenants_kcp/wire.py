@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
 FINALIZER = "operations.openkcm.io/tenant-cleanup"
 GROUP = "operations.openkcm.io"
 TENANT_NAME = "tenant"
+#: In each workspace there is one LogicalCluster and one AccountInfo that count, and these are their names.
+CLUSTER_NAME, INFO_NAME = "cluster", "account"
 #: What the binding that a workspace type makes by default is named after, and what every object's tenant is told by.
 CLUSTER, PATH = "kcp.io/cluster", "kcp.io/path"
 
@@ -29,16 +31,13 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 0
     annotations: Annotations = Annotations()
     finalizers: tuple[str, ...] = ()
-    deletion_timestamp: datetime | None = None
+    deletion_timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, rename="camel"):
     type: str = ""
     status: str = ""
-    reason: str = ""
-    message: str = ""
     last_transition_time: str = ""
-    observed_generation: int = 0
 
 
 class _Bound(msgspec.Struct, frozen=True, rename="camel"):
@@ -73,17 +72,15 @@ class _ClusterSpec(msgspec.Struct, frozen=True):
 
 
 class LogicalCluster(msgspec.Struct, frozen=True):
-    """The workspace from inside. ``spec.owner`` is kcp's own word for the workspace that it is in the parent."""
+    """The workspace from inside. ``spec.owner`` names the workspace that it is in the parent; an admin within may
+    change it, so it is a hint like ``AccountInfo``.
+    """
 
     metadata: Metadata = Metadata()
     spec: _ClusterSpec = _ClusterSpec()
 
 
 class TenantStatusRead(msgspec.Struct, frozen=True, rename="camel"):
-    state: str = ""
-    message: str = ""
-    url: str = ""
-    tenant_id: str = ""
     conditions: tuple[Condition, ...] = ()
 
 
@@ -130,13 +127,23 @@ class Account(msgspec.Struct, frozen=True):
     spec: _AccountSpec = _AccountSpec()
 
 
+class _Mount(msgspec.Struct, frozen=True):
+    pass
+
+
 class _WorkspaceSpec(msgspec.Struct, frozen=True):
     cluster: str = ""
+    mount: _Mount | None = None
 
 
 class Workspace(msgspec.Struct, frozen=True):
     metadata: Metadata = Metadata()
     spec: _WorkspaceSpec = _WorkspaceSpec()
+
+    @property
+    def cluster(self) -> str:
+        """Its logical cluster; of one that is mounted none: there kcp lets its owner write whichever they like."""
+        return self.spec.cluster if self.spec.mount is None else ""
 
 
 class _Endpoint(msgspec.Struct, frozen=True):
@@ -163,6 +170,8 @@ class Resource(Generic[Read]):
 
     path: str
     type: type[Read]
+    #: Where there is one of it in a cluster: its name. Any other is a member's own, and nothing of ours.
+    only: str = ""
 
     @property
     def plural(self) -> str:
@@ -170,9 +179,9 @@ class Resource(Generic[Read]):
 
 
 BINDINGS = Resource("/apis/apis.kcp.io/v1alpha2/apibindings", Binding)
-CLUSTERS = Resource("/apis/core.kcp.io/v1alpha1/logicalclusters", LogicalCluster)
-TENANTS = Resource(f"/apis/{GROUP}/v1alpha1/tenants", TenantResource)
-INFOS = Resource("/apis/core.platform-mesh.io/v1alpha1/accountinfos", AccountInfo)
+CLUSTERS = Resource("/apis/core.kcp.io/v1alpha1/logicalclusters", LogicalCluster, "cluster")
+TENANTS = Resource(f"/apis/{GROUP}/v1alpha1/tenants", TenantResource, TENANT_NAME)
+INFOS = Resource("/apis/core.platform-mesh.io/v1alpha1/accountinfos", AccountInfo, "account")
 ACCOUNTS = Resource("/apis/core.platform-mesh.io/v1alpha1/accounts", Account)
 WORKSPACES = Resource("/apis/tenancy.kcp.io/v1alpha1/workspaces", Workspace)
 SLICES = Resource("/apis/apis.kcp.io/v1alpha1/apiexportendpointslices", EndpointSlice)
