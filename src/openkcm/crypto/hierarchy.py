@@ -115,6 +115,26 @@ def unwrap_l3(blob: bytes, l2: bytes, *, tenant: str, service: str, key_id: byte
     return _open(XAES256GCM(l2), blob, enc("L3", tenant, service, key_id))
 
 
+def seal_lease(
+    l2: bytes, sealing: SealingKey, *, tenant: str, key_id: bytes, lease_secret: bytes, context: bytes
+) -> bytes:
+    """The L2 as it outlasts an outage on this process's disk, until somebody deletes the lease secret."""
+    key = XAES256GCM(sealing.derive(labels.LEASE, tenant=tenant, key_id=key_id, secret=lease_secret))
+    return _seal(key, l2, _lease_context(sealing, tenant, key_id, context))
+
+
+def open_lease(
+    sealed: bytes, sealing: SealingKey, *, tenant: str, key_id: bytes, lease_secret: bytes, context: bytes
+) -> bytes:
+    """The L2.
+
+    Raises:
+        Permanent: RECORD_MISMATCH; another root, tenant, key id, lease secret or context, or changed bytes.
+    """
+    key = XAES256GCM(sealing.derive(labels.LEASE, tenant=tenant, key_id=key_id, secret=lease_secret))
+    return _open(key, sealed, _lease_context(sealing, tenant, key_id, context))
+
+
 def mismatch(what: str) -> Permanent:
     """The refusal of a record that is not what it says."""
     return Permanent(
@@ -130,6 +150,10 @@ def mismatch(what: str) -> Permanent:
 
 def _l2_context(sealing: SealingKey, tenant: str, key_id: bytes) -> bytes:
     return enc("L2", sealing.region, tenant, key_id, sealing.version)
+
+
+def _lease_context(sealing: SealingKey, tenant: str, key_id: bytes, context: bytes) -> bytes:
+    return enc("lease", sealing.region, tenant, key_id, sealing.version, context)
 
 
 def _seal(key: XAES256GCM, secret: bytes, context: bytes) -> bytes:

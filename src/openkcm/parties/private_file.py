@@ -62,12 +62,18 @@ def create_private(
         ) from failed
 
 
-def read_private(path: Path, *, what: str, unreadable: Refusal = Refusal.IDENTITY_UNREADABLE) -> bytes:
+def read_private(
+    path: Path,
+    *,
+    what: str,
+    unreadable: Refusal = Refusal.IDENTITY_UNREADABLE,
+    max_bytes: int = _MAX_BYTES,
+) -> bytes:
     """The content of a file that nobody but this process's user can read or change.
 
     Raises:
         Permanent: FILE_MODE; it is a link, no plain file, another user's, or open to group or others.
-            ``unreadable``; it is not there, cannot be read, or is larger than 1 MiB.
+            ``unreadable``; it is not there, cannot be read, or is larger than ``max_bytes`` (1 MiB).
     """
     try:
         # O_NONBLOCK: a pipe put in its place must not make the start hang; it is refused below.
@@ -90,10 +96,10 @@ def read_private(path: Path, *, what: str, unreadable: Refusal = Refusal.IDENTIT
             raise _mode(path, what, "belongs to another user")
         if found.st_mode & 0o077:
             raise _mode(path, what, f"has mode {stat.S_IMODE(found.st_mode):04o}")
-        if found.st_size > _MAX_BYTES:
+        if found.st_size > max_bytes:
             raise Permanent(unreadable, f"the {what} {path} is too large to be one")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(_MAX_BYTES)
+            return file.read(max_bytes)
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,222 @@
+"""What control and a region do with each other's word about a tenant, when either may have been set back. Pure.
+
+A document names every document that it was made in knowledge of (``replaces``), back to the oldest that a region may
+still hold. A region that holds any other has seen what this control has not: it answers *ahead*, shows it, and loosens
+nothing. Numbers order documents; they prove no knowledge, since a control that was set back gives them out again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+NONCE_S: Final = 10.0
+NONCE_BYTES: Final = 32
+
+Order = tuple[int, int, int]
+"""(serial of control's pin, epoch, generation)."""
+
+STRICTNESS: Final = ("active", "read-only", "revoked", "blocked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What counts of a signed document here. ``keys`` are the ids of all its keys.
+
+    ``revoked`` is the order of the last revoke that it knows of, lifted or not.
+    """
+
+    tenant: str
+    order: Order
+    hash: str
+    replaces: frozenset[str] = frozenset()
+    access: str = "active"
+    keys: frozenset[str] = frozenset()
+    revoked: Order | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a region has of a tenant: its database's document, and the mark that its process acknowledged.
+
+    ``tightened`` are documents that were applied out of order for their access alone.
+    """
+
+    document: Document | None = None
+    mark: tuple[Order, str] | None = None
+    tightened: tuple[Document, ...] = ()
+
+    @property
+    def set_back(self) -> bool:
+        """The database is behind the mark: the tenant waits for an exchange with control."""
+        return self.mark is not None and (self.document is None or self.document.order < self.mark[0])
+
+    @property
+    def known(self) -> tuple[Order, str] | None:
+        """The newest that this region ever acknowledged."""
+        return (
+            self.mark if self.set_back or self.document is None else (self.document.order, self.document.hash)
+        )
+
+    @property
+    def access(self) -> str:
+        """What the tenant may do here; blocked while the database is behind or empty."""
+        if self.document is None or self.set_back:
+            return "blocked"
+        return strictest([self.document.access, *(one.access for one in self.tightened)])
+
+
+class Step(StrEnum):
+    """What a region does with a document."""
+
+    APPLY = "apply"
+    SAME = "same"
+    AHEAD = "ahead"
+    """It knows of something that the document was not made in knowledge of. It shows it and loosens nothing."""
+    CONFLICT = "conflict"
+    """The same numbers for something else: as ahead, with an alarm."""
+
+
+def receive(held: Held, document: Document, *, epoch: int) -> Step:
+    """What the region does; ``epoch`` is the highest of control's that it has seen for any tenant."""
+    known = held.known
+    if known is None:
+        return Step.APPLY if document.order[1] >= epoch else Step.AHEAD
+    order, digest = known
+    if document.hash == digest:
+        return Step.APPLY if held.set_back else Step.SAME
+    if document.order[1:] == order[1:]:
+        return Step.CONFLICT
+    if document.order <= order or document.order[1] < epoch or digest not in document.replaces:
+        return Step.AHEAD
+    return Step.APPLY
+
+
+def applied(held: Held, document: Document) -> Held:
+    """What the region has after it: a tightening stays until a document that knows of it."""
+    stays = tuple(
+        one for one in held.tightened if one.hash != document.hash and one.hash not in document.replaces
+    )
+    return Held(document=document, mark=(document.order, document.hash), tightened=stays)
+
+
+def tightened(held: Held, document: Document) -> Held:
+    """The same with the document's access on top, whatever its number; only a stricter one has an effect.
+
+    The caller has taken the nonce that control signed it over (``Nonces.take``).
+    """
+    if any(one.hash == document.hash for one in held.tightened):
+        return held
+    return replace(held, tightened=(*held.tightened, document))
+
+
+class Nonces:
+    """What this process gave out on its connections: each good once, for 10 s of its monotonic clock."""
+
+    def __init__(self) -> None:
+        self._given: dict[bytes, float] = {}
+
+    def give(self, now: float) -> bytes:
+        """A nonce over which a tightening may be signed."""
+        self._given = {nonce: at for nonce, at in self._given.items() if now - at <= NONCE_S}
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        self._given[nonce] = now
+        return nonce
+
+    def take(self, nonce: bytes, now: float) -> bool:
+        """Whether it was given out here, lately, and not taken before."""
+        at = self._given.pop(nonce, None)
+        return at is not None and now - at <= NONCE_S
+
+
+class Next(StrEnum):
+    """What control does after a region's answer."""
+
+    DONE = "done"
+    """The region holds the newest: its governance window is renewed."""
+    REISSUE = "reissue"
+    """The region is behind what the document replaces: decide the same again, replacing that too."""
+    COLLECT = "collect"
+    """The region knows what control does not: collect from every region, raise the epoch, decide the union."""
+    ASK = "ask"
+    """The region cannot show what it knows of: a person has to say that it is lost. The tenant is not served there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A region's answer: what it did, the mark it answers for, and what it holds *with control's signature*.
+
+    What was not signed by control, or is of a region outside of the tenant's set, is never put in here.
+    """
+
+    step: Step
+    known: tuple[Order, str]
+    shown: Document | None
+    tightened: tuple[Document, ...] = ()
+
+
+def to_replace(history: Sequence[str], confirmed: Iterable[str | None]) -> frozenset[str]:
+    """What the next document replaces: of control's ``history`` (see ``after``), in the order in which it came to know
+    of them, all from the oldest on that a region may hold.
+
+    ``confirmed`` has the newest that each region of the set has confirmed, None for one that never did.
+    """
+    places = [history.index(digest) if digest in history else 0 for digest in confirmed]
+    return frozenset(history[min(places, default=0) :])
+
+
+def after(report: Report, newest: Document, history: Collection[str]) -> Next:
+    """What control does after this answer: ``newest`` is its last document, ``history`` the hashes of all that it has
+    decided or ever named as replaced.
+    """
+    if any(one.hash not in history for one in report.tightened):
+        return Next.COLLECT
+    if any(one.hash not in newest.replaces and one.hash != newest.hash for one in report.tightened):
+        return Next.REISSUE
+    if report.known[1] == newest.hash:
+        return Next.DONE
+    if report.known[1] in history:
+        return Next.REISSUE
+    if report.shown is None or report.shown.hash != report.known[1]:
+        return Next.ASK
+    return Next.COLLECT
+
+
+def union(
+    own: Document,
+    reports: Iterable[Report],
+    history: Collection[str],
+    *,
+    digest: str,
+    given_up: Sequence[str] = (),
+) -> Document:
+    """The next document after a collection: all keys, the strictest access, an epoch above all that were seen.
+
+    What control has decided itself and what another of the shown documents replaces no longer counts for access.
+    ``given_up`` are hashes that a person has said are lost.
+    """
+    seen = list(reports)
+    shown = [report.shown for report in seen if report.shown is not None]
+    shown += [one for report in seen for one in report.tightened]
+    superseded = {digest for one in (own, *shown) for digest in one.replaces} | set(history)
+    counting = [own, *(one for one in shown if one.hash not in superseded)]
+    every = [own, *shown]
+    orders = [one.order for one in every] + [report.known[0] for report in seen]
+    revokes = [one.revoked for one in every if one.revoked is not None]
+    return Document(
+        tenant=own.tenant,
+        order=(own.order[0], max(order[1] for order in orders) + 1, max(order[2] for order in orders) + 1),
+        hash=digest,
+        replaces=frozenset({one.hash for one in every}.union(*(one.replaces for one in every), given_up)),
+        access=strictest(one.access for one in counting),
+        keys=frozenset().union(*(one.keys for one in every)),
+        revoked=max(revokes, default=None),
+    )
+
+
+def strictest(accesses: Iterable[str]) -> str:
+    """The one that allows least."""
+    return max(accesses, key=STRICTNESS.index)

@@ -1,0 +1,237 @@
+"""A region of the outage machine: the product's rules, lease store, logbook and marks; its database is a field."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from openkcm.crypto.bounds import Policy
+from openkcm.crypto.exchange import Document, Held, Nonces, Report, Step, applied, receive, tightened
+from openkcm.crypto.leases import LeaseStore
+from openkcm.crypto.links import Change, Links, Watched
+from openkcm.crypto.logbook import Logbook
+from openkcm.crypto.mark import HighWater, Mark, open_high_water
+from openkcm.crypto.moments import Clocks
+from openkcm.crypto.place import Place, open_place
+from openkcm.crypto.rootfile import Root
+from openkcm.crypto.windows import Heard
+from openkcm.sdk.key_store import Outage
+from tests.crypto.outage_control import TENANT
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KEY = bytes(range(16))
+L2 = bytes(range(32))
+ROOT = Root({1: b"r" * 32}, region="local")
+
+
+class World:
+    """True time, in seconds since the start."""
+
+    now = 0.0
+
+
+@dataclass
+class SteppedClock:
+    """A process's clocks: the wall clock is wrong by ``off`` seconds, monotonic time began with the process."""
+
+    world: World
+    off: float = 0.0
+    began: float = 0.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.world.now + self.off)
+
+    def monotonic(self) -> float:
+        return self.world.now - self.began
+
+
+@dataclass
+class Database:
+    """What the region's PostgreSQL holds."""
+
+    document: Document | None = None
+    tightened: tuple[Document, ...] = ()
+    epoch: int = 1
+
+
+@dataclass
+class Truth:
+    """The oracle's memory of a region, in true time. ``clean``: no clock was wrong since, or when it was stamped."""
+
+    proved: float = float("-inf")
+    agreed: float = float("-inf")
+    seen: frozenset[Outage] = frozenset()
+    refused: bool = False
+    leased: bool = False
+    clean_proof: bool = False
+    clean_agreement: bool = False
+    revokes: frozenset[str] = frozenset()
+
+
+@dataclass
+class ModelRegion:
+    world: World
+    state: Path
+    policy: Policy
+    knows: dict[str, frozenset[str]]
+    clock: SteppedClock = field(init=False)
+    database: Database = field(default_factory=Database)
+    truth: Truth = field(default_factory=Truth)
+    linked: bool = True
+    up: bool = False
+    alarms: list[Change] = field(default_factory=list)
+    kept: tuple[Database, Truth, Path] | None = None
+
+    def __post_init__(self) -> None:
+        self.clock = SteppedClock(self.world)
+        self.yesterday = self.before = self.database
+
+    def start(self) -> None:
+        self.clock.began = self.world.now
+        self.marks: HighWater = open_high_water(self.state)
+        self.place: Place = open_place(self.state / "leases", host=b"this host")
+        self.leases = LeaseStore(self.place, ROOT)
+        self.clocks = Clocks(self.clock)
+        self.links = Links(self.clocks, Logbook(self.place, ROOT), self.leases, self._alarm)
+        self.nonces = Nonces()
+        self.memory: bytes | None = None
+        document = self.database.document
+        self.links.load({TENANT: document.revoked} if document and document.revoked else {})
+        self.links.watch(Watched(tenant=TENANT, key_id=KEY, policy=self.policy))
+        self.up = True
+        self.confirm()
+
+    def _alarm(self, watched: Watched, change: Change) -> None:
+        self.alarms.append(change)
+
+    def kill(self) -> None:
+        """Nothing of memory is left, nothing is written."""
+        self.marks.close()
+        self.place.close()
+        self.up = False
+
+    def confirm(self) -> None:
+        """The database answers: its clock is right."""
+        self.clocks.heard_database(START + timedelta(seconds=self.world.now))
+        self.links.tick()
+
+    @property
+    def held(self) -> Held:
+        mark = self.marks.marks.get(TENANT)
+        known = None if mark is None else (mark[:3], mark.hash)
+        return Held(document=self.database.document, mark=known, tightened=self.database.tightened)
+
+    def receive(self, document: Document) -> Step:
+        step = receive(self.held, document, epoch=self.database.epoch)
+        if step is Step.APPLY:
+            self._stop(document)
+            self._store(applied(self.held, document), document)
+        return step
+
+    def tighten(self, document: Document, nonce: bytes) -> None:
+        assert self.nonces.take(nonce, self.clock.monotonic())
+        self._stop(document)
+        self._store(tightened(self.held, document), None)
+        self.memory = None
+
+    def _stop(self, document: Document) -> None:
+        self.truth.revokes |= self.knows[document.hash]
+        if document.access == "revoked":
+            self.links.revoke([TENANT], document.order)
+            assert not list(self.place.directory.glob("*.secret")), "a lease outlived a revoke"
+            self.memory = None
+            self.truth.leased = False
+
+    def _store(self, held: Held, document: Document | None) -> None:
+        if document is not None and document.revoked is not None:
+            self.links.know({TENANT: document.revoked})
+        epoch = max(self.database.epoch, document.order[1] if document else 0)
+        self.before = self.database
+        self.database = Database(held.document, held.tightened, epoch)
+        if document is not None:
+            self.marks.raise_to([(TENANT, Mark(*document.order, document.hash))])
+
+    def report(self, step: Step) -> Report | None:
+        held = self.held
+        if held.known is None:
+            return None
+        return Report(step=step, known=held.known, shown=held.document, tightened=held.tightened)
+
+    def agree(self) -> None:
+        self.clocks.heard_control(START + timedelta(seconds=self.world.now))
+        self.links.agreed()
+        self.links.tick()
+        self.truth.agreed, self.truth.clean_agreement = self.world.now, self.clock.off == 0
+
+    def probe(self, outage: Outage | None) -> None:
+        sent = self.clocks.now()
+        if outage is None:
+            allowed = self.held.access == "active"
+            stamp = self.database.document.order if self.database.document else (0, 0, 0)
+            self.links.answered(KEY, sent, l2=L2 if allowed else None, stamp=stamp)
+            self.memory = L2 if allowed else self.memory
+            leased = allowed or (self.truth.leased and self.held.access == "active")
+            self.truth = replace(
+                self.truth,
+                proved=self.world.now,
+                seen=frozenset(),
+                refused=False,
+                leased=leased,
+                clean_proof=self.clock.off == 0,
+            )
+        else:
+            self._fail(outage, proven=False)
+            if outage is Outage.REFUSED:
+                self.world.now += 5
+                self.confirm()
+                self._fail(outage, proven=True)
+        self.links.tick()
+
+    def _fail(self, outage: Outage, *, proven: bool) -> None:
+        heard = Heard(
+            key_id=KEY.hex(), tenant=TENANT, identity="role", outage=outage, code="code", proven=proven
+        )
+        self.links.failed(heard, self.clocks.now())
+        seen = outage if proven or outage is not Outage.REFUSED else Outage.DOUBTFUL
+        self.truth.seen |= {seen}
+        if proven:
+            self.truth = replace(self.truth, refused=True, leased=False)
+            self.memory = None
+
+    def serves(self) -> bool:
+        if not self.up or self.held.access != "active":
+            return False
+        decision = self.links.decision(KEY)
+        if decision.left_s <= 0:
+            return False
+        self.memory = self.memory or self.links.recover(KEY)
+        return self.memory == L2
+
+    def step_clock(self, seconds: float) -> None:
+        self.clock.off += seconds
+        self.truth.clean_proof = self.truth.clean_agreement = False
+
+    def snapshot(self) -> None:
+        """Disk and database, as a virtual machine's snapshot has them."""
+        copy = self.state.with_name(self.state.name + ".kept")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.state, copy)
+        self.kept = (replace(self.database), replace(self.truth), copy)
+
+    def put_back(self) -> None:
+        """What the snapshot had; files keep their inodes, as they do in a disk's own snapshot."""
+        assert self.kept is not None
+        self.database, self.truth = replace(self.kept[0]), replace(self.kept[1])
+        copy = self.kept[2]
+        for path in [path for path in self.state.rglob("*") if path.is_file()]:
+            if not (copy / path.relative_to(self.state)).exists():
+                path.unlink()
+        for path in [path for path in copy.rglob("*") if path.is_file()]:
+            target = self.state / path.relative_to(copy)
+            with target.open("r+b" if target.exists() else "wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.truncate(0)
+                file.write(path.read_bytes())
