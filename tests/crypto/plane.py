@@ -18,21 +18,31 @@ from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
     Applied,
+    Challenge,
+    ChallengeItem,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
+    KeyEnding,
+    KeyEndItem,
     Minted,
     MintItem,
     Offer,
     OfferItem,
     Proof,
     ProveItem,
+    RenewItem,
     SignedDesired,
+    Stored,
+    StoreItem,
+    Tightened,
+    TightenItem,
     Token,
     TokenItem,
 )
 from openkcm.crypto.end import end
+from openkcm.crypto.end_key import end_key
 from openkcm.crypto.hand_over import hand_over
 from openkcm.crypto.here import Here
 from openkcm.crypto.issue import issue
@@ -41,7 +51,10 @@ from openkcm.crypto.mint import mint
 from openkcm.crypto.offer import offer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.region import open_region
+from openkcm.crypto.renew import renew
 from openkcm.crypto.settings import CryptoSettings
+from openkcm.crypto.take import take
+from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.crypto.use import decrypt, encrypt
 from openkcm.kernel.clock import SetClock
@@ -55,7 +68,7 @@ Asked = TypeVar("Asked")
 Done = TypeVar("Done")
 
 _TABLES = (
-    "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, endings, audit_heads, "
+    "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, endings, key_uses, journal, audit_heads, "
     "audit_events cascade"
 )
 
@@ -100,6 +113,22 @@ class Inside:
     async def mint(self, tenant: str, *, generation: int = 1, token: str = "t") -> Minted:
         item = MintItem(tenant=tenant, generation=generation, services=("default",), token=token)
         return one(await self.run(mint, item))
+
+    async def renew(self, tenant: str, *services: str, generation: int, token: str = "r") -> Minted:
+        item = RenewItem(tenant=tenant, generation=generation, services=services, token=token)
+        return one(await self.run(renew, item))
+
+    async def store(self, item: StoreItem) -> Stored:
+        return one(await self.run(take, item))
+
+    async def challenge(self, tenant: str) -> Challenge:
+        return one(await self.run(challenge, ChallengeItem(tenant=tenant)))
+
+    async def tighten(self, item: TightenItem) -> Tightened:
+        return one(await self.run(tighten, item))
+
+    async def end_key(self, item: KeyEndItem) -> KeyEnding:
+        return one(await self.run(end_key, item))
 
     async def offer(self, item: OfferItem) -> Offer:
         return one(await self.run(offer, item))
