@@ -23,7 +23,7 @@ PROVIDERS = {
     "kmip",
     "hvac",
 }
-#: What control may load of the crypto plane: the contract with its parts, its client, and what that checks signatures by.
+#: What control may load of the crypto plane: the contract and its parts, its client, what that checks signatures by.
 OFFERED = {
     "openkcm.crypto",
     "openkcm.crypto.asking",

@@ -72,11 +72,16 @@ def asked(signed: SignedDesired, key: DesiredKey, *, destroy: bool = False) -> K
 
 async def week_passes(plane: Plane, *, database: bool = True, wall: bool = True) -> None:
     """Both clocks have gone on, or one of them was set forward."""
+    await passed(plane, WEEK_S + 1, database=database, wall=wall)
+
+
+async def passed(plane: Plane, seconds: float, *, database: bool = True, wall: bool = True) -> None:
+    """So much time, by both clocks or one of them."""
     columns = ", ".join(item.name for item in fields(KeyCounted))
     for region in (plane.local, plane.eu):
         for row in await region.edit(f"select {columns} from key_endings") if database else []:  # noqa: S608 - our own names
             counted = KeyCounted(**dict(row))
-            counted = replace(counted, began_database=counted.began_database - timedelta(seconds=WEEK_S + 1))
+            counted = replace(counted, began_database=counted.began_database - timedelta(seconds=seconds))
             await region.edit(
                 "update key_endings set began_database = $2, mac = $3 where key_id = $1",
                 counted.key_id,
@@ -84,7 +89,7 @@ async def week_passes(plane: Plane, *, database: bool = True, wall: bool = True)
                 _mac(region.here.root, counted),
             )
     if wall:
-        plane.clock.advance(WEEK_S + 1)
+        plane.clock.advance(seconds)
     for region in (plane.local, plane.eu):
         await region.refresh()
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from openkcm.crypto import use
 from openkcm.crypto.accept import accept
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.apply import apply
@@ -156,6 +157,12 @@ class Inside:
     async def decrypt(self, tenant: str, message: bytes, aad: bytes = b"") -> bytes:
         DB.pool = self.pool
         return await decrypt(self.here, self.here.state.view(tenant), "default", message, aad)
+
+    async def use(self, tenant: str, service: str, data: bytes, *, decrypt: bool) -> bytes:
+        """What the data door does for a caller."""
+        DB.pool = self.pool
+        verb = use.decrypt if decrypt else use.encrypt
+        return await verb(self.here, self.here.state.view(tenant), service, data, b"")
 
     async def refresh(self, state: AppliedState | None = None) -> None:
         """What the process does each second."""

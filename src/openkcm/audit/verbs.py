@@ -32,6 +32,7 @@ class AuditVerb(StrEnum):
     KEY_ACTIVATED = "keychain:key:activate"
     KEY_ABANDONED = "keychain:key:abandon"
     KEY_REQUESTED = "keychain:key:request"
+    KEY_CHANGE_UNDONE = "activation:key:undo"
     KEY_ROTATED = "keychain:key:rotate"
     KEYS_READ_ONLY = "keychain:access:read-only"
     KEYS_ENABLED = "keychain:access:enable"
