@@ -32,4 +32,4 @@ async def keys(plane: Plane, control: ModuleDatabases) -> Keys:
         identity=plane.world.control, clock=plane.clock, key_wait_s=10 * DAY_S, without_step_up=True
     )
     await protect(means, regions, plane.clock)
-    return Keys(plane, regions, means, plane.clock, deciding)
+    return Keys(plane, regions, means, plane.clock, deciding, control.control_owner)

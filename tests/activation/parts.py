@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
 
+import asyncpg
+
 from openkcm.activation.carry import Carry
 from openkcm.activation.change import change, change_schedule
 from openkcm.activation.means import Deciding, Means
@@ -181,6 +183,7 @@ class Keys:
     means: Means
     clock: SetClock
     deciding: Deciding
+    owner_dsn: str
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
@@ -275,6 +278,14 @@ class Keys:
                 return await inside.use(TENANT, service, data, decrypt=decrypt)
             finally:
                 DB.pool = before
+
+    async def edit(self, sql: str) -> None:
+        """What somebody does who owns control's database."""
+        connection = await asyncpg.connect(self.owner_dsn)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
 
     async def keys(self) -> list[Key]:
         async with transaction(Role.SYSTEM) as tx:

@@ -91,7 +91,7 @@ async def test_what_is_so_already_is_no_new_decision(keys: Keys) -> None:
 
 
 async def test_of_many_identical_requests_at_once_one_decides(keys: Keys) -> None:
-    asked = keys.asked(KeyVerb.REVOKE, "default", request="all at once")
+    asked = keys.asked(KeyVerb.REVOKE, "default", request="all-at-once")
     answers = await asyncio.gather(*(change(keys.deciding, asked) for _ in range(5)))
     assert {answer.generation for answer in answers} == {answers[0].generation}
     assert sorted(answer.repeated for answer in answers) == [False, True, True, True, True]
@@ -134,9 +134,7 @@ async def test_no_number_refuses_a_revoke(keys: Keys) -> None:
     for _ in range(2):
         await keys.do(KeyVerb.READ_ONLY, "default")
         await keys.do(KeyVerb.ENABLE, "default")
-    await rows("delete from acknowledgements returning 1")
-    await rows("delete from desired where generation > 2 returning 1")
-    await rows("update observed set generation = 2 returning 1")
+    await keys.edit("delete from acknowledgements; delete from desired where generation > 2")
     await keys.ask(KeyVerb.REVOKE, "default")
     with pytest.raises(Permanent) as refused:
         await keys.work()

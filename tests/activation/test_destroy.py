@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openkcm.activation.certificate import check_key, key_certificate_of
+from openkcm.crypto.contract import KeyEnding, KeyEndItem
 from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
@@ -82,13 +83,13 @@ async def test_a_use_after_the_last_look_and_before_the_closing_stops_it_too(key
     real = keys.eu.end_key
     used: list[bytes] = []
 
-    async def end_key(item: object) -> object:
-        answer = await real(item)  # type: ignore[arg-type]  # as it came
+    async def end_key(item: KeyEndItem) -> KeyEnding:
+        answer = await real(item)
         if not used and answer.left_s <= 0:
             used.append(await keys.decrypt(message, region="eu-1"))
         return answer
 
-    keys.eu.end_key = end_key  # type: ignore[method-assign,assignment]  # somebody decrypts at that very moment
+    keys.eu.end_key = end_key  # type: ignore[method-assign]  # somebody decrypts at that very moment
     await keys.later(11 * DAY_S)
     keys.eu.end_key = real  # type: ignore[method-assign]
     assert used == [b"old"]
@@ -172,11 +173,11 @@ async def test_killed_between_the_regions_receipts_and_the_certificate_it_ends_a
     await keys.do(KeyVerb.DESTROY, key_id=key_id)
     real = keys.eu.end_key
 
-    async def end_key(item: object) -> object:
-        await real(item)  # type: ignore[arg-type]  # as it came
+    async def end_key(item: KeyEndItem) -> KeyEnding:
+        await real(item)
         raise Temporary(Refusal.REGION_UNAVAILABLE, "The answer was lost.")
 
-    keys.eu.end_key = end_key  # type: ignore[method-assign,assignment]  # nobody hears what it did
+    keys.eu.end_key = end_key  # type: ignore[method-assign]  # nobody hears what it did
     for _ in range(3):
         await keys.later(11 * DAY_S)
         keys.eu.end_key = real  # type: ignore[method-assign]

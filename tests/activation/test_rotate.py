@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from openkcm.activation.change import change
+from openkcm.crypto.contract import Applied, Desired, SignedDesired
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm_client.envelope import parse
@@ -128,13 +130,14 @@ async def test_a_switch_that_a_region_refuses_goes_back_with_every_key_made_sinc
     real = keys.eu.apply
     made: list[bytes] = []
 
-    async def apply(item: object) -> object:
-        if any(key.version == 2 and key.state == "active" for key in (await keys.decided()).desired.keys):
+    async def apply(item: SignedDesired) -> Applied:
+        said = msgspec.json.decode(item.document, type=Desired)
+        if any(key.version == 2 and key.state == "active" for key in said.keys):
             made.append(await keys.encrypt(b"meanwhile"))
             raise refusing
-        return await real(item)  # type: ignore[arg-type]  # as it came
+        return await real(item)
 
-    keys.eu.apply = apply  # type: ignore[method-assign,assignment]  # it refuses one document
+    keys.eu.apply = apply  # type: ignore[method-assign]  # it refuses one document
     await keys.work()
     keys.eu.apply = real  # type: ignore[method-assign]
     await keys.work()
