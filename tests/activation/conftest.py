@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from openkcm.activation.means import Deciding, Means
-from tests.activation.parts import DAY_S, Keys, Near, NearRegions, protect
+from tests.activation.near import Near, NearRegions
+from tests.activation.parts import DAY_S, Keys, protect
 from tests.crypto.conftest import plane, world
 from tests.crypto.plane import Plane
 from tests.databases import ModuleDatabases

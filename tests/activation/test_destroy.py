@@ -91,7 +91,7 @@ async def test_a_use_after_the_last_look_and_before_the_closing_stops_it_too(key
 
     keys.eu.end_key = end_key  # type: ignore[method-assign]  # somebody decrypts at that very moment
     await keys.later(11 * DAY_S)
-    keys.eu.end_key = real  # type: ignore[method-assign]
+    keys.eu.end_key = real  # type: ignore[method-assign]  # as it was
     assert used == [b"old"]
     assert await state(key_id) == DestroyState.STOPPED
     await keys.later(1)
@@ -180,6 +180,6 @@ async def test_killed_between_the_regions_receipts_and_the_certificate_it_ends_a
     keys.eu.end_key = end_key  # type: ignore[method-assign]  # nobody hears what it did
     for _ in range(3):
         await keys.later(11 * DAY_S)
-        keys.eu.end_key = real  # type: ignore[method-assign]
+        keys.eu.end_key = real  # type: ignore[method-assign]  # as it was
     assert await state(key_id) == DestroyState.DESTROYED
     assert len(await rows("select from key_certificates")) == 1

@@ -139,7 +139,7 @@ async def test_a_switch_that_a_region_refuses_goes_back_with_every_key_made_sinc
 
     keys.eu.apply = apply  # type: ignore[method-assign]  # it refuses one document
     await keys.work()
-    keys.eu.apply = real  # type: ignore[method-assign]
+    keys.eu.apply = real  # type: ignore[method-assign]  # as it was
     await keys.work()
     assert (await saga())[0] == "undone"
     states = [(key.version, key.state) for key in await keys.keys() if key.level == "L3"]

@@ -16,7 +16,7 @@ from openkcm.keychain.states import KeyVerb
 from openkcm.parties.identity import load_identity
 from tests.databases import REGIONS
 from tests.kills.after import assert_chains_whole, wait_quiet
-from tests.kills.holding import Holds, Row, at_commit
+from tests.kills.holding import Holds, at_commit
 from tests.kills.victims import WORKERS, Killing
 from tests.provisioning.accounts import Account
 from tests.provisioning.consistent import RECORD, applied, decrypted, encrypted
@@ -26,7 +26,6 @@ from tests.provisioning.site import Site
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
 STEPS = ("prepare", "mint", "switch", "settle")
-MINTING = "in the minting region"
 VICTIMS = (WORKERS[0], "local", "eu-1", "postgresql")
 _DUE = """update sagas set next_at = now() - interval '10 s'
 where plan = $1 and state = 'running' and lease_until is null"""
@@ -44,7 +43,7 @@ class Rotating:
 @pytest.fixture(scope="module")
 def accounts(killing: Killing) -> dict[str, dict[str, Account]]:
     """For each victim an account for each point and kind, all of them set up."""
-    points = [f"{kind}, {point}" for kind in ("service", "tenant") for point in (*STEPS, MINTING)]
+    points = [f"{kind}, {point}" for kind in ("service", "tenant") for point in STEPS]
     made = {victim: {point: killing.site.account() for point in points} for victim in VICTIMS}
     number = len(points) * len(VICTIMS)
     until(
@@ -67,8 +66,7 @@ def test_whoever_is_killed_every_rotation_ends_in_one_new_version(
         message = encrypted(site, "local", account.id)
         assert message is not None
         rotating[point] = Rotating(account, "default" if kind == "service" else "", message)
-        minting = Row("local", f"mint_tokens:{account.id}")
-        rows[point] = minting if step == MINTING else at_commit(account.id, step)
+        rows[point] = at_commit(account.id, step)
     holds.hold(*rows.values())
     for each in rotating.values():
         _ask(site, each)
