@@ -51,7 +51,9 @@ class Pair:
             json={"tenant": "acme", "service": "default", "plaintext": "NDExMQ=="},
             headers={"Authorization": f"Bearer {self.token}"},
         )
-        return "done" if answer.status_code == 200 else str(answer.json()["code"])
+        code = "done" if answer.status_code == 200 else str(answer.json()["code"])
+        assert (answer.status_code == 403) is (code == Refusal.KEY_REVOKED)
+        return code
 
     async def until(self, door: int, wanted: str, *, within_s: float) -> float:
         """How long it took until this process answered so."""
