@@ -57,7 +57,7 @@ async def test_any_use_in_one_region_stops_it_in_all_and_owner_and_operator_are_
     await keys.do(KeyVerb.DESTROY, key_id=key_id)
     await keys.later(5 * DAY_S)
     assert await keys.decrypt(message, region="eu-1") == b"old"
-    await keys.later(1)
+    await keys.later(61)
     assert await state(key_id) == DestroyState.STOPPED
     (row,) = await rows("select ended_by from key_destroys")
     assert row["ended_by"] == "used in eu-1"
@@ -94,7 +94,7 @@ async def test_a_use_after_the_last_look_and_before_the_closing_stops_it_too(key
     keys.eu.end_key = real  # type: ignore[method-assign]  # as it was
     assert used == [b"old"]
     assert await state(key_id) == DestroyState.STOPPED
-    await keys.later(1)
+    await keys.later(61)
     for region in ("local", "eu-1"):
         assert await keys.decrypt(message, region=region) == b"old"
 
@@ -126,7 +126,7 @@ async def test_a_region_that_is_away_makes_all_wait(keys: Keys) -> None:
     await keys.later(11 * DAY_S)
     assert await state(key_id) == DestroyState.WAITING
     keys.eu.failure = None
-    await keys.later(1)
+    await keys.later(61)
     assert await state(key_id) == DestroyState.DESTROYED
 
 

@@ -139,6 +139,17 @@ async def test_an_old_tenant_key_loses_its_erase_secret(plane: Plane) -> None:
         assert await region.decrypt("acme", message) == b"kept"
 
 
+async def test_a_tenant_key_on_its_way_out_is_given_to_nobody(plane: Plane) -> None:
+    minted = await plane.protect("acme")
+    renewed = await plane.local.renew("acme", generation=2)
+    await plane.eu.accept(await plane.relay("acme", renewed, generation=2))
+    keys = [changed(keys_of(minted)[0], state="decrypt-only"), *named(renewed, version=2)]
+    await decided(plane, pending(keys, 3, at=0))
+    assert await refusal_of(plane.relay("acme", minted, generation=3)) is Refusal.KEY_STATE
+    await decided(plane, keys)
+    assert (await plane.relay("acme", minted, generation=4)).statement == minted.records[0].statement
+
+
 @pytest.mark.parametrize("used", [False, True])
 async def test_a_key_that_was_abandoned_goes_only_if_it_was_never_active(plane: Plane, used: bool) -> None:
     await plane.protect("acme")

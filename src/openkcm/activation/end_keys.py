@@ -23,7 +23,7 @@ from openkcm.parties.key_receipt import SignedKeyReceipt, read_key_receipt
 from openkcm.propagation.decide import decide
 from openkcm.propagation.deliver import deliver
 from openkcm.propagation.model import Decided
-from openkcm.propagation.store import newest
+from openkcm.propagation.store import newest, observed_of
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 from openkcm.tenancy.model import Stage, Standing, Tenant
 from openkcm.tenancy.store import get
@@ -84,9 +84,14 @@ async def _step(means: Means, tenant: str) -> bool:
         found = await get(tx, tenant)
         decided = await newest(tx, tenant)
         rows = [each for each in await destroys_of(tx, tenant) if each.state in OPEN]
+        behind = not decided or any(
+            (each.epoch, each.generation, each.refusal) != (decided.epoch, decided.generation, None)
+            for each in await observed_of(tx, tenant)
+        )
     if not rows or decided is None or found.presence in _ENDS:
         return False  # the end of a tenant takes all its keys
-    await deliver(means.regions, tenant, clock=means.clock)
+    if behind:
+        await deliver(means.regions, tenant, clock=means.clock)
     asked = await asyncio.gather(*(_ask(means, decided, row, destroy=False) for row in rows))
     stopped = [each for each in asked if each.stopped and each.row.state is not DestroyState.DESTROYING]
     fine = [each for each in asked if each.complete and not each.stopped]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from openkcm.activation.change import change, send
@@ -26,8 +26,12 @@ log = get_logger(__name__)
 LOCK: Final = "keys"
 ACTOR: Final = "activation"
 MOST: Final = 200
-_ENDING = """select distinct key_destroys.tenant from key_destroys join tenants on tenants.id = key_destroys.tenant
-where key_destroys.state in ('waiting', 'closing', 'destroying') and presence not in ('deleting', 'gone')"""
+#: A key that only waits is asked about so seldom: a use is told within that time, and nothing else can happen to it.
+LOOK_EVERY_S: Final = 60.0
+_ENDING = """select key_destroys.tenant, bool_or(key_destroys.state <> 'waiting' or due_at <= $1) as due
+from key_destroys join tenants on tenants.id = key_destroys.tenant
+where key_destroys.state in ('waiting', 'closing', 'destroying') and presence not in ('deleting', 'gone')
+group by key_destroys.tenant"""
 # Of what nobody ever asked about: a key that somebody kept, or that a region has used, is left to people.
 _GIVEN_UP = """select keys.tenant, array_agg(keys.key_id order by keys.key_id) as key_ids
 from keys join tenants on tenants.id = keys.tenant
@@ -43,6 +47,7 @@ class Sweep:
     """Looks at the clock for keys."""
 
     means: Means
+    looked_at: dict[str, float] = field(default_factory=dict)
 
     async def run(self, every_s: float) -> None:
         """Look every ``every_s`` until cancelled; whoever leads runs it."""
@@ -61,9 +66,14 @@ class Sweep:
         """
         await self._rotate()
         await self._give_up()
+        now, clock = self.means.clock.monotonic(), self.means.clock.now()
         async with transaction(Role.SYSTEM) as tx:
-            tenants = [row["tenant"] for row in await tx.fetch(_ENDING)]
-        for tenant in tenants:
+            found = {row["tenant"]: bool(row["due"]) for row in await tx.fetch(_ENDING, clock)}
+        self.looked_at = {tenant: at for tenant, at in self.looked_at.items() if tenant in found}
+        for tenant, due in found.items():
+            if not due and now < self.looked_at.get(tenant, float("-inf")) + LOOK_EVERY_S:
+                continue
+            self.looked_at[tenant] = now
             try:
                 await end_keys(self.means, tenant)
             except Refused as refused:
