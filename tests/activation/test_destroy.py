@@ -183,3 +183,34 @@ async def test_killed_between_the_regions_receipts_and_the_certificate_it_ends_a
         keys.eu.end_key = real  # type: ignore[method-assign]  # as it was
     assert await state(key_id) == DestroyState.DESTROYED
     assert len(await rows("select from key_certificates")) == 1
+
+
+async def test_what_a_set_up_gave_up_though_a_region_had_used_it_is_kept_and_lets_nobody_in(
+    keys: Keys,
+) -> None:
+    message = await keys.encrypt(b"meanwhile")
+    await keys.edit("update keys set state = 'abandoned'; update tenants set stage = 'undone'")
+    await keys.later(61)
+    await keys.later(61)
+    found = await rows("select state, ended_by from key_destroys")
+    assert {(row["state"], row["ended_by"]) for row in found} == {("stopped", "used in local")}
+    assert (await keys.decided()).desired.access == "blocked"
+    with pytest.raises(Permanent) as refused:
+        await keys.decrypt(message)
+    assert refused.value.refusal is Refusal.KEY_BLOCKED
+    await keys.later(100 * DAY_S)
+    assert {str(row["state"]) for row in await rows("select state from keys")} == {"abandoned"}
+
+
+async def test_a_person_on_the_pages_and_the_presence_of_the_account_the_stricter_counts(keys: Keys) -> None:
+    await keys.do(KeyVerb.READ_ONLY)
+    await keys.edit(
+        "update tenants set presence = 'uninstalled', uninstalled_at = now(), grace_ends_at = now() + interval '9 d'"
+    )
+    await keys.do(KeyVerb.REVOKE)
+    assert (await keys.decided()).desired.access == "revoked"
+    await keys.do(KeyVerb.RESTORE)
+    assert (await keys.decided()).desired.access == "read-only"
+    await keys.edit("update tenants set presence = 'present', uninstalled_at = null, grace_ends_at = null")
+    await keys.do(KeyVerb.ENABLE)
+    assert (await keys.decided()).desired.access == "active"

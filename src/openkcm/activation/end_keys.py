@@ -98,6 +98,11 @@ async def _step(means: Means, tenant: str) -> bool:
     waited = [each for each in fine if each.row.state is DestroyState.WAITING and each.over]
     closed = [each for each in fine if each.row.state is DestroyState.CLOSING and each.over and each.closed]
     final = [each for each in asked if each.row.state is DestroyState.DESTROYING and each.complete]
+    for each in final:
+        if (
+            each.stopped
+        ):  # a region that was restored as the others destroyed: nobody can use the key, a person looks
+            log.critical("activation.destroy_unfinished", tenant=tenant, key_id=each.row.key_id, by=_by(each))
     moved = await _move(means, found, stopped, waited, closed, asked)
     for each in final:
         moved = await _finish(means, found, decided, each) or moved
