@@ -34,7 +34,7 @@ class AuditVerb(StrEnum):
     KEY_REQUESTED = "keychain:key:request"
     KEY_CHANGE_UNDONE = "activation:key:undo"
     KEY_ROTATED = "keychain:key:rotate"
-    KEYS_READ_ONLY = "keychain:access:read-only"
+    KEYS_READ_ONLY = "keychain:access:disable"
     KEYS_ENABLED = "keychain:access:enable"
     KEYS_REVOKED = "keychain:access:revoke"
     KEYS_RESTORED = "keychain:access:restore"
