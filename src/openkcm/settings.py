@@ -47,6 +47,8 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Folder that says which installation this is; a database of another one is refused. Empty: not compared."""
     operator_command: str = USUAL
     """How the operator gives a command here, as pages and mails show it: ``{command}`` stands for ``tenants list``."""
+    unsafe_without_step_up: bool = False
+    """Let keys be revoked and destroyed without a fresh proof of who asks. For trials only; red in ``doctor``."""
     log_level: str = "INFO"
     """Least level that is logged: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``."""
 

@@ -9,6 +9,12 @@ from pathlib import Path
 
 from arq.connections import RedisSettings
 
+from openkcm.activation import carry
+from openkcm.activation.means import Means as KeyMeans
+from openkcm.activation.plan import CHANGE_KEYS, change_keys
+from openkcm.activation.sweep import LOCK as KEYS
+from openkcm.activation.sweep import Sweep as KeySweep
+from openkcm.activation.told import KeysTold
 from openkcm.catalog.load import load
 from openkcm.catalog.registry import Registry
 from openkcm.crypto.client import PinnedRegions
@@ -105,15 +111,26 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         public_url=means.public_url,
         operator=means.operator,
     )
+    keys = KeyMeans(
+        regions=means.regions,
+        identity=means.identity,
+        pins=ending.pins,
+        clock=means.clock,
+        public_url=means.public_url,
+        operator=means.operator,
+        key_wait_s=settings.tenants.key_wait_s,
+    )
     sagas = runner.Runner(
-        {NEW_TENANT: new_tenant(means), END_TENANT: end_tenant(ending)},
+        {NEW_TENANT: new_tenant(means), END_TENANT: end_tenant(ending), CHANGE_KEYS: change_keys(keys)},
         Told(means),
         clock=means.clock,
-        observers={END_TENANT: EndTold(ending)},
+        observers={END_TENANT: EndTold(ending), CHANGE_KEYS: KeysTold()},
         lease_s=worker.lease_s,
     )
     sources: dict[str, queue.Source] = {
-        outbox.KIND: outbox.Outbox(_handlers(means, sagas), lease_s=worker.lease_s),
+        outbox.KIND: outbox.Outbox(
+            {**_handlers(means, sagas), carry.TOPIC: carry.Carry(keys)}, lease_s=worker.lease_s
+        ),
         runner.KIND: sagas,
     }
     async with asyncio.TaskGroup() as group:
@@ -126,6 +143,7 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
             group.create_task(_lead(settings, means, source.name))
         database = needed(settings.control.worker_database, "control.worker_database")
         group.create_task(lead(database, LOCK, lambda: Sweep(ending).run(_SWEEPS * worker.sweep_s)))
+        group.create_task(lead(database, KEYS, lambda: KeySweep(keys).run(_SWEEPS * worker.sweep_s)))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
         ready()
 

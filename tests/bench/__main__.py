@@ -15,6 +15,7 @@ from tests.bench.enable import enable
 from tests.bench.figures import Figure
 from tests.bench.kcp import kcp
 from tests.bench.machine import machine
+from tests.bench.revoke import revoke
 from tests.bench.sdk import sdk
 from tests.bench.up import up
 from tests.demo.failed import DemoFailed
@@ -30,7 +31,14 @@ class Group(Protocol):
         ...
 
 
-GROUPS: Mapping[str, Group] = {"sdk.": sdk, "crypto.": crypto, "up.": up, "enable.": enable, "kcp.": kcp}
+GROUPS: Mapping[str, Group] = {
+    "sdk.": sdk,
+    "crypto.single.": crypto,
+    "crypto.revoke": revoke,
+    "up.": up,
+    "enable.": enable,
+    "kcp.": kcp,
+}
 
 
 def chosen(only: str) -> list[Group]:

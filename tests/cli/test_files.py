@@ -52,6 +52,8 @@ def files(tmp_path: Path) -> Files:
     settings = load_settings(
         environ={
             "OPENKCM_TENANTS__REGIONS": "local",
+            "OPENKCM_TENANTS__KEY_WAIT_S": "864000",
+            "OPENKCM_CONTROL__UNSAFE_WITHOUT_STEP_UP": "true",
             "OPENKCM_WORKER__LEASE_S": "2",
             "OPENKCM_PLUGINS__NOTIFY_SMTP__PASSWORD": "canary-mail",
         }
@@ -152,3 +154,10 @@ def test_a_command_for_an_installation_that_is_stopped_says_so_and_how_to_start_
     told = capsys.readouterr().err
     assert "a command does not ask it again" in told
     assert f"openkcm doctor --state {files.state}" in told
+
+
+def test_what_decides_about_keys_reaches_who_gives_the_commands(files: Files) -> None:
+    for process in ("web", "worker", "operator"):
+        settings = load_settings(environ={}, file=files.settings(process))
+        assert settings.control.unsafe_without_step_up, process
+        assert settings.tenants.key_wait_s == 864000, process

@@ -186,7 +186,9 @@ def test_the_doctor_sees_a_settings_file_that_others_may_read(
     assert finding["level"] == "risk"
 
 
-@pytest.mark.parametrize("flag", ["tenants.short_grace", "crypto.short_grace"])
+@pytest.mark.parametrize(
+    "flag", ["tenants.short_grace", "crypto.short_grace", "control.unsafe_without_step_up"]
+)
 def test_the_doctor_shows_development_flags_as_risks(
     flag: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,13 +23,16 @@ PROVIDERS = {
     "kmip",
     "hvac",
 }
-#: What control may load of the crypto plane: the contract, its client, and what that checks signatures by.
+#: What control may load of the crypto plane: the contract and its parts, its client, what that checks signatures by.
 OFFERED = {
     "openkcm.crypto",
+    "openkcm.crypto.asking",
     "openkcm.crypto.believed",
     "openkcm.crypto.client",
     "openkcm.crypto.contract",
+    "openkcm.crypto.contract_ends",
     "openkcm.crypto.covered",
+    "openkcm.crypto.desired",
     "openkcm.crypto.settings",
     "openkcm.crypto.signed_answers",
 }

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from openkcm.crypto import use
 from openkcm.crypto.accept import accept
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.apply import apply
@@ -18,21 +19,31 @@ from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
     Applied,
+    Challenge,
+    ChallengeItem,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
+    KeyEnding,
+    KeyEndItem,
     Minted,
     MintItem,
     Offer,
     OfferItem,
     Proof,
     ProveItem,
+    RenewItem,
     SignedDesired,
+    Stored,
+    StoreItem,
+    Tightened,
+    TightenItem,
     Token,
     TokenItem,
 )
 from openkcm.crypto.end import end
+from openkcm.crypto.end_key import end_key
 from openkcm.crypto.hand_over import hand_over
 from openkcm.crypto.here import Here
 from openkcm.crypto.issue import issue
@@ -41,7 +52,10 @@ from openkcm.crypto.mint import mint
 from openkcm.crypto.offer import offer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.region import open_region
+from openkcm.crypto.renew import renew
 from openkcm.crypto.settings import CryptoSettings
+from openkcm.crypto.take import take
+from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.crypto.use import decrypt, encrypt
 from openkcm.kernel.clock import SetClock
@@ -55,7 +69,7 @@ Asked = TypeVar("Asked")
 Done = TypeVar("Done")
 
 _TABLES = (
-    "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, endings, audit_heads, "
+    "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, endings, key_uses, journal, audit_heads, "
     "audit_events cascade"
 )
 
@@ -101,6 +115,22 @@ class Inside:
         item = MintItem(tenant=tenant, generation=generation, services=("default",), token=token)
         return one(await self.run(mint, item))
 
+    async def renew(self, tenant: str, *services: str, generation: int, token: str = "r") -> Minted:
+        item = RenewItem(tenant=tenant, generation=generation, services=services, token=token)
+        return one(await self.run(renew, item))
+
+    async def store(self, item: StoreItem) -> Stored:
+        return one(await self.run(take, item))
+
+    async def challenge(self, tenant: str) -> Challenge:
+        return one(await self.run(challenge, ChallengeItem(tenant=tenant)))
+
+    async def tighten(self, item: TightenItem) -> Tightened:
+        return one(await self.run(tighten, item))
+
+    async def end_key(self, item: KeyEndItem) -> KeyEnding:
+        return one(await self.run(end_key, item))
+
     async def offer(self, item: OfferItem) -> Offer:
         return one(await self.run(offer, item))
 
@@ -127,6 +157,12 @@ class Inside:
     async def decrypt(self, tenant: str, message: bytes, aad: bytes = b"") -> bytes:
         DB.pool = self.pool
         return await decrypt(self.here, self.here.state.view(tenant), "default", message, aad)
+
+    async def use(self, tenant: str, service: str, data: bytes, *, decrypt: bool) -> bytes:
+        """What the data door does for a caller."""
+        DB.pool = self.pool
+        verb = use.decrypt if decrypt else use.encrypt
+        return await verb(self.here, self.here.state.view(tenant), service, data, b"")
 
     async def refresh(self, state: AppliedState | None = None) -> None:
         """What the process does each second."""

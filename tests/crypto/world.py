@@ -19,6 +19,7 @@ from openkcm.crypto.contract import (
     Desired,
     DesiredCaller,
     DesiredKey,
+    DesiredService,
     DestroyPending,
     KeyState,
     Minted,
@@ -26,6 +27,7 @@ from openkcm.crypto.contract import (
     covered_desired,
 )
 from openkcm.parties.identity import Identity, enrol
+from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.labels import Record
 from openkcm.parties.pins import Pin, Pins
 from openkcm.parties.receipt import SignedReceipt
@@ -95,6 +97,8 @@ class World:
         by: Identity | None = None,
         destroy_pending: DestroyPending | None = None,
         destroyed: Sequence[SignedReceipt] | None = None,
+        services: Sequence[DesiredService] = (),
+        buried: Sequence[SignedKeyReceipt] = (),
     ) -> SignedDesired:
         """The next document of a tenant, signed by control (or whom the test names); the last one is remembered."""
         self.keys[tenant] = keys or self.keys.get(tenant, ())
@@ -115,6 +119,8 @@ class World:
                 decided_at=AT,
                 destroy_pending=destroy_pending,
                 destroyed=None if destroyed is None else tuple(destroyed),
+                services=tuple(services),
+                buried=tuple(buried),
             )
         )
         signer = by or self.control
@@ -137,3 +143,8 @@ def keys_of(minted: Minted, *, state: KeyState = "active") -> list[DesiredKey]:
         )
         for one in minted.records
     ]
+
+
+def named(minted: Minted, *, version: int = 1, state: KeyState = "active") -> list[DesiredKey]:
+    """The keys of an answer, as a document names them under this version."""
+    return [replace(key, version=version) for key in keys_of(minted, state=state)]

@@ -198,3 +198,31 @@ async def test_a_failure_of_a_page_shows_no_trace(app: Litestar, links: dict[str
         answer = await browser.get(f"/t/{TENANT}")
         assert answer.status_code == 409
         assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("whole", "service", "chain", "line"),
+    [
+        (None, "read-only", KeyState.ACTIVE, KeyState.READ_ONLY),
+        (None, "revoked", KeyState.ACTIVE, KeyState.BLOCKED),
+        ("read-only", None, KeyState.READ_ONLY, KeyState.READ_ONLY),
+        ("revoked", "read-only", KeyState.BLOCKED, KeyState.BLOCKED),
+    ],
+)
+async def test_what_a_person_restricted_is_shown_where_it_counts(
+    visit: Visit, whole: str | None, service: str | None, chain: KeyState, line: KeyState
+) -> None:
+    await write(
+        "delete from key_access",
+        *(
+            "insert into key_access (tenant, service, access, before, since, by) "  # noqa: S608 - the test's own words
+            f"values ('{TENANT}', '{name}', '{access}', 'active', now(), 'test')"
+            for name, access in (("", whole), ("default", service))
+            if access
+        ),
+        f"insert into keys (key_id, tenant, level, service, version, state, statement) values "  # noqa: S608 - the same
+        f"('r2', '{TENANT}', 'L2', '', 90, 'active', '{{}}'), "
+        f"('r3', '{TENANT}', 'L3', 'default', 90, 'active', '{{}}') on conflict do nothing",
+    )
+    page = await overview(visit, now=NOON)
+    assert (page.chain[1].state, page.services[0].state) == (chain, line)

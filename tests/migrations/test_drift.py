@@ -49,6 +49,11 @@ LONG_KEYS = {
     "desired": ("tenant", "epoch", "generation"),
     "observed": ("tenant", "region"),
     "deliveries": ("message", "recipient"),
+    "rewraps": ("key_id", "parent"),
+    "key_access": ("tenant", "service"),
+    "key_requests": ("tenant", "request"),
+    "key_schedules": ("tenant", "service"),
+    "acknowledgements": ("tenant", "epoch", "generation", "region"),
 }
 #: What PostgreSQL calls Piccolo's types.
 TYPES = {

@@ -13,6 +13,7 @@ import pytest
 
 from openkcm.kernel.commands import USUAL, commands_are_given_as
 from openkcm.notices.end_letters import DestroyedLetter, EndWaitsLetter, StoppedLetter
+from openkcm.notices.key_letters import KeyDestroyedLetter, KeyStoppedLetter
 from openkcm.notices.letters import (
     DelayedLetter,
     DeletingLetter,
@@ -57,6 +58,16 @@ LETTERS: dict[str, Letter] = {
     "returned": ReturnedLetter(**ABOUT, at=AT),
     "deleting": DeletingLetter(**ABOUT, at=AT, destroyed_after=AT + timedelta(days=30)),
     "stopped": StoppedLetter(**ABOUT, at=AT),
+    "key-stopped": KeyStoppedLetter(**ABOUT, key_id="c0ffee", region="Dublin", unknown=False, at=AT),
+    "key-doubtful": KeyStoppedLetter(**ABOUT, key_id="c0ffee", region="Dublin", unknown=True, at=AT),
+    "key-destroyed": KeyDestroyedLetter(
+        **ABOUT,
+        key_id="c0ffee",
+        what="version 1 of service default",
+        regions=("Frankfurt", "Dublin"),
+        destroyed_at=AT,
+        backups_end_at=AT + timedelta(days=14),
+    ),
     "end-waits": EndWaitsLetter(
         **ABOUT, held=False, why="Region oslo is away.", remedy=Remedy("Start it.", "The operator")
     ),
@@ -116,6 +127,9 @@ def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
             "stopped",
             ["12 Oct 2026, 14:02", "nothing is encrypted or decrypted", "never destroyed", "same keys"],
         ),
+        ("key-stopped", ["used in region Dublin", "12 Oct 2026, 14:02", "c0ffee", "Nothing is lost"]),
+        ("key-doubtful", ["region Dublin was restored", "c0ffee"]),
+        ("key-destroyed", ["version 1 of service default", "Frankfurt", "26 Oct 2026, 14:02", "c0ffee"]),
         ("end-waits", ["Region oslo is away.", "Start it.", "tried again by itself"]),
         (
             "end-held",

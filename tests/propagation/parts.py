@@ -14,11 +14,15 @@ from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
     Applied,
+    Challenge,
+    ChallengeItem,
     Desired,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
+    KeyEnding,
+    KeyEndItem,
     Minted,
     MintItem,
     Offer,
@@ -26,7 +30,12 @@ from openkcm.crypto.contract import (
     Proof,
     ProveItem,
     Region,
+    RenewItem,
     SignedDesired,
+    Stored,
+    StoreItem,
+    Tightened,
+    TightenItem,
     Token,
     TokenItem,
 )
@@ -54,6 +63,7 @@ class MemoryRegion:
     confirms_hash: str | None = None
     applied: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     received: list[SignedDesired] = field(default_factory=list)
+    tightened: list[TightenItem] = field(default_factory=list)
 
     async def apply(self, item: SignedDesired) -> Applied:
         self.received.append(item)
@@ -87,6 +97,12 @@ class MemoryRegion:
     async def mint(self, item: MintItem) -> Minted:
         self._not_here()
 
+    async def renew(self, item: RenewItem) -> Minted:
+        self._not_here()
+
+    async def store(self, item: StoreItem) -> Stored:
+        self._not_here()
+
     async def offer(self, item: OfferItem) -> Offer:
         self._not_here()
 
@@ -102,7 +118,25 @@ class MemoryRegion:
     async def token(self, item: TokenItem) -> Token:
         self._not_here()
 
+    async def challenge(self, item: ChallengeItem) -> Challenge:
+        return Challenge(tenant=item.tenant, region=self.name, nonce=b"n" * 32)
+
+    async def tighten(self, item: TightenItem) -> Tightened:
+        self.tightened.append(item)
+        if self.failure is not None and self.failure.temporary:
+            raise self.failure
+        return Tightened(
+            tenant=item.tenant,
+            service=item.service,
+            kind=item.kind,
+            epoch=item.epoch,
+            generation=item.generation,
+        )
+
     async def end(self, item: EndItem) -> Ending:
+        self._not_here()
+
+    async def end_key(self, item: KeyEndItem) -> KeyEnding:
         self._not_here()
 
     async def aclose(self) -> None:

@@ -124,6 +124,14 @@ def test_a_short_grace_wants_the_development_flag() -> None:
     found = refused(environ={"OPENKCM_TENANTS__GRACE_S": "60"})
     assert "grace_s" in found.message
     assert "OPENKCM_TENANTS__GRACE_S" in found.message
+    found = refused(environ={"OPENKCM_TENANTS__KEY_WAIT_S": "60"})
+    assert "key_wait_s" in found.message
+    assert (
+        load_settings(
+            environ={"OPENKCM_TENANTS__KEY_WAIT_S": "60", "OPENKCM_TENANTS__SHORT_GRACE": "true"}
+        ).tenants.key_wait_s
+        == 60
+    )
 
 
 def test_half_of_a_crypto_processs_settings_are_refused_by_what_is_missing() -> None:

@@ -187,6 +187,13 @@ def _risks(settings: Settings) -> Iterator[Finding]:
             said=f"Development flag: keys of a deleted tenant are kept for {settings.tenants.grace_s:g} s only.",
             action="Remove tenants.short_grace where anybody's data counts.",
         )
+    if settings.control.unsafe_without_step_up:
+        yield Finding(
+            level="risk",
+            about="control.unsafe_without_step_up",
+            said="Development flag: keys are revoked and destroyed without a fresh proof of who asks.",
+            action="Remove control.unsafe_without_step_up where anybody's data counts.",
+        )
     if settings.crypto is not None and settings.crypto.short_grace:
         yield Finding(
             level="risk",

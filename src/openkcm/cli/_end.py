@@ -31,7 +31,7 @@ class ShownCertificate(msgspec.Struct, frozen=True, kw_only=True):
 async def shown_certificate(tenant: str, settings: Settings) -> ShownCertificate:
     """The tenant's certificate, checked by the pins of these settings."""
     now = SystemClock().now()
-    signed, checked = await checked_certificate(tenant, _pins(settings), now=now)
+    signed, checked = await checked_certificate(tenant, pins_of(settings), now=now)
     return ShownCertificate(
         certificate=checked.certificate,
         receipts=checked.receipts,
@@ -41,7 +41,7 @@ async def shown_certificate(tenant: str, settings: Settings) -> ShownCertificate
     )
 
 
-def _pins(settings: Settings) -> Pins:
+def pins_of(settings: Settings) -> Pins:
     """The pins of the settings, and this installation's own, which its certificates are signed by."""
     given = read_pins(settings.parties.pins)
     if not settings.parties.identity:

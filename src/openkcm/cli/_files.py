@@ -111,13 +111,15 @@ def write_settings(
     tables = "\n".join(pin_toml(pin) for pin in pins)
     web, worker, owner = databases.web, databases.worker, databases.control_owner
     public_url = settings.control.public_url or f"http://127.0.0.1:{doors.web}"
-    shared = {
+    shared: dict[str, object] = {
         "redis": redis,
         "public_url": public_url,
         "state_directory": files.control,
         "operator_command": operator_command(settings, files.state),
         "log_level": settings.control.log_level,
     }
+    if settings.control.unsafe_without_step_up:
+        shared["unsafe_without_step_up"] = True
     regions = f'[[control.regions]]\nname = "{REGION}"\naddress = "127.0.0.1:{doors.control}"\n'
     identity = {"identity": files.control / "identity.json"}
     pages = {**_changed(settings.web), "bind": f"127.0.0.1:{doors.web}"}

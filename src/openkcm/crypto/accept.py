@@ -40,11 +40,17 @@ async def accept(here: Here, items: Sequence[AcceptItem]) -> list[Accepted | Ref
     async with transaction(Role.OWN) as tx:
         ids = [read_key_id(item.hand_over.offer_id) for item in good(checked)]
         offers = await take_offers(tx, ids, now=here.clock.now())
-    opened = await attempt(checked, lambda item: _open(here, item, offers))
+        there = [read_key_id(known) for item in good(checked) for known in _known(here, item)]
+        held = await read_keys(tx, there) if there else {}
+    opened = await attempt(checked, lambda item: _open(here, item, offers, held))
     async with transaction(Role.OWN) as tx:
         await add_keys(tx, [key for one in good(opened) for key in one.keys])
     async with transaction(Role.OWN) as tx:
-        stored = await read_keys(tx, [key.key_id for one in good(opened) for key in one.keys])
+        stored = await read_keys(
+            tx,
+            [key.key_id for one in good(opened) for key in one.keys],
+            under=[one.keys[0].key_id for one in good(opened)],
+        )
     return await attempt(opened, lambda one: _proven(here, one, stored))
 
 
@@ -59,8 +65,9 @@ def _checked(here: Here, item: AcceptItem, seen: set[str]) -> AcceptItem:
     if item.statement.level != "L2" or item.statement.key_id != given.key_id or item.statement.service:
         raise hierarchy.mismatch("The statement of the key that was handed over")
     _check_statement(here, view, item.statement)
+    known = _known(here, item)
     for record in item.services:
-        _check_service(here, view, record, given.key_id)
+        check_service(here, view, record, given.key_id, known=record.statement.key_id in known)
     ids = {given.offer_id, given.key_id, *(record.statement.key_id for record in item.services)}
     if not seen.isdisjoint(ids):
         raise Temporary(
@@ -73,6 +80,12 @@ def _checked(here: Here, item: AcceptItem, seen: set[str]) -> AcceptItem:
     return item
 
 
+def _known(here: Here, item: AcceptItem) -> set[str]:
+    """The L3s that this region's document names already: a new L2 is to wrap them, and what was accepted stands."""
+    view = here.state.view(item.hand_over.tenant)
+    return {one.statement.key_id for one in item.services if read_key_id(one.statement.key_id) in view.keys}
+
+
 def _check_statement(here: Here, view: View, statement: Statement) -> None:
     signer = statement.signature.signer
     if statement.tenant != view.tenant or statement.algorithm != hierarchy.ALGORITHM:
@@ -83,7 +96,15 @@ def _check_statement(here: Here, view: View, statement: Statement) -> None:
     here.verify(statement.signature, Record.STATEMENT, *covered_statement(statement), signer=signer)
 
 
-def _check_service(here: Here, view: View, record: KeyRecord, l2_id: str) -> None:
+def check_service(here: Here, view: View, record: KeyRecord, l2_id: str, *, known: bool = False) -> None:
+    """The record is of an L3 of this tenant, wrapped by this L2, signed by regions of its set.
+
+    The statement of one that is ``known`` is left to who compares it with what was accepted before: its signer may
+    be no party any more.
+
+    Raises:
+        Permanent: RECORD_MISMATCH, REGION_NOT_IN_SET, PARTY_UNKNOWN, SIGNATURE_INVALID, BAD_REQUEST.
+    """
     statement, wrap = record.statement, record.wrap
     if statement.level != "L3" or wrap.key_id != statement.key_id or wrap.parent != l2_id or wrap.holder:
         raise hierarchy.mismatch(f"The record of key {statement.key_id}")
@@ -93,13 +114,14 @@ def _check_service(here: Here, view: View, record: KeyRecord, l2_id: str) -> Non
         hierarchy.WRAP_BYTES,
     ):
         raise hierarchy.mismatch(f"The wrap of key {statement.key_id}")
-    _check_statement(here, view, statement)
+    if not known:
+        _check_statement(here, view, statement)
     if wrap.signature.signer not in view.desired.regions:
         raise not_in_set(view.tenant, wrap.signature.signer)
     here.verify(wrap.signature, Record.WRAP, *covered_wrap(wrap), signer=wrap.signature.signer)
 
 
-def _open(here: Here, item: AcceptItem, offers: dict[bytes, KeptOffer]) -> _Opened:
+def _open(here: Here, item: AcceptItem, offers: dict[bytes, KeptOffer], held: dict[bytes, Kept]) -> _Opened:
     given = item.hand_over
     kept = offers.get(read_key_id(given.offer_id))
     if kept is None:
@@ -117,6 +139,11 @@ def _open(here: Here, item: AcceptItem, offers: dict[bytes, KeptOffer]) -> _Open
     record = KeyRecord(statement=item.statement, wrap=own_l2_wrap(here, kept.key_id, blob))
     keys = [keep(record, sealing, erase_secret=erase_secret)]
     keys += [keep(service, sealing) for service in item.services]
+    known = _known(here, item)
+    for key in keys[1:]:
+        there = held.get(key.key_id)
+        if key.key_id.hex() in known and (there is None or not there.same_statement(key)):
+            raise hierarchy.mismatch(f"The statement of key {key.key_id.hex()}")
     _prove(here, keys)  # before anything is stored: a substituted key leaves no row
     return _Opened(keys)
 

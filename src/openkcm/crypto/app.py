@@ -15,6 +15,7 @@ from openkcm.crypto.mark import open_high_water
 from openkcm.crypto.region import keep_confirmed, open_region, read_parties
 from openkcm.crypto.settings import CryptoSettings
 from openkcm.crypto.tokens import TokenMaker
+from openkcm.crypto.told import Told
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import close_database, open_database
 from openkcm.parties.identity import load_identity
@@ -58,13 +59,17 @@ async def serve_crypto(
             here = await open_region(settings, identity, pins, clock=clock, marks=marks)
             tokens = TokenMaker(here.root)
             door = Door(identity, pins, admits="control", clock=clock)
+            told = Told()
             await serve(
                 [
                     Served(app=data_door(here, tokens), socket=data, tls=tls),
                     Served(app=control_door(here, tokens), socket=control, door=door),
                 ],
                 closing=closing,
-                beside=[keep_confirmed(here, every_s=settings.poll_s)],
+                beside=[
+                    keep_confirmed(here, every_s=settings.poll_s, told=told),
+                    told.listen(settings.database),
+                ],
                 started=started,
             )
         finally:

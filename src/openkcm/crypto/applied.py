@@ -13,6 +13,7 @@ from openkcm.crypto.contract import FORMAT, SignedDesired, covered_desired
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.mark import HighWater
 from openkcm.crypto.rootfile import Root
+from openkcm.crypto.tightenings import Tight, read_tight, tightened
 from openkcm.crypto.view import View, read
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Transaction
@@ -56,6 +57,9 @@ class AppliedState:
     change: int = 0
     digest: int = 0
     confirmed_at: float = float("-inf")
+    tight: dict[str, tuple[Tight, ...]] = field(default_factory=dict)
+    set_back: bool = False
+    """Whether the database has shown less than this process has acknowledged: it was restored or tampered with."""
 
     @property
     def confirmed(self) -> bool:
@@ -97,10 +101,25 @@ class AppliedState:
         old = self.views.get(view.tenant)
         if old is not None and old.mark > view.mark:
             return
+        if there := self.tight.get(view.tenant):
+            view = tightened(view, there)
         self.digest ^= view.digest ^ (old.digest if old else 0)
         self.views[view.tenant] = view
         self.troubled.pop(view.tenant, None)
         self.epoch = max(self.epoch, view.mark.epoch)
+
+    def tighten(self, rows: Iterable[Tight]) -> None:
+        """These tightenings count beside the documents, from now on."""
+        for row in rows:
+            self.change = max(self.change, row.change)
+            others = (
+                tight
+                for tight in self.tight.get(row.tenant, ())
+                if (tight.service, tight.kind) != (row.service, row.kind)
+            )
+            self.tight[row.tenant] = (*others, row)
+            if (view := self.views.get(row.tenant)) is not None:
+                self.views[row.tenant] = tightened(view, self.tight[row.tenant])
 
     async def refresh(self, tx: Transaction) -> None:
         """What other processes of this region applied is in memory too, and the state is confirmed."""
@@ -115,12 +134,15 @@ class AppliedState:
         self.epoch = int(str(await tx.fetchval("select epoch from region")))
         await self.catch_up(tx)
         for tenant in self.marks.marks.keys() - self.views.keys() - self.troubled.keys():
+            self.set_back = True
             self._trouble(tenant, _behind(tenant))
         await self.refresh(tx)
 
     async def catch_up(self, tx: Transaction) -> None:
         """Every row that changed since is in memory."""
+        tight = await read_tight(tx, since=self.change)
         rows = await tx.fetch(_SINCE, self.change)
+        self.tighten(row for row in tight if self._believed(row))
         self.load(AppliedRow(**dict(row)) for row in rows)
 
     def load(self, rows: Iterable[AppliedRow]) -> None:
@@ -144,12 +166,20 @@ class AppliedState:
             if row.tenant in self.views:
                 known = max(known, self.views[row.tenant].mark)
             if view.mark < known:
+                self.set_back = True
                 self._trouble(row.tenant, _behind(row.tenant))
             else:
                 taken.append((view, row.change))
         self.marks.raise_to((view.tenant, view.mark) for view, _ in taken)
         for view, change in taken:
             self.put(view, change=change)
+
+    def _believed(self, row: Tight) -> bool:
+        if not row.whole(self.root):
+            # Whoever can write here can deny service, so a tightening that nobody signed for stops the tenant.
+            self._trouble(row.tenant, mismatch(f"A tightening of tenant '{row.tenant}'"))
+            return False
+        return True
 
     def _checked(self, row: AppliedRow) -> View:
         if not hmac.compare_digest(row.mac, _mac(self.root, row)):
@@ -212,6 +242,7 @@ _WRITE = f"""
 with marked as (
     update region set changes = greatest(changes, (select max(c) from unnest($10::bigint[]) c)),
         epoch = greatest(epoch, (select max(e) from unnest($3::bigint[]) e))
+    returning pg_notify('applied', '')
 )
 insert into applied ({_COLUMNS})
 select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[],

@@ -9,14 +9,18 @@ from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.crypto.applied import AppliedRow, row_of, write_rows
 from openkcm.crypto.apply_end import check_end, counted_of, follow_end
+from openkcm.crypto.apply_key_end import check_key_ends, follow_key_ends, key_counted_of
 from openkcm.crypto.contract import Applied, SignedDesired, covered_desired
 from openkcm.crypto.endings import Counted
 from openkcm.crypto.here import Here
+from openkcm.crypto.journal import note_active
 from openkcm.crypto.kept import Kept
+from openkcm.crypto.key_endings import KeyCounted
 from openkcm.crypto.mark import Mark
 from openkcm.crypto.metrics import GENERATION_CONFLICTS
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.store import read_keys
+from openkcm.crypto.tightenings import drop_outlived
 from openkcm.crypto.view import View, not_in_set, read
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.log import get_logger
@@ -67,20 +71,28 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
             raise RuntimeError("the region's row is gone")
         if region["changes"] != here.state.change:
             await here.state.catch_up(tx)
-        named = {key_id for one in good(given) for key_id in one.view.keys}
-        kept = await read_keys(tx, named) if named else {}
-        counted = await counted_of(here, tx, [one.view for one in good(given)])
+        views = [one.view for one in good(given)]
+        named = {key_id for view in views for key_id in view.keys}
+        l2s = [key_id for view in views for key_id in view.l2_ids()]
+        kept = await read_keys(tx, named, under=l2s) if named else {}
+        counted = await counted_of(here, tx, views)
+        ends = await key_counted_of(here, tx, views)
         newest: dict[str, _Given] = {}  # of this call: a tenant may be in it more than once
         decided = await attempt(
-            given, lambda one: _decided(here, one, kept, counted, newest=newest, epoch=int(region["epoch"]))
+            given,
+            lambda one: _decided(here, one, kept, (counted, ends), newest=newest, epoch=int(region["epoch"])),
         )
         rows = [
             row_of(one.view, one.signed, here.root, change=int(region["changes"]) + number)
             for number, one in enumerate(newest.values(), 1)
         ]
         if rows:
+            applied = [one.view for one in newest.values()]
             await write_rows(tx, rows)
-            await follow_end(here, tx, [one.view for one in newest.values()], counted, at=region["at"])
+            await note_active(tx, [(view, here.state.views.get(view.tenant)) for view in applied])
+            await follow_end(here, tx, applied, counted, at=region["at"])
+            await follow_key_ends(here, tx, applied, ends, at=region["at"])
+            await drop_outlived(tx, applied, here.state.tight)
         conflicts = [one for one in decided if isinstance(one, _Conflict)]
         for conflict in conflicts:
             await _record(tx, conflict)
@@ -99,7 +111,7 @@ def _decided(
     here: Here,
     one: _Given,
     kept: dict[bytes, Kept],
-    counted: dict[str, Counted],
+    counted: tuple[dict[str, Counted], dict[bytes, KeyCounted]],
     *,
     newest: dict[str, _Given],
     epoch: int,
@@ -115,10 +127,11 @@ def _decided(
     else:
         _compare(view, known, epoch=epoch)
     last = before.view if before is not None else here.state.views.get(view.tenant)
-    check_end(here, view, last, counted.get(view.tenant))
+    check_end(here, view, last, counted[0].get(view.tenant))
+    check_key_ends(here, view, counted[1])
     if view.desired.access == "active":
         for key_id, key in view.keys.items():
-            if key.state == "active":
+            if key.state == "active" or (key.state == "decrypt-only" and key.level == "L3"):
                 _held(here, view, kept.get(key_id), key_id)
     newest[view.tenant] = one
     return one
@@ -157,13 +170,24 @@ def _held(here: Here, view: View, kept: Kept | None, key_id: bytes) -> None:
             f"Key {named.key_id} is not what the document of tenant '{view.tenant}' says it is.",
             remedy=Remedy("Find out who signed such a document.", "operator", _PAGE),
         )
+    parents = [i.hex() for i in view.l2_ids() if view.keys[i].state == "active"]
+    if kept.level == "L3" and parents and kept.parent not in parents:
+        raise Permanent(
+            Refusal.KEY_UNKNOWN,
+            f"This region does not hold key {named.key_id} of tenant '{view.tenant}' under its active tenant key.",
+            remedy=Remedy(
+                "Hand the tenant key over to this region first, with its service keys.", "control", _PAGE
+            ),
+        )
 
 
 def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow]) -> None:
     for one, row in zip(given, rows, strict=True):
         here.state.put(one.view, change=row.change)
     here.state.marks.raise_to((one.view.tenant, one.view.mark) for one in given)
-    if stopped := {one.view.tenant for one in given if one.view.desired.access == "blocked"}:
+    stopped = {one.view.tenant for one in given if one.view.desired.access in ("blocked", "revoked")}
+    stopped |= {one.view.tenant for one in given if one.view.desired.services}
+    if stopped:
         here.keys.forget(stopped)
 
 

@@ -9,15 +9,24 @@ from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
     Applied,
+    Challenge,
+    ChallengeItem,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
+    KeyEnding,
+    KeyEndItem,
     Minted,
     MintItem,
     Offer,
     OfferItem,
+    RenewItem,
     SignedDesired,
+    Stored,
+    StoreItem,
+    Tightened,
+    TightenItem,
 )
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
@@ -78,3 +87,42 @@ def accepted_belongs(item: AcceptItem, accepted: Accepted) -> bool:
 def ending_belongs(item: EndItem, ending: Ending) -> bool:
     """It is of this tenant, and where destruction was asked for it has a receipt, which whoever asked checks."""
     return ending.tenant == item.tenant and (ending.receipt is not None or not item.destroy)
+
+
+def renewed_belongs(item: RenewItem, minted: Minted) -> bool:
+    """Its records are of this tenant: an L3 for each service asked for, or a new L2 and L3s that it wraps."""
+    statements = [record.statement for record in minted.records]
+    kinds = [(statement.level, statement.service) for statement in statements]
+    if item.services:
+        whole = kinds == [("L3", service) for service in item.services]
+    else:
+        whole = kinds[:1] == [("L2", "")] and all(level == "L3" for level, _ in kinds[1:])
+        whole = whole and all(one.wrap.parent == statements[0].key_id for one in minted.records[1:])
+    return (
+        whole
+        and minted.tenant == item.tenant
+        and all(statement.tenant == item.tenant for statement in statements)
+        and all(record.wrap.key_id == record.statement.key_id for record in minted.records)
+    )
+
+
+def stored_belongs(item: StoreItem, stored: Stored) -> bool:
+    """It has every key that was given."""
+    given = tuple(record.statement.key_id for record in item.records)
+    return (stored.tenant, stored.key_ids) == (item.tenant, given)
+
+
+def challenge_belongs(item: ChallengeItem, given: Challenge) -> bool:
+    """It is a nonce for this tenant."""
+    return given.tenant == item.tenant and len(given.nonce) == 32
+
+
+def tightened_belongs(item: TightenItem, done: Tightened) -> bool:
+    """It confirms the very tightening that was sent."""
+    return all(getattr(done, name) == getattr(item, name) for name in done.__struct_fields__)
+
+
+def key_ending_belongs(item: KeyEndItem, ending: KeyEnding) -> bool:
+    """It is of this key, and where destruction was asked for it has a receipt, which whoever asked checks."""
+    same = (ending.tenant, ending.key_id) == (item.tenant, item.key_id)
+    return same and (ending.receipt is not None or not item.destroy)

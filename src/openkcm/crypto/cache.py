@@ -80,7 +80,11 @@ class KeyCache:
         past = [
             name
             for name, key in self._keys.items()
-            if now >= key.expires_at or (view := views.get(key.tenant)) is None or view.stamp != name[1]
+            if now >= key.expires_at
+            or (view := views.get(key.tenant)) is None
+            or view.stamp != name[1]
+            or view.access in ("blocked", "revoked")
+            or view.services.get(key.service) == "revoked"
         ]
         for name in past:
             del self._keys[name]
@@ -155,6 +159,10 @@ class KeyCache:
 
 
 async def _read(wanted: Iterable[tuple[View, bytes]]) -> dict[bytes, Kept]:
-    ids = {key_id for view, l3 in wanted for key_id in (l3, *view.l2_ids())}
+    wanted = list(wanted)
+    parents = [
+        key_id for view, _ in wanted for key_id in view.l2_ids()
+    ]  # of each tenant the active one first
+    ids = {*parents, *(l3 for _, l3 in wanted)}
     async with transaction(Role.OWN) as tx:
-        return await read_keys(tx, ids)
+        return await read_keys(tx, ids, under=parents)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import httpx2
-import msgspec
 
 from openkcm.crypto import believed
+from openkcm.crypto.asking import Asking
 from openkcm.crypto.contract import (
     PATHS,
     Accepted,
     AcceptItem,
     Applied,
+    Challenge,
+    ChallengeItem,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
+    KeyEnding,
+    KeyEndItem,
     Minted,
     MintItem,
     Offer,
@@ -26,7 +30,12 @@ from openkcm.crypto.contract import (
     Proof,
     ProveItem,
     Region,
+    RenewItem,
     SignedDesired,
+    Stored,
+    StoreItem,
+    Tightened,
+    TightenItem,
     Token,
     TokenItem,
 )
@@ -37,14 +46,11 @@ from openkcm.parties.dial import pinned_client
 from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pins
 from openkcm.parties.tls import is_wrong_peer
-from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
-from openkcm.serving.calls import MAX_ITEMS, Answer, Call, Outcome, again
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
+from openkcm.serving.calls import Answer
 
 log = get_logger(__name__)
 
-GATHER_S: Final = 0.002  # how long a first item waits for others to travel with
-STREAM_S: Final = 0.05  # calls closer together than this are a stream,
-STREAM_GATHER_S: Final = 0.03  # in which an item waits so long
 TIMEOUT_S: Final = 10.0  # of each step of a call,
 DEADLINE_S: Final = 15.0  # and of the whole call
 MAX_ANSWER_BYTES: Final = 16 * 2**20  # as much as a call may hold: 100 tenants with 100 services each
@@ -52,83 +58,6 @@ _PAGE: Final = "reference/crypto-service#control-door"
 
 Asked = TypeVar("Asked")
 Done = TypeVar("Done")
-
-
-class _Verb(Generic[Asked, Done]):
-    """One verb's queue to one region: one call under way, the next is filled meanwhile."""
-
-    def __init__(
-        self,
-        region: PinnedRegion,
-        path: str,
-        answer: type[Answer[Done]],
-        belongs: Callable[[Asked, Done], bool],
-    ) -> None:
-        self._region = region
-        self._path = path
-        self._decoder = msgspec.json.Decoder(answer)
-        self._belongs = belongs
-        self._waiting: list[tuple[Asked, asyncio.Future[Done]]] = []
-        self._sending: asyncio.Task[None] | None = None
-        self._sent_at = float("-inf")
-
-    async def ask(self, item: Asked) -> Done:
-        """What became of this item."""
-        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send_all())
-        return await future
-
-    async def aclose(self) -> None:
-        """Nothing is under way; who still waits is told that the region is not available."""
-        if self._sending is not None:
-            self._sending.cancel()
-            await asyncio.gather(self._sending, return_exceptions=True)
-        for _, future in self._waiting:
-            _refuse(future, self._region.unavailable("this process is closing"))
-        self._waiting.clear()
-
-    async def _send_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            # One alone is not kept waiting; what comes in a stream is worth a pause, since a call costs more than it.
-            await asyncio.sleep(STREAM_GATHER_S if loop.time() - self._sent_at < STREAM_S else GATHER_S)
-            batch, self._waiting = self._waiting[:MAX_ITEMS], self._waiting[MAX_ITEMS:]
-            batch = [(item, future) for item, future in batch if not future.done()]  # some gave up
-            try:
-                if batch:
-                    await self._send(batch)
-                self._sent_at = loop.time()
-            except Refused as refused:
-                for _, future in batch:
-                    _refuse(future, refused)
-            except BaseException:
-                for _, future in batch:
-                    _refuse(future, self._region.unavailable("the call was cut short"))
-                raise
-
-    async def _send(self, batch: Sequence[tuple[Asked, asyncio.Future[Done]]]) -> None:
-        body = msgspec.json.encode(Call(items=tuple(item for item, _ in batch)))
-        content = await self._region.post(self._path, body)
-        try:
-            answer = self._decoder.decode(content)
-        except (msgspec.MsgspecError, RecursionError) as wrong:
-            raise self._region.unavailable("its answer is not of the contract's form") from wrong
-        if answer.region != self._region.name or len(answer.outcomes) != len(batch):
-            raise self._region.unavailable("its answer is not to what was asked")
-        for (item, future), outcome in zip(batch, answer.outcomes, strict=True):
-            self._settle(item, future, outcome)
-
-    def _settle(self, item: Asked, future: asyncio.Future[Done], outcome: Outcome[Done]) -> None:
-        if future.done():
-            return
-        if outcome.done is not None and outcome.fault is None and self._belongs(item, outcome.done):
-            future.set_result(outcome.done)
-        elif outcome.fault is not None and outcome.done is None:
-            future.set_exception(believed.refused(outcome.fault))
-        else:
-            future.set_exception(self._region.unavailable("its answer is not to what was asked"))
 
 
 class PinnedRegion:
@@ -141,24 +70,35 @@ class PinnedRegion:
         self._verbs: list[Callable[[], Awaitable[None]]] = []
         self._apply = self._verb("apply", Answer[Applied], believed.applied_belongs)
         self._mint = self._verb("mint", Answer[Minted], signed.minted)
+        self._renew = self._verb("renew", Answer[Minted], signed.renewed)
+        self._store = self._verb("store", Answer[Stored], believed.stored_belongs)
         self._offer = self._verb("offer", Answer[Offer], believed.offer_belongs)
         self._hand_over = self._verb("hand_over", Answer[HandOver], believed.hand_over_belongs)
         self._accept = self._verb("accept", Answer[Accepted], signed.accepted)
-        self._prove: _Verb[ProveItem, Proof] = self._verb(
+        self._prove: Asking[ProveItem, Proof] = self._verb(
             "prove",
             Answer[Proof],
             lambda item, proof: (proof.tenant, proof.message) == (item.tenant, item.message or proof.message),
         )
-        self._token: _Verb[TokenItem, Token] = self._verb(
+        self._token: Asking[TokenItem, Token] = self._verb(
             "token", Answer[Token], lambda _, token: bool(token.token)
         )
+        self._challenge = self._verb("challenge", Answer[Challenge], believed.challenge_belongs)
+        self._tighten = self._verb("tighten", Answer[Tightened], believed.tightened_belongs)
         self._end = self._verb("end", Answer[Ending], believed.ending_belongs)
+        self._end_key = self._verb("end_key", Answer[KeyEnding], believed.key_ending_belongs)
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
 
     async def mint(self, item: MintItem) -> Minted:
         return await self._mint.ask(item)
+
+    async def renew(self, item: RenewItem) -> Minted:
+        return await self._renew.ask(item)
+
+    async def store(self, item: StoreItem) -> Stored:
+        return await self._store.ask(item)
 
     async def offer(self, item: OfferItem) -> Offer:
         return await self._offer.ask(item)
@@ -175,8 +115,17 @@ class PinnedRegion:
     async def token(self, item: TokenItem) -> Token:
         return await self._token.ask(item)
 
+    async def challenge(self, item: ChallengeItem) -> Challenge:
+        return await self._challenge.ask(item)
+
+    async def tighten(self, item: TightenItem) -> Tightened:
+        return await self._tighten.ask(item)
+
     async def end(self, item: EndItem) -> Ending:
         return await self._end.ask(item)
+
+    async def end_key(self, item: KeyEndItem) -> KeyEnding:
+        return await self._end_key.ask(item)
 
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""
@@ -231,8 +180,8 @@ class PinnedRegion:
 
     def _verb(
         self, name: str, answer: type[Answer[Done]], belongs: Callable[[Asked, Done], bool]
-    ) -> _Verb[Asked, Done]:
-        verb = _Verb(self, PATHS[name], answer, belongs)
+    ) -> Asking[Asked, Done]:
+        verb = Asking(self, PATHS[name], answer, belongs)
         self._verbs.append(verb.aclose)
         return verb
 
@@ -273,8 +222,3 @@ class PinnedRegions:
         for region in self._open.values():
             await region.aclose()
         self._open.clear()
-
-
-def _refuse(future: asyncio.Future[Done], refused: Refused) -> None:
-    if not future.done():
-        future.set_exception(again(refused))

@@ -8,76 +8,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
-from openkcm.parties.receipt import SignedReceipt
+from openkcm.crypto.contract_ends import (
+    Challenge,
+    ChallengeItem,
+    Ending,
+    EndItem,
+    KeyEnding,
+    KeyEndItem,
+    StoppedBy,
+    Tightened,
+    Tightening,
+    TightenItem,
+    covered_tightening,
+)
+from openkcm.crypto.desired import (
+    FORMAT,
+    Access,
+    Desired,
+    DesiredCaller,
+    DesiredKey,
+    DesiredService,
+    DestroyPending,
+    KeyDestroy,
+    KeyState,
+    Level,
+    ServiceAccess,
+    SignedDesired,
+    Verb,
+    covered_desired,
+)
 from openkcm.parties.signed import Signature
 
-FORMAT = 1
-
-Access = Literal["active", "read-only", "blocked"]
-Level = Literal["L2", "L3"]
-KeyState = Literal["active", "decrypt-only", "abandoned"]
-Verb = Literal["encrypt", "decrypt"]
-
-
-class DesiredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that a region may use: ``active`` encrypts and decrypts. ``service`` is empty for the tenant's L2."""
-
-    key_id: str
-    level: Level
-    service: str
-    version: int
-    state: KeyState
-
-
-class DesiredCaller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may call, for which service, with which verbs."""
-
-    name: str
-    service: str
-    verbs: tuple[Verb, ...]
-
-
-class DestroyPending(msgspec.Struct, frozen=True, kw_only=True):
-    """The tenant's keys are to be destroyed once each region has itself counted ``grace_s`` from its own application.
-
-    ``since`` is the (epoch, generation) that first said so: another one is another deletion, counted from its start.
-    """
-
-    grace_s: int
-    since: tuple[int, int]
-
-
-class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """What every region of ``regions`` should hold of a tenant. One document, the same bytes for all of them.
-
-    Order is (serial of control's pin, ``epoch``, ``generation``); ``replaces`` is the SHA-256 of the document before,
-    empty for the first. ``access`` is read-only for an uninstalled tenant and blocked for one that is being deleted.
-    Only a blocked document has ``destroy_pending``; one with ``destroyed``, each region's receipt, is the last.
-    """
-
-    format: int = FORMAT
-    tenant: str
-    epoch: int
-    generation: int
-    replaces: str
-    regions: tuple[str, ...]
-    access: Access
-    keys: tuple[DesiredKey, ...]
-    callers: tuple[DesiredCaller, ...]
-    decided_at: datetime
-    destroy_pending: DestroyPending | None = None
-    destroyed: tuple[SignedReceipt, ...] | None = None
-
-
-class SignedDesired(msgspec.Struct, frozen=True, kw_only=True):
-    """The document's bytes as they were decided and stored, signed by control (record kind ``desired``)."""
-
-    document: bytes
-    signature: Signature
+#: What the contract's own parts hold; everybody outside of the plane takes it from here.
+__all__ = [
+    "FORMAT",
+    "Access",
+    "Challenge",
+    "ChallengeItem",
+    "Desired",
+    "DesiredCaller",
+    "DesiredKey",
+    "DesiredService",
+    "DestroyPending",
+    "EndItem",
+    "Ending",
+    "KeyDestroy",
+    "KeyEndItem",
+    "KeyEnding",
+    "KeyState",
+    "Level",
+    "ServiceAccess",
+    "SignedDesired",
+    "StoppedBy",
+    "TightenItem",
+    "Tightened",
+    "Tightening",
+    "Verb",
+    "covered_desired",
+    "covered_tightening",
+]
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +133,34 @@ class Minted(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[KeyRecord, ...]
 
 
+class RenewItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for a new version: of the L3 of each of ``services``, under the active L2; without any, of the L2 itself.
+
+    A new L2 comes with every L3 of the applied document, the same keys, wrapped by it. The same ``token`` gets the
+    same keys again. The answer is ``Minted``, with the L3s alone, or with the L2 first.
+    """
+
+    tenant: str
+    generation: int
+    services: tuple[str, ...]
+    token: str
+
+
+class StoreItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a region L3s that another one made under the L2 which both hold."""
+
+    tenant: str
+    generation: int
+    records: tuple[KeyRecord, ...]
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """The region has stored, read back, unwrapped and compared these keys."""
+
+    tenant: str
+    key_ids: tuple[str, ...]
+
+
 class OfferItem(msgspec.Struct, frozen=True, kw_only=True):
     """Ask the receiving region for a one-time key to which ``sender`` shall seal this L2."""
 
@@ -182,7 +203,10 @@ class HandOver(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Give the receiver what it needs: the sealed L2 with its statement, and the L3s as they are."""
+    """Give the receiver what it needs: the sealed L2 with its statement, and the L3s as they are wrapped by it.
+
+    An L3 that the receiver holds already, under another L2, stays the same key and gets this wrap besides.
+    """
 
     hand_over: HandOver
     statement: Statement
@@ -230,42 +254,14 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     address: str
 
 
-class EndItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask how far the grace of an applied *destroy pending* is; with ``destroy``, and once it is over, destroy.
-
-    Epoch, generation and hash are those of the document that the region has to have applied.
-    """
-
-    tenant: str
-    epoch: int
-    generation: int
-    hash: str
-    destroy: bool = False
-
-
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when the region counts, from when on it destroys, and how long it is until then (0 when it is over).
-
-    ``receipt`` is there once it has destroyed.
-    """
-
-    tenant: str
-    since: datetime
-    due_at: datetime
-    left_s: float
-    receipt: SignedReceipt | None = None
-
-
 #: Path of each verb on the control door: POST, JSON of ``Call[item]``, answered by JSON of ``Answer[result]``.
 PATHS = {
     verb: f"/control/v1/{verb.replace('_', '-')}"
-    for verb in ("apply", "mint", "offer", "hand_over", "accept", "prove", "token", "end")
+    for verb in (
+        *("apply", "mint", "renew", "store", "offer", "hand_over", "accept", "prove", "token"),
+        *("challenge", "tighten", "end", "end_key"),
+    )
 }
-
-
-def covered_desired(document: bytes) -> tuple[bytes]:
-    """What control's signature on desired state covers (record ``desired``, version ``FORMAT``)."""
-    return (document,)
 
 
 class Region(Protocol):
@@ -278,12 +274,17 @@ class Region(Protocol):
     def name(self) -> str: ...
     async def apply(self, item: SignedDesired) -> Applied: ...
     async def mint(self, item: MintItem) -> Minted: ...
+    async def renew(self, item: RenewItem) -> Minted: ...
+    async def store(self, item: StoreItem) -> Stored: ...
     async def offer(self, item: OfferItem) -> Offer: ...
     async def hand_over(self, item: HandOverItem) -> HandOver: ...
     async def accept(self, item: AcceptItem) -> Accepted: ...
     async def prove(self, item: ProveItem) -> Proof: ...
     async def token(self, item: TokenItem) -> Token: ...
+    async def challenge(self, item: ChallengeItem) -> Challenge: ...
+    async def tighten(self, item: TightenItem) -> Tightened: ...
     async def end(self, item: EndItem) -> Ending: ...
+    async def end_key(self, item: KeyEndItem) -> KeyEnding: ...
     async def aclose(self) -> None: ...
 
 

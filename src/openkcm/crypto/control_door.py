@@ -15,15 +15,21 @@ from openkcm.crypto.apply import apply
 from openkcm.crypto.contract import (
     PATHS,
     AcceptItem,
+    ChallengeItem,
     EndItem,
     HandOverItem,
+    KeyEndItem,
     MintItem,
     OfferItem,
     ProveItem,
+    RenewItem,
     SignedDesired,
+    StoreItem,
+    TightenItem,
     TokenItem,
 )
 from openkcm.crypto.end import end
+from openkcm.crypto.end_key import end_key
 from openkcm.crypto.hand_over import hand_over
 from openkcm.crypto.here import Here
 from openkcm.crypto.issue import issue
@@ -32,6 +38,9 @@ from openkcm.crypto.mint import mint
 from openkcm.crypto.offer import offer
 from openkcm.crypto.outcomes import answer
 from openkcm.crypto.prove import prove
+from openkcm.crypto.renew import renew
+from openkcm.crypto.take import take
+from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.parties.pins import Pin
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
@@ -57,12 +66,17 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
         [
             _route(here, "apply", Call[SignedDesired], apply),
             _route(here, "mint", Call[MintItem], mint),
+            _route(here, "renew", Call[RenewItem], renew),
+            _route(here, "store", Call[StoreItem], take),
             _route(here, "offer", Call[OfferItem], offer),
             _route(here, "hand_over", Call[HandOverItem], hand_over),
             _route(here, "accept", Call[AcceptItem], accept),
             _route(here, "prove", Call[ProveItem], prove),
             _route(here, "token", Call[TokenItem], tokens_for),
+            _route(here, "challenge", Call[ChallengeItem], challenge),
+            _route(here, "tighten", Call[TightenItem], tighten),
             _route(here, "end", Call[EndItem], end),
+            _route(here, "end_key", Call[KeyEndItem], end_key),
         ],
         exception_handlers=handlers(),
         request_max_body_size=MAX_BODY_BYTES,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from openkcm.audit.record import Entry, record_all
 from openkcm.audit.verbs import AuditVerb
-from openkcm.crypto.contract import Ending, EndItem
+from openkcm.crypto.contract import Ending, EndItem, KeyEndItem
 from openkcm.crypto.endings import Counted, begun, ended, erase, read_counted, write_counted
 from openkcm.crypto.here import Here
 from openkcm.crypto.hierarchy import mismatch
@@ -63,7 +63,7 @@ async def end(here: Here, items: Sequence[EndItem]) -> list[Ending | Refused]:
 def _look(here: Here, item: EndItem, rows: dict[str, Counted], *, database: datetime) -> _Looked:
     view = here.state.view(item.tenant)
     view.check_here(here.region)
-    _check_document(view, item)
+    check_document(view, item)
     pending = view.desired.destroy_pending
     if pending is None:
         raise Permanent(
@@ -81,7 +81,13 @@ def _look(here: Here, item: EndItem, rows: dict[str, Counted], *, database: date
     return _Looked(item, view, counted, left_s, database + timedelta(seconds=left_s))
 
 
-def _check_document(view: View, item: EndItem) -> None:
+def check_document(view: View, item: EndItem | KeyEndItem) -> None:
+    """The region has applied the very document that it is asked to carry out.
+
+    Raises:
+        Temporary: UNAVAILABLE; not yet.
+        Permanent: GENERATION_OLD, GENERATION_CONFLICT.
+    """
     mark = view.mark
     asked, has = (item.epoch, item.generation), (mark.epoch, mark.generation)
     if asked > has:

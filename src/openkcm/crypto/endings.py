@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime
 from hmac import compare_digest
+from typing import Protocol
 
 import msgspec
 
@@ -49,12 +50,27 @@ class Counted:
 
     def left_s(self, *, wall: datetime, database: datetime, least_s: float) -> float:
         """Seconds until the grace is over, which is never shorter than ``least_s``; 0 or less when it is."""
-        passed = min(wall - self.began_wall, database - self.began_database)
-        return max(float(self.grace_s), least_s) - passed.total_seconds()
+        return left_s(self, self.grace_s, wall=wall, database=database, least_s=least_s)
 
     def signed_receipt(self) -> SignedReceipt | None:
         """The receipt, once the keys are destroyed."""
         return msgspec.json.decode(self.receipt, type=SignedReceipt) if self.receipt else None
+
+
+class Began(Protocol):
+    """What began at a time by each of two clocks."""
+
+    @property
+    def began_wall(self) -> datetime: ...
+
+    @property
+    def began_database(self) -> datetime: ...
+
+
+def left_s(began: Began, wanted_s: float, *, wall: datetime, database: datetime, least_s: float) -> float:
+    """Seconds until ``wanted_s``, or ``least_s`` where that is longer, have passed by both clocks; 0 or less after."""
+    passed = min(wall - began.began_wall, database - began.began_database)
+    return max(float(wanted_s), least_s) - passed.total_seconds()
 
 
 def begun(tenant: str, pending: DestroyPending, root: Root, *, wall: datetime, database: datetime) -> Counted:

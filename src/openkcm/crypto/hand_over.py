@@ -27,7 +27,7 @@ async def hand_over(here: Here, items: Sequence[HandOverItem]) -> list[HandOver 
     """The L2 of each offer is sealed to its receiver, which is pinned and in the tenant's set, as this region is.
 
     Refused alone: an offer that its receiver did not sign, or that was made for another sender, key or generation;
-    a tenant that is blocked; a key that is not this tenant's L2 here (KEY_UNKNOWN).
+    a tenant that is blocked; a key that is not this tenant's L2 here (KEY_UNKNOWN), or is to be destroyed (KEY_STATE).
     """
     checked = await attempt(items, lambda item: _checked(here, item))
     ids = [read_key_id(item.offer.key_id) for item in good(checked)]
@@ -45,7 +45,13 @@ def _checked(here: Here, item: HandOverItem) -> HandOverItem:
         raise not_in_set(offer.tenant, offer.sender)
     here.check_sibling(view, offer.receiver)
     here.verify(offer.signature, Record.OFFER, *covered_offer(offer), signer=offer.receiver)
-    read_key_id(offer.key_id)
+    named = view.keys.get(read_key_id(offer.key_id))
+    if named is not None and named.destroy is not None:
+        raise Permanent(
+            Refusal.KEY_STATE,
+            f"Key {offer.key_id} of tenant '{offer.tenant}' is to be destroyed, so it is given to nobody.",
+            remedy=Remedy("Keep it first, if it is still needed.", "owner", "operate/keys#destroy"),
+        )
     return item
 
 

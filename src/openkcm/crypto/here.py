@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.cache import KeyCache
 from openkcm.crypto.contract import FORMAT
 from openkcm.crypto.covered import Item
+from openkcm.crypto.nonces import Nonces
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.view import View, not_in_set
 from openkcm.kernel.clock import Clock
@@ -23,7 +24,8 @@ _PAGE = "reference/crypto-service#refusals"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
     """One process of one region. ``data_address`` is where its data door is reached; ``least_grace_s`` is how long it
-    keeps the keys of a deleted tenant, whatever control says.
+    keeps the keys of a deleted tenant, and a single key that is to be destroyed, whatever control says. ``used`` are
+    those (key id, decision) that this process has on record as used meanwhile.
     """
 
     region: str
@@ -35,6 +37,8 @@ class Here:
     keys: KeyCache
     data_address: str
     least_grace_s: float
+    nonces: Nonces = field(default_factory=Nonces)
+    used: set[tuple[bytes, tuple[int, int]]] = field(default_factory=set)
 
     def sign(self, record: Record, *items: Item) -> Signature:
         """This region's signature on a record of the contract's format."""

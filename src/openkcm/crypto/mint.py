@@ -10,12 +10,13 @@ from os import urandom
 from msgspec.structs import replace
 
 from openkcm.crypto import hierarchy
-from openkcm.crypto.contract import KeyRecord, Level, Minted, MintItem, Statement, Wrap
+from openkcm.crypto.contract import KeyRecord, Level, Minted, MintItem, RenewItem, Statement, Wrap
 from openkcm.crypto.covered import covered_statement, covered_wrap
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept, keep
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.store import MintToken, add_keys, claim_tokens, read_keys
+from openkcm.crypto.view import View
 from openkcm.kernel.db import Role, transaction
 from openkcm.parties.labels import Record
 from openkcm.parties.signed import Signature
@@ -47,29 +48,20 @@ async def mint(here: Here, items: Sequence[MintItem]) -> list[Minted | Refused]:
         claimed = await claim_tokens(tx, [one.token for one in good(made)])
         winners = [one for one in good(made) if claimed[one.token.token].key_ids == one.token.key_ids]
         await add_keys(tx, [key for one in winners for key in one.keys])
-    ids = [key_id for token in claimed.values() for key_id in _split(token.key_ids)]
+    ids = [key_id for token in claimed.values() for key_id in split_ids(token.key_ids)]
     async with transaction(Role.OWN) as tx:
         stored = await read_keys(tx, ids)
     return await attempt(made, lambda one: _proven(here, one.token, claimed[one.token.token], stored))
 
 
 def _make(here: Here, item: MintItem) -> _Made:
-    _check(item)
+    check_asked(item)
     view = here.at(item.tenant, item.generation)
-    if view.desired.access != "active":
-        raise Permanent(
-            Refusal.KEY_READ_ONLY,
-            f"Tenant '{item.tenant}' is read-only: no new keys are made for it.",
-            remedy=Remedy("Have the tenant enabled again first.", "owner", _PAGE),
-        )
+    check_makes(view)
+    l2_id, l2, kept = new_l2(here, item.tenant)
     sealing = here.root.current
-    l2_id, l2 = hierarchy.new_key()
-    erase_secret = urandom(hierarchy.KEY_BYTES)
-    blob = hierarchy.wrap_l2(l2, sealing, tenant=item.tenant, key_id=l2_id, erase_secret=erase_secret)
-    wrap = own_l2_wrap(here, l2_id, blob)
-    statement = _statement(here, l2, l2_id, level="L2", tenant=item.tenant, service="")
-    keys = [keep(KeyRecord(statement=statement, wrap=wrap), sealing, erase_secret=erase_secret)]
-    keys += [keep(_l3(here, item.tenant, service, l2, l2_id), sealing) for service in item.services]
+    keys = [kept]
+    keys += [keep(new_l3(here, item.tenant, service, l2, l2_id), sealing) for service in item.services]
     token = MintToken(
         token=item.token,
         tenant=item.tenant,
@@ -79,16 +71,46 @@ def _make(here: Here, item: MintItem) -> _Made:
     return _Made(token, keys)
 
 
-def _check(item: MintItem) -> None:
+def new_l2(here: Here, tenant: str) -> tuple[bytes, bytes, Kept]:
+    """A new L2: its id, the key itself, and what is stored of it, with an erase secret of its own."""
+    sealing = here.root.current
+    l2_id, l2 = hierarchy.new_key()
+    erase_secret = urandom(hierarchy.KEY_BYTES)
+    blob = hierarchy.wrap_l2(l2, sealing, tenant=tenant, key_id=l2_id, erase_secret=erase_secret)
+    statement = _statement(here, l2, l2_id, level="L2", tenant=tenant, service="")
+    record = KeyRecord(statement=statement, wrap=own_l2_wrap(here, l2_id, blob))
+    return l2_id, l2, keep(record, sealing, erase_secret=erase_secret)
+
+
+def check_makes(view: View) -> None:
+    """Keys may be made for this tenant.
+
+    Raises:
+        Permanent: KEY_READ_ONLY.
+    """
+    if view.access != "active":
+        raise Permanent(
+            Refusal.KEY_READ_ONLY,
+            f"Tenant '{view.tenant}' is read-only: no new keys are made for it.",
+            remedy=Remedy("Have the tenant enabled again first.", "owner", _PAGE),
+        )
+
+
+def check_asked(item: MintItem | RenewItem, *, least: int = 1) -> None:
+    """Names, services and token are of the right form.
+
+    Raises:
+        Permanent: BAD_REQUEST.
+    """
     try:
         check_name(item.tenant, what="tenant")
         for service in item.services:
             check_name(service, what="service")
     except BadName as wrong:
         raise Permanent(Refusal.BAD_REQUEST, str(wrong)) from wrong
-    if not 1 <= len(item.services) <= _MAX_SERVICES or len(set(item.services)) != len(item.services):
+    if not least <= len(item.services) <= _MAX_SERVICES or len(set(item.services)) != len(item.services):
         raise Permanent(
-            Refusal.BAD_REQUEST, f"A mint names 1 to {_MAX_SERVICES} services, each of them once."
+            Refusal.BAD_REQUEST, f"A mint names {least} to {_MAX_SERVICES} services, each of them once."
         )
     if not _TOKEN.fullmatch(item.token):
         raise Permanent(Refusal.BAD_REQUEST, "A mint's token has 1 to 200 printable ASCII characters.")
@@ -108,18 +130,26 @@ def own_l2_wrap(here: Here, l2_id: bytes, blob: bytes) -> Wrap:
     return _signed_wrap(here, wrap)
 
 
-def _l3(here: Here, tenant: str, service: str, l2: bytes, l2_id: bytes) -> KeyRecord:
+def new_l3(here: Here, tenant: str, service: str, l2: bytes, l2_id: bytes) -> KeyRecord:
+    """A new L3 under this L2."""
     key_id, key = hierarchy.new_key()
+    statement = _statement(here, key, key_id, level="L3", tenant=tenant, service=service)
+    return wrapped_l3(here, statement, key, l2, l2_id)
+
+
+def wrapped_l3(here: Here, statement: Statement, key: bytes, l2: bytes, l2_id: bytes) -> KeyRecord:
+    """This very L3, with its statement as it is, wrapped by this L2."""
+    key_id = bytes.fromhex(statement.key_id)
+    blob = hierarchy.wrap_l3(key, l2, tenant=statement.tenant, service=statement.service, key_id=key_id)
     wrap = Wrap(
-        key_id=key_id.hex(),
+        key_id=statement.key_id,
         holder="",
         parent=l2_id.hex(),
         parent_version=0,
         algorithm=hierarchy.ALGORITHM,
-        blob=hierarchy.wrap_l3(key, l2, tenant=tenant, service=service, key_id=key_id),
+        blob=blob,
         signature=_UNSIGNED,
     )
-    statement = _statement(here, key, key_id, level="L3", tenant=tenant, service=service)
     return KeyRecord(statement=statement, wrap=_signed_wrap(here, wrap))
 
 
@@ -144,13 +174,8 @@ def _signed_wrap(here: Here, wrap: Wrap) -> Wrap:
 
 
 def _proven(here: Here, asked: MintToken, stands: MintToken, stored: dict[bytes, Kept]) -> Minted:
-    if (asked.tenant, asked.services) != (stands.tenant, stands.services):
-        raise Permanent(
-            Refusal.BAD_REQUEST,
-            "This mint token has been used for another tenant or other services.",
-            remedy=Remedy("Use a token of its own for each mint.", "control", _PAGE),
-        )
-    keys = [stored[key_id] for key_id in _split(stands.key_ids) if key_id in stored]
+    check_token(asked, stands)
+    keys = [stored[key_id] for key_id in split_ids(stands.key_ids) if key_id in stored]
     if len(keys) * hierarchy.KEY_ID_BYTES != len(stands.key_ids):
         raise hierarchy.mismatch(f"What was minted for tenant '{asked.tenant}'")
     if {key.tenant for key in keys} != {asked.tenant}:
@@ -161,6 +186,21 @@ def _proven(here: Here, asked: MintToken, stands: MintToken, stored: dict[bytes,
     return Minted(tenant=asked.tenant, records=tuple(key.record() for key in keys))
 
 
-def _split(key_ids: bytes) -> list[bytes]:
+def check_token(asked: MintToken, stands: MintToken) -> None:
+    """The token stands for what it was asked for.
+
+    Raises:
+        Permanent: BAD_REQUEST.
+    """
+    if (asked.tenant, asked.services) != (stands.tenant, stands.services):
+        raise Permanent(
+            Refusal.BAD_REQUEST,
+            "This mint token has been used for another tenant or other services.",
+            remedy=Remedy("Use a token of its own for each mint.", "control", _PAGE),
+        )
+
+
+def split_ids(key_ids: bytes) -> list[bytes]:
+    """The key ids that a mint token stands for."""
     size = hierarchy.KEY_ID_BYTES
     return [key_ids[at : at + size] for at in range(0, len(key_ids), size)]

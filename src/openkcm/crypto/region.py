@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.cache import KeyCache
 from openkcm.crypto.here import Here
+from openkcm.crypto.journal import follow_journal
 from openkcm.crypto.mark import HighWater
 from openkcm.crypto.settings import CryptoSettings
 from openkcm.crypto.start import establish
 from openkcm.crypto.store import drop_expired_offers
+from openkcm.crypto.told import Told
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
@@ -44,6 +47,8 @@ async def open_region(
     state = AppliedState(root=root, pins=pins, marks=marks, clock=clock, confirm_s=settings.confirm_s)
     async with transaction(Role.OWN) as tx:
         await state.load_all(tx)
+        await follow_journal(tx, set_back=state.set_back)
+    state.set_back = False
     return Here(
         region=settings.region,
         root=root,
@@ -84,11 +89,16 @@ def read_parties(identity: Identity, parties: PartiesSettings, *, region: str) -
     return given if own is not None else Pins([*given, identity.pin])
 
 
-async def keep_confirmed(here: Here, *, every_s: float) -> None:
-    """Each ``every_s`` the state is compared with the database, until cancelled; ``confirm_s`` runs while it fails."""
+async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None) -> None:
+    """The state is compared with the database each ``every_s``, and at once when it is ``told`` of a change; until
+    cancelled. ``confirm_s`` runs while it fails.
+    """
+    told = told or Told()
     offers_at = 0.0
     while True:
-        await asyncio.sleep(every_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(every_s):
+                await told.wait()
         here.keys.sweep(here.state.views)
         try:
             async with transaction(Role.OWN) as tx:
@@ -96,9 +106,12 @@ async def keep_confirmed(here: Here, *, every_s: float) -> None:
                 await here.state.refresh(tx)
                 if here.state.change != before:
                     here.keys.sweep(here.state.views)
+                if here.state.set_back:
+                    await follow_journal(tx, set_back=True)
                 if here.clock.monotonic() >= offers_at:
                     await drop_expired_offers(tx)
                     offers_at = here.clock.monotonic() + _OFFERS_EVERY_S
+            here.state.set_back = False
         except Refused as refused:
             log.warning("crypto.not_confirmed", refusal=refused.refusal, served=here.state.confirmed)
 

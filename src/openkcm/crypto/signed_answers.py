@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from openkcm.crypto import believed
-from openkcm.crypto.contract import FORMAT, Accepted, AcceptItem, KeyRecord, Minted, MintItem, Wrap
+from openkcm.crypto.contract import FORMAT, Accepted, AcceptItem, KeyRecord, Minted, MintItem, RenewItem, Wrap
 from openkcm.crypto.covered import Item, covered_statement, covered_wrap
 from openkcm.parties.labels import Record
 from openkcm.parties.pins import Pins
@@ -28,6 +28,18 @@ class Signed:
         """What was asked for, every statement and wrap of it signed."""
         return believed.minted_belongs(item, minted) and all(
             self._stated(record) and self._wrapped(record.wrap) for record in minted.records
+        )
+
+    def renewed(self, item: RenewItem, minted: Minted) -> bool:
+        """What was asked for, every wrap signed by this region, and every statement of a key that is new.
+
+        An L3 that a new L2 wraps is not new: whoever asked compares its statement with the one that is known.
+        """
+        new = minted.records if item.services else minted.records[:1]
+        return (
+            believed.renewed_belongs(item, minted)
+            and all(self._stated(record) for record in new)
+            and all(self._wrapped(record.wrap) for record in minted.records)
         )
 
     def accepted(self, item: AcceptItem, accepted: Accepted) -> bool:

@@ -15,11 +15,15 @@ _READ = """
 select k.key_id, k.tenant, k.level, k.service, k.algorithm, k.commitment, k.signature, k.root_version, k.mac,
        w.holder, w.parent, w.parent_version, w.algorithm as wrap_algorithm, w.blob, w.signature as wrap_signature,
        w.root_version as wrap_root_version, w.mac as wrap_mac, e.secret as erase_secret
-from keys k join wraps w using (key_id) left join erase_secrets e using (key_id)
-where k.key_id = any($1::bytea[])
+from keys k
+join (select *, false as again from wraps where key_id = any($1::bytea[])
+    union all select *, true from rewraps where key_id = any($1::bytea[])) w using (key_id)
+left join erase_secrets e using (key_id)
+order by array_position($2::text[], w.parent), again
 """
 
-# A key that is here already stays as it is; its wrap and erase secret then stay too.
+# A key that is here already stays as it is; its wrap and erase secret then stay too. A wrap of it by another L2 is put
+# beside its own, unless the key was destroyed here: then it has none.
 _ADD = """
 with given as (
     select * from unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bytea[],
@@ -36,20 +40,35 @@ with given as (
     insert into wraps (key_id, holder, parent, parent_version, algorithm, blob, signature, root_version, mac)
     select key_id, holder, parent, parent_version, wrap_algorithm, blob, wrap_signature, wrap_root_version, wrap_mac
     from given join added using (key_id)
+), rewrapped as (
+    insert into rewraps (key_id, holder, parent, parent_version, algorithm, blob, signature, root_version, mac)
+    select g.key_id, g.holder, g.parent, g.parent_version, g.wrap_algorithm, g.blob, g.wrap_signature,
+        g.wrap_root_version, g.wrap_mac
+    from given g join wraps w using (key_id) where g.level = 'L3' and g.parent <> w.parent
+    on conflict do nothing
 )
 insert into erase_secrets (key_id, secret)
 select key_id, erase_secret from given join added using (key_id) where erase_secret is not null
 """
 
 
-async def read_keys(tx: Transaction, key_ids: Iterable[bytes]) -> dict[bytes, Kept]:
-    """The keys of these ids that the database holds, unchecked."""
-    rows = await tx.fetch(_READ, list(key_ids))
-    return {row["key_id"]: Kept(**dict(row)) for row in rows}
+async def read_keys(
+    tx: Transaction, key_ids: Iterable[bytes], *, under: Iterable[bytes] = ()
+) -> dict[bytes, Kept]:
+    """The keys of these ids that the database holds, unchecked.
+
+    An L3 comes as the first of the L2s ``under`` wraps it, of those that do; else as it was wrapped first.
+    """
+    rows = await tx.fetch(_READ, list(key_ids), [key_id.hex() for key_id in under])
+    found: dict[bytes, Kept] = {}
+    for row in rows:
+        if row["key_id"] not in found:
+            found[row["key_id"]] = Kept(**dict(row))
+    return found
 
 
 async def add_keys(tx: Transaction, keys: Sequence[Kept]) -> None:
-    """The keys are stored; one that was there before is left as it was."""
+    """The keys are stored; one that was there before is left as it was, with a wrap by another L2 beside its own."""
     if keys:
         columns = zip(*(astuple(key) for key in keys), strict=True)
         await tx.execute(_ADD, *(list(column) for column in columns))

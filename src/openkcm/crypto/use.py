@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from openkcm.crypto.here import Here
+from openkcm.crypto.note_use import note_use
 from openkcm.crypto.view import View
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm_client.envelope import parse
@@ -14,7 +15,7 @@ async def encrypt(here: Here, view: View, service: str, plaintext: bytes, aad: b
     """A message under the service's active key.
 
     Raises:
-        Permanent: REGION_NOT_IN_SET, KEY_BLOCKED, KEY_READ_ONLY, KEY_NOT_ACTIVE, RECORD_MISMATCH.
+        Permanent: REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED, KEY_READ_ONLY, KEY_NOT_ACTIVE, RECORD_MISMATCH.
         Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory.
     """
     view.check_here(here.region)
@@ -25,18 +26,24 @@ async def encrypt(here: Here, view: View, service: str, plaintext: bytes, aad: b
 async def decrypt(here: Here, view: View, service: str, message: bytes, aad: bytes) -> bytes:
     """The plaintext of a message that a key of this tenant and service made.
 
+    Where that key is to be destroyed, it is on record that it was used before the plaintext leaves: that stops it.
+
     Raises:
-        Permanent: CIPHERTEXT_INVALID, the same for every cause; REGION_NOT_IN_SET, KEY_BLOCKED, RECORD_MISMATCH.
-        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory.
+        Permanent: CIPHERTEXT_INVALID, the same for every cause; REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED,
+            RECORD_MISMATCH.
+        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory or is to be destroyed.
     """
     view.check_here(here.region)
-    view.check_not_blocked()
+    view.check_not_revoked(service)
     try:
         envelope = parse(message)
         if not view.decrypts(service, envelope.l3_key_id):
             raise bad_ciphertext()
         key = await here.keys.get(view, envelope.l3_key_id)
-        return unwrap(key.aead, envelope, view.tenant, service).decrypt(message, aad)
+        plaintext = unwrap(key.aead, envelope, view.tenant, service).decrypt(message, aad)
+        if envelope.l3_key_id in view.pending and not await note_use(here, view, envelope.l3_key_id):
+            raise bad_ciphertext()
+        return plaintext
     except FormatError:
         raise bad_ciphertext() from None
 

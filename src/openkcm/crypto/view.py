@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 import msgspec
 
-from openkcm.crypto.contract import FORMAT, Desired, DesiredKey, SignedDesired, Verb
+from openkcm.crypto.contract import (
+    FORMAT,
+    Access,
+    Desired,
+    DesiredKey,
+    KeyDestroy,
+    ServiceAccess,
+    SignedDesired,
+    Verb,
+)
 from openkcm.crypto.mark import Mark
+from openkcm.crypto.whole import check_end_said, check_key_ends_said
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm_client.enc import enc
 from openkcm_client.errors import BadName
@@ -20,7 +31,11 @@ _PAGE: Final = "reference/crypto-service#refusals"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A tenant's applied document, read once."""
+    """A tenant's applied document, read once.
+
+    ``access`` and ``services`` are what counts: as the document says, or stricter by a tightening. ``pending`` are the
+    L3s that may be used and are to be destroyed: any use of one stops that.
+    """
 
     tenant: str
     mark: Mark
@@ -28,6 +43,9 @@ class View:
     keys: dict[bytes, DesiredKey]
     active: dict[str, bytes]
     """Service name → the L3 that encrypts."""
+    access: Access
+    services: Mapping[str, ServiceAccess]
+    pending: Mapping[bytes, KeyDestroy]
 
     @property
     def digest(self) -> int:
@@ -52,9 +70,11 @@ class View:
         """The tenant's keys may be used at all.
 
         Raises:
-            Permanent: KEY_DESTROYED, for ever; KEY_BLOCKED.
+            Permanent: KEY_DESTROYED, for ever; KEY_BLOCKED; KEY_REVOKED, until a person restores them.
         """
-        if self.desired.access == "blocked":
+        if self.access == "revoked":
+            raise revoked(f"The keys of tenant '{self.tenant}' were")
+        if self.access == "blocked":
             if self.desired.destroyed is not None:
                 raise destroyed(self.tenant)
             raise Permanent(
@@ -69,14 +89,15 @@ class View:
         """The id of the L3 that encrypts for this service.
 
         Raises:
-            Permanent: KEY_BLOCKED, KEY_READ_ONLY (it still decrypts), KEY_NOT_ACTIVE.
+            Permanent: KEY_BLOCKED, KEY_REVOKED, KEY_READ_ONLY (it still decrypts), KEY_NOT_ACTIVE.
         """
-        self.check_not_blocked()
-        if self.desired.access != "active":
+        self.check_not_revoked(service)
+        if self.access != "active" or service in self.services:
+            whose = f"tenant '{self.tenant}'" if self.access != "active" else f"service '{service}'"
             raise Permanent(
                 Refusal.KEY_READ_ONLY,
-                f"Tenant '{self.tenant}' is read-only: its keys decrypt and do not encrypt.",
-                remedy=Remedy("Have the tenant enabled again to encrypt.", "owner", _PAGE),
+                f"The keys of {whose} are read-only: they decrypt and do not encrypt.",
+                remedy=Remedy("Have them enabled again to encrypt.", "owner", _PAGE),
             )
         if (key_id := self.active.get(service)) is None:
             raise Permanent(
@@ -88,20 +109,50 @@ class View:
             )
         return key_id
 
+    def check_not_revoked(self, service: str) -> None:
+        """The service's keys may be used at all.
+
+        Raises:
+            Permanent: as ``check_not_blocked``; KEY_REVOKED for this service alone.
+        """
+        self.check_not_blocked()
+        if self.services.get(service) == "revoked":
+            raise revoked(f"The keys of service '{service}' of tenant '{self.tenant}' were")
+
     def decrypts(self, service: str, key_id: bytes) -> bool:
         """Whether this key may decrypt for this service.
 
         Raises:
-            Permanent: KEY_BLOCKED.
+            Permanent: KEY_BLOCKED, KEY_REVOKED.
         """
-        self.check_not_blocked()
+        self.check_not_revoked(service)
         key = self.keys.get(key_id)
         usable = key is not None and key.level == "L3" and key.state != "abandoned"
         return usable and key is not None and key.service == service
 
     def l2_ids(self) -> list[bytes]:
-        """The tenant's L2s that may be used."""
-        return [i for i, key in self.keys.items() if key.level == "L2" and key.state != "abandoned"]
+        """The tenant's L2s that may be used, the one that wraps its L3s now first."""
+        usable = [i for i, key in self.keys.items() if key.level == "L2" and key.state != "abandoned"]
+        return sorted(usable, key=lambda key_id: self.keys[key_id].state != "active")
+
+    def active_l2(self) -> bytes:
+        """The L2 that wraps the tenant's L3s.
+
+        Raises:
+            Permanent: KEY_NOT_ACTIVE.
+        """
+        for key_id in self.l2_ids()[:1]:
+            if self.keys[key_id].state == "active":
+                return key_id
+        raise Permanent(
+            Refusal.KEY_NOT_ACTIVE,
+            f"Tenant '{self.tenant}' has no active tenant key in this region.",
+            remedy=Remedy("Wait until provisioning is done.", "caller", _PAGE),
+        )
+
+    def l3_ids(self) -> list[bytes]:
+        """The tenant's L3s that may be used."""
+        return [i for i, key in self.keys.items() if key.level == "L3" and key.state != "abandoned"]
 
     def check_caller(self, name: str, service: str, verbs: tuple[Verb, ...]) -> None:
         """The document names this caller for the service with at least these verbs.
@@ -143,14 +194,31 @@ def read(signed: SignedDesired) -> View:
         for caller in desired.callers:
             check_name(caller.name, what="caller")
             check_name(caller.service, what="service")
-        _check_end(desired)
+        services = {service.name: service.access for service in desired.services}
+        if len(services) != len(desired.services):
+            raise ValueError("a service twice")
+        check_end_said(desired)
+        check_key_ends_said(desired)
     except (msgspec.MsgspecError, ValueError, BadName) as wrong:
         raise Permanent(
             Refusal.BAD_REQUEST, f"The document of desired state is malformed: {wrong}."
         ) from wrong
     digest = sha256(signed.document).hexdigest()
     mark = Mark(signed.signature.serial, desired.epoch, desired.generation, digest)
-    return View(tenant=desired.tenant, mark=mark, desired=desired, keys=keys, active=active)
+    return View(
+        tenant=desired.tenant,
+        mark=mark,
+        desired=desired,
+        keys=keys,
+        active=active,
+        access=desired.access,
+        services=services,
+        pending={
+            key_id: key.destroy
+            for key_id, key in keys.items()
+            if key.destroy is not None and key.level == "L3" and key.state != "abandoned"
+        },
+    )
 
 
 def document_digest(tenant: str, generation: int, document_hash: str) -> int:
@@ -171,6 +239,17 @@ def destroyed(tenant: str) -> Permanent:
     )
 
 
+def revoked(what: str) -> Permanent:
+    """The refusal of every use of keys that a person has revoked; ``what`` begins the sentence."""
+    return Permanent(
+        Refusal.KEY_REVOKED,
+        f"{what} revoked by a person: they neither encrypt nor decrypt until somebody restores them.",
+        remedy=Remedy(
+            "Ask the tenant's owner why; restoring brings back what worked before.", "owner", _PAGE
+        ),
+    )
+
+
 def not_in_set(tenant: str, region: str) -> Permanent:
     """The refusal of a region that the tenant's keys may not be in."""
     return Permanent(
@@ -178,19 +257,6 @@ def not_in_set(tenant: str, region: str) -> Permanent:
         f"Region '{region}' is not in the region set of tenant '{tenant}'.",
         remedy=Remedy("Widen the tenant's region set first, if that is wanted.", "owner", _PAGE),
     )
-
-
-def _check_end(desired: Desired) -> None:
-    """No document lets a key be used and be destroyed: where the grace is counted, nothing works."""
-    pending = desired.destroy_pending
-    if pending is not None and (
-        desired.access != "blocked"
-        or not 0 <= pending.grace_s < 2**31
-        or not (0, 1) <= pending.since <= (desired.epoch, desired.generation)
-    ):
-        raise ValueError("a destruction that is pending for a tenant which is not blocked, or out of range")
-    if desired.destroyed is not None and (desired.access != "blocked" or desired.keys or pending):
-        raise ValueError("a destroyed tenant with keys")
 
 
 def _is_active(key: DesiredKey, level: str) -> bool:

@@ -22,6 +22,8 @@ from openkcm.ending.shown import EndState, end_state
 from openkcm.identity.guards import account_of
 from openkcm.identity.principal import Visit
 from openkcm.kernel.db import Role, Transaction, transaction
+from openkcm.keychain.access import restrictions_of
+from openkcm.keychain.states import KeyAccess
 from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.refusals import Permanent, Refusal
 
@@ -42,6 +44,8 @@ _MESSAGES = """select subject, text, tone, created_at from messages
 where tenant = $1 order by created_at desc, id desc limit $2"""
 
 Row = Mapping[str, object]
+Restricted = Mapping[str, KeyAccess]
+"""What people let be used for less, by service; the tenant as a whole under the empty name."""
 
 
 async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = None) -> HomePage:
@@ -56,6 +60,7 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         regions = await tx.fetch(_REGIONS, visit.tenant)
         keys = await tx.fetch(_KEYS, visit.tenant)
         services = await tx.fetch(_SERVICES, visit.tenant)
+        restricted = {name: each.access for name, each in (await restrictions_of(tx, visit.tenant)).items()}
         messages = await _messages(tx, visit.tenant, 3)
         ends = tenant is not None and tenant["presence"] in ("deleting", "gone")
         end = await end_state(tx, visit.tenant) if ends else EndState()
@@ -70,9 +75,9 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         holding=Holding.PLATFORM,
         since=tenant["protected_at"],
         now=now,
-        chain=_chain(keys, services, state),
+        chain=_chain(keys, services, state, restricted),
         regions=lines,
-        services=tuple(_service(row["name"], keys, state) for row in services),
+        services=tuple(_service(row["name"], keys, state, restricted) for row in services),
         messages=messages,
         token=token,
         owner=display_name(tenant["creator_username"]) if tenant["creator_username"] else None,
@@ -140,7 +145,9 @@ def _region(row: Row, desired: int, now: datetime) -> RegionLine:
     )
 
 
-def _chain(keys: Sequence[Row], services: Sequence[Row], state: HomeState) -> tuple[ChainLink, ...]:
+def _chain(
+    keys: Sequence[Row], services: Sequence[Row], state: HomeState, restricted: Restricted
+) -> tuple[ChainLink, ...]:
     tenant_key = _newest(keys, "L2", "")
     return (
         ChainLink(level="L1", name="Root key", detail="Held by the platform", holder=Holding.PLATFORM),
@@ -149,7 +156,7 @@ def _chain(keys: Sequence[Row], services: Sequence[Row], state: HomeState) -> tu
             name="Tenant key",
             detail="One for your account",
             key_id=str(tenant_key["key_id"]) if tenant_key else None,
-            state=_key_state(tenant_key, state),
+            state=_key_state(tenant_key, state, restricted.get("")),
         ),
         ChainLink(level="L3", name="Service keys", detail="One for each service", aside=str(len(services))),
         ChainLink(
@@ -158,14 +165,14 @@ def _chain(keys: Sequence[Row], services: Sequence[Row], state: HomeState) -> tu
     )
 
 
-def _service(name: str, keys: Sequence[Row], state: HomeState) -> ServiceLine:
+def _service(name: str, keys: Sequence[Row], state: HomeState, restricted: Restricted) -> ServiceLine:
     key = _newest(keys, "L3", name)
     version = key["version"] if key else None
     return ServiceLine(
         name=name,
         key_id=str(key["key_id"]) if key else None,
         key_version=version if isinstance(version, int) else None,
-        state=_key_state(key, state),
+        state=_key_state(key, state, restricted.get(""), restricted.get(name)),
     )
 
 
@@ -176,11 +183,17 @@ def _newest(keys: Sequence[Row], level: str, service: str) -> Row | None:
     return (active or found)[-1] if found else None
 
 
-def _key_state(key: Row | None, state: HomeState) -> KeyState:
+def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None) -> KeyState:
+    """What works with the key: the strictest of what the account's presence and people allow."""
     if state is HomeState.GONE:
         return KeyState.DESTROYED
     if key is None or key["state"] != "active":
         return KeyState.PRE_ACTIVE
-    return {HomeState.ACTIVE: KeyState.ACTIVE, HomeState.UNINSTALLED: KeyState.READ_ONLY}.get(
+    allowed = {HomeState.ACTIVE: KeyState.ACTIVE, HomeState.UNINSTALLED: KeyState.READ_ONLY}.get(
         state, KeyState.BLOCKED
     )
+    if KeyAccess.REVOKED in restricted:
+        return KeyState.BLOCKED
+    if KeyAccess.READ_ONLY in restricted and allowed is KeyState.ACTIVE:
+        return KeyState.READ_ONLY
+    return allowed

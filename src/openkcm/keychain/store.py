@@ -33,11 +33,27 @@ where tenant = $1 and state = 'ready'"""
 _ABANDON = """update keys set state = 'abandoned' from tenants
 where keys.tenant = $1 and key_id = any($2::text[]) and tenants.id = keys.tenant
     and (state = 'ready' or state = 'active' and stage in ('provisioning', 'undone'))"""
+_REWRAP = """insert into rewraps (key_id, parent, tenant, wrap)
+select keys.key_id, fresh.parent, $1, fresh.wrap::jsonb
+from unnest($2::text[], $3::text[], $4::text[]) as fresh (key_id, parent, wrap)
+join keys on keys.key_id = fresh.key_id and keys.tenant = $1
+on conflict (key_id, parent) do nothing"""
+_SAME_REWRAPS = """select count(*) from rewraps
+join unnest($2::text[], $3::text[], $4::text[]) as given (key_id, parent, wrap) using (key_id, parent)
+where rewraps.tenant = $1 and rewraps.wrap = given.wrap::jsonb"""
+_FORGET_ONE = """with one as (
+    update keys set state = 'destroyed' where tenant = $1 and key_id = $2
+), beside as (
+    delete from rewraps where tenant = $1 and (key_id = $2 or parent = $2)
+)
+delete from wraps where tenant = $1 and (key_id = $2 or wrap->>'parent' = $2)"""
 _DESTROY = "update keys set state = 'destroyed' where tenant = $1"
 _FORGET = "delete from wraps where tenant = $1"
+_FORGET_REWRAPS = "delete from rewraps where tenant = $1"
 _KEYS = """select key_id, tenant, level, service, version, state, statement::text as statement, created_at, activated_at
 from keys where tenant = $1 order by level, service, version"""
-_WRAPS = """select wrap::text as wrap from wraps where tenant = $1 order by key_id, holder"""
+_WRAPS = """select wrap::text as wrap, key_id, holder, '' as parent from wraps where tenant = $1
+union all select wrap::text, key_id, '', parent from rewraps where tenant = $1 order by key_id, holder, parent"""
 
 
 async def add_records(
@@ -92,6 +108,30 @@ async def add_wraps(tx: Transaction, tenant: str, wraps: Sequence[Wrap]) -> None
         raise _mismatch()
 
 
+async def add_rewraps(tx: Transaction, tenant: str, records: Sequence[KeyRecord]) -> None:
+    """Service keys that are known have another tenant key's wrap besides; the same again changes nothing.
+
+    Raises:
+        Permanent: RECORD_MISMATCH; a key is not the tenant's, has another statement, or another wrap by that key.
+    """
+    if not records:
+        return
+    ids = [record.statement.key_id for record in records]
+    statements = [msgspec.json.encode(record.statement).decode() for record in records]
+    columns = (
+        ids,
+        [record.wrap.parent for record in records],
+        [msgspec.json.encode(record.wrap).decode() for record in records],
+    )
+    await tx.execute(_REWRAP, tenant, *columns)
+    if any(record.wrap.key_id != record.statement.key_id for record in records) or len(set(ids)) != len(ids):
+        raise _mismatch()
+    if await tx.fetchval(_SAME, tenant, ids, statements) != len(ids):
+        raise _mismatch()
+    if await tx.fetchval(_SAME_REWRAPS, tenant, *columns) != len(ids):
+        raise _mismatch()
+
+
 async def activate(tx: Transaction, tenant: str) -> None:
     """Every ready key of the tenant is active: the next desired state carries it as one that encrypts."""
     await tx.execute(_ACTIVATE, tenant)
@@ -109,6 +149,12 @@ async def destroy(tx: Transaction, tenant: str) -> None:
     """
     await tx.execute(_DESTROY, tenant)
     await tx.execute(_FORGET, tenant)
+    await tx.execute(_FORGET_REWRAPS, tenant)
+
+
+async def destroy_one(tx: Transaction, tenant: str, key_id: str) -> None:
+    """No wrap of this key is kept, nor one that it made; its statement stays."""
+    await tx.execute(_FORGET_ONE, tenant, key_id)
 
 
 async def keys_of(tx: Transaction, tenant: str) -> list[Key]:

@@ -29,6 +29,8 @@ _TONES: Final[dict[str, Tone]] = {
     "mail/stopped": "bad",
     "mail/end-waits": "bad",
     "mail/destroyed": "off",
+    "mail/key-stopped": "bad",
+    "mail/key-destroyed": "off",
 }
 _PUT = """insert into messages (tenant, event, tone, subject, text, html) values ($1, $2, $3, $4, $5, $6)
 on conflict (tenant, event) do nothing returning id"""

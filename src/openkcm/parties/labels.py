@@ -24,7 +24,9 @@ class Record(StrEnum):
     OFFER = "offer"
     HAND_OVER = "hand-over"
     RECEIPT = "receipt"
+    KEY_RECEIPT = "key-receipt"
     CERTIFICATE = "certificate"
+    KEY_CERTIFICATE = "key-certificate"
     CHECKPOINT = "checkpoint"
 
 
@@ -37,7 +39,9 @@ SIGNER: Final = MappingProxyType[Record, Kind](
         Record.OFFER: "region",
         Record.HAND_OVER: "region",
         Record.RECEIPT: "region",
+        Record.KEY_RECEIPT: "region",
         Record.CERTIFICATE: "control",
+        Record.KEY_CERTIFICATE: "control",
         Record.CHECKPOINT: "region",
     }
 )
@@ -53,6 +57,8 @@ class Sealed(StrEnum):
 
 CHANGE_DESTROY: Final = "destroy-pending"
 """The first item of the hash of that change."""
+CHANGE_DESTROY_KEY: Final = "destroy-key-pending"
+"""The same for one key."""
 
 FINGERPRINT: Final = "fingerprint"
 """The first item of what a party's fingerprint is the SHA-256 of."""

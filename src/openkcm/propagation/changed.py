@@ -20,12 +20,13 @@ from openkcm.notices.end_letters import StoppedLetter
 from openkcm.notices.letters import DeletingLetter, Letter, ReturnedLetter, UninstalledLetter
 from openkcm.notices.put import OPERATOR, put
 from openkcm.parties.identity import Identity
-from openkcm.propagation.decide import decide
+from openkcm.propagation.decide import decide, restricted, strictest
 from openkcm.propagation.deliver import deliver
 from openkcm.propagation.ready import ready_letter
 from openkcm.propagation.regions import regions_of
 from openkcm.propagation.store import newest
-from openkcm.sdk.refusals import Refusal, Temporary
+from openkcm.propagation.tighten import tighten_refused
+from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantSource
 from openkcm.tenancy.ends import stopped
 from openkcm.tenancy.model import Stage, Standing, Tenant, access
@@ -76,7 +77,7 @@ class Changed:
                 await self._own(tx, found)
             owned = bool(await tx.fetchval(_OWNED, tenant))
         if follows:
-            await deliver(self.regions, tenant, clock=self.clock)
+            await self._deliver(tenant)
         elif found.stage is Stage.PROVISIONING and found.generation:
             raise Temporary(
                 Refusal.TENANT_NOT_READY,
@@ -88,10 +89,19 @@ class Changed:
             status = status_of(found, address=address, at=now, owner_known=owned)
             await report(self.sources, found.source, status)
 
+    async def _deliver(self, tenant: str) -> None:
+        try:
+            await deliver(self.regions, tenant, clock=self.clock)
+        except Permanent:
+            # A region that is ahead of this database still stops what is to be stopped.
+            await tighten_refused(self.regions, self.identity, tenant)
+            raise
+
     async def _decide(self, tx: Transaction, tenant: Tenant) -> None:
         now = self.clock.now()
         before = await newest(tx, tenant.id)
-        wanted, ends = access(tenant, now=now), tenant.presence is Standing.DELETING
+        wanted = strictest(access(tenant, now=now), await restricted(tx, tenant.id))
+        ends = tenant.presence is Standing.DELETING
         if wanted == "blocked":
             await stopped(tx, tenant.id, at=now)
         if before is not None and (before.desired.access, before.desired.destroy_pending is not None) == (

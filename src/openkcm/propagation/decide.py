@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from openkcm.crypto.contract import (
     Desired,
     DesiredCaller,
     DesiredKey,
+    DesiredService,
     DestroyPending,
     SignedDesired,
     covered_desired,
@@ -23,6 +24,7 @@ from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Transaction
 from openkcm.keychain.states import KeyState
 from openkcm.parties.identity import Identity
+from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.labels import Record
 from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import sign
@@ -33,7 +35,7 @@ from openkcm.tenancy.model import Standing, Tenant
 from openkcm.tenancy.model import access as allowed
 from openkcm.tenancy.store import tenant_of, unknown
 
-STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "blocked")
+STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "blocked")
 ENDING: Final = (Standing.DELETING, Standing.GONE)
 CARRIED: Final = (KeyState.ACTIVE, KeyState.DECRYPT_ONLY)
 _LOCKED = "select * from tenants where id = $1 for no key update"
@@ -43,10 +45,22 @@ _PARTS = """select
     (select coalesce(max(generation), 0) from desired where tenant = $1) as generation,
     array(select region from tenant_regions where tenant = $1 order by position) as regions,
     (select coalesce(json_agg(json_build_object('key_id', key_id, 'level', level, 'service', service,
-        'version', version, 'state', state) order by level, service, version), '[]')::text
-        from keys where tenant = $1 and state = any($2::text[])) as keys,
+        'version', version,
+        'state', case when d.state in ('closing', 'destroying') then 'abandoned' else keys.state end,
+        'destroy', case when d.key_id is not null then json_build_object('wait_s', d.wait_s,
+            'since', json_build_array(d.since_epoch, d.since_generation), 'never_used', d.never_used) end)
+        order by level, service, version), '[]')::text
+        from keys left join (select * from key_destroys
+            where tenant = $1 and state in ('waiting', 'closing', 'destroying')) d using (key_id)
+        where keys.tenant = $1 and (keys.state = any($2::text[]) or d.key_id is not null)) as keys,
+    (select coalesce(json_agg(json_build_object('name', service, 'access', access) order by service), '[]')::text
+        from key_access where tenant = $1 and service <> '') as services,
+    (select access from key_access where tenant = $1 and service = '') as restricted,
+    (select coalesce(json_agg(receipts order by key_id), '[]')::text
+        from key_certificates where tenant = $1 and backups_end_at > $3) as buried,
     (select coalesce(json_agg(json_build_object('name', name, 'service', service, 'verbs', verbs) order by name),
         '[]')::text from callers where tenant = $1) as callers"""
+_RESTRICTED = "select access from key_access where tenant = $1 and service = ''"
 _STORE = """with stored as (
     insert into desired (tenant, epoch, generation, document, hash, signature, decided_at)
     values ($1, $2, $3, $4, $5, $6::text::jsonb, $7)
@@ -63,7 +77,9 @@ async def decide(
     access: Access | None = None,
     destroyed: tuple[SignedReceipt, ...] | None = None,
 ) -> Decided:
-    """The tenant's next generation is stored: regions, keys in use, callers and access as the rows of ``tx`` say.
+    """The tenant's next generation is stored: regions, keys, callers and access as the rows of ``tx`` say.
+
+    Keys are those in use, and those on their way out; access is what presence and people allow.
 
     ``access`` is what is granted at most, where the caller wants less than the tenant's presence allows. A deleted
     tenant's document says *destroy pending*, and keeps to what it first said; with ``destroyed`` it is the tombstone.
@@ -77,10 +93,11 @@ async def decide(
     locked = await tx.fetchrow(_LOCKED, tenant)
     if locked is None:
         raise unknown(tenant)
-    found = await tx.fetchrow(_PARTS, tenant, [state.value for state in CARRIED])
+    now = clock.now()
+    found = await tx.fetchrow(_PARTS, tenant, [state.value for state in CARRIED], now)
     if found is None or not found["regions"]:
         raise Permanent(Refusal.TENANT_STATE, f"Tenant {tenant} has no region set yet.")
-    now, generation = clock.now(), found["generation"] + 1
+    generation = found["generation"] + 1
     last = tenant_of(locked)
     pending = None
     if destroyed is None and last.presence in ENDING:
@@ -91,7 +108,7 @@ async def decide(
         generation=generation,
         replaces=found["replaces"] or "",
         regions=tuple(found["regions"]),
-        access=_least(allowed(last, now=now), access),
+        access=strictest(allowed(last, now=now), access, found["restricted"]),
         keys=msgspec.json.decode(found["keys"], type=tuple[DesiredKey, ...]) if destroyed is None else (),
         callers=msgspec.json.decode(found["callers"], type=tuple[DesiredCaller, ...])
         if destroyed is None
@@ -99,6 +116,10 @@ async def decide(
         decided_at=now,
         destroy_pending=pending,
         destroyed=destroyed,
+        services=msgspec.json.decode(found["services"], type=tuple[DesiredService, ...])
+        if destroyed is None
+        else (),
+        buried=_receipts(found["buried"]) if destroyed is None else (),
     )
     document = ENCODER.encode(desired)
     decided = Decided(
@@ -135,5 +156,16 @@ async def _end(
     return DestroyPending(grace_s=max(0, math.ceil(left_s)), since=since), None
 
 
-def _least(allowed_now: Access, wanted: Access | None) -> Access:
-    return max(allowed_now, wanted or allowed_now, key=STRICTNESS.index)
+async def restricted(tx: Transaction, tenant: str) -> Access | None:
+    """What a person lets the tenant's keys as a whole be used for; None where nobody restricted them."""
+    return cast("Access | None", await tx.fetchval(_RESTRICTED, tenant))
+
+
+def strictest(*each: Access | None) -> Access:
+    """The strictest of those that were said."""
+    return max((access for access in each if access is not None), key=STRICTNESS.index)
+
+
+def _receipts(stored: str) -> tuple[SignedKeyReceipt, ...]:
+    of_keys = msgspec.json.decode(stored, type=tuple[tuple[SignedKeyReceipt, ...], ...])
+    return tuple(receipt for receipts in of_keys for receipt in receipts)

@@ -15,17 +15,23 @@ from openkcm.propagation.tables import ObservedRow
 
 _NEWEST = """select epoch, generation, document, hash, signature::text as signature from desired
 where tenant = $1 order by epoch desc, generation desc limit 1"""
-_OBSERVE = """insert into observed as known
+_OBSERVE = """with answer as (
+    select * from unnest($3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[])
+        as given (region, epoch, generation, hash, refusal, message)
+), acknowledged as (
+    insert into acknowledgements (tenant, epoch, generation, region, acknowledged_at)
+    select $1, epoch, generation, region, $2 from answer where refusal is null on conflict do nothing
+)
+insert into observed as known
     (tenant, region, epoch, generation, hash, acknowledged_at, refusal, message, tried_at)
 select $1, region, epoch, generation, hash, case when refusal is null then $2::timestamptz end, refusal, message, $2
-from unnest($3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[])
-    as answer (region, epoch, generation, hash, refusal, message)
+from answer
 on conflict (tenant, region) do update set
     epoch = case when {newer} then excluded.epoch else known.epoch end,
     generation = case when {newer} then excluded.generation else known.generation end,
     hash = case when {newer} then excluded.hash else known.hash end,
     acknowledged_at = case when {newer} then excluded.acknowledged_at else known.acknowledged_at end,
-    refusal = excluded.refusal, message = excluded.message, tried_at = excluded.tried_at""".format(
+    refusal = excluded.refusal, message = excluded.message, tried_at = excluded.tried_at""".format(  # noqa: S608 - our own words
     newer="excluded.refusal is null and (excluded.epoch, excluded.generation) >= (known.epoch, known.generation)"
 )
 

@@ -40,3 +40,13 @@ class ObservedRow(Table, tablename="observed", db=DB):
     refusal = Text(null=True, default=None)
     message = Text(null=True, default=None)
     tried_at = Timestamptz()
+
+
+class AcknowledgementRow(Table, tablename="acknowledgements", db=DB):
+    """When a region first acknowledged a decision. The key is (tenant, epoch, generation, region)."""
+
+    tenant = Text(primary_key=True)
+    epoch = BigInt()
+    generation = BigInt()
+    region = Text()
+    acknowledged_at = Timestamptz()

@@ -23,6 +23,7 @@ STATUS: Final = {
     Refusal.CALLER_UNKNOWN: 403,
     Refusal.NOT_PERMITTED: 403,
     Refusal.KEY_BLOCKED: 403,
+    Refusal.KEY_REVOKED: 403,
     Refusal.REGION_NOT_IN_SET: 403,
     Refusal.NOT_FOUND: 404,
     Refusal.TENANT_UNKNOWN: 404,

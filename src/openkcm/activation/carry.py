@@ -1,0 +1,56 @@
+"""A decision about keys goes to the regions; what it restricts counts also where one refuses it for its number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from openkcm.activation.change import DECIDED
+from openkcm.activation.means import Means
+from openkcm.kernel.db import Role, transaction
+from openkcm.kernel.notify import publish
+from openkcm.propagation.deliver import deliver
+from openkcm.propagation.tighten import tighten_refused
+from openkcm.saga.journal import CHANNEL
+from openkcm.sdk.refusals import Permanent, Refused
+
+TOPIC: Final = DECIDED
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """The payload of ``activation.decided``."""
+
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """The handler of ``activation.decided``."""
+
+    means: Means
+
+    async def __call__(self, payload: dict[str, object]) -> None:
+        """Every region has the newest decision. Whoever watches the tenant hears of each try.
+
+        Raises:
+            Temporary: REGION_UNAVAILABLE, naming the regions that have not confirmed.
+            Permanent: what a region refused for good; what the decision restricts is in force there nevertheless.
+        """
+        tenant = msgspec.convert(payload, Payload).tenant
+        try:
+            await deliver(self.means.regions, tenant, clock=self.means.clock)
+        except Permanent:
+            await tighten_refused(self.means.regions, self.means.identity, tenant)
+            raise
+        finally:
+            await _told(tenant)
+
+
+async def _told(tenant: str) -> None:
+    try:
+        async with transaction(Role.SYSTEM) as tx:
+            await publish(tx, CHANNEL, tenant)
+    except Refused:  # who watches looks again each second anyway
+        return

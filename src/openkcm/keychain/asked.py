@@ -1,0 +1,194 @@
+"""Who asks for something of a tenant's keys, and under which name of the request; the same again changes nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from openkcm.identity.principal import Principal
+from openkcm.kernel.db import Transaction
+from openkcm.keychain.states import KeyVerb
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.tenancy.model import Standing, Tenant
+from openkcm.tenancy.store import tenant_of, unknown
+
+_PAGE: Final = "operate/keys#requests"
+_NAME: Final = re.compile(r"[!-~]{1,200}")
+_LOCKED = "select * from tenants where id = $1 for no key update"
+_OWNER = "select exists (select from grants where tenant = $1 and issuer = $2 and username = $3 and role = 'owner')"
+_THERE = """select verb, service, key_id, asked_by, asked_at, changed, epoch, generation, saga
+from key_requests where tenant = $1 and request = $2"""
+_NUMBERS = """select (select epoch from installation) as epoch,
+    (select coalesce(max(generation), 0) from desired where tenant = $1) + 1 as generation"""
+_NOTE = """insert into key_requests
+    (tenant, request, verb, service, key_id, asked_by, asked_at, changed, epoch, generation, saga)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: an operator by a name for the audit, or a person, who has to own the tenant."""
+
+    actor: str
+    person: Principal | None = None
+
+
+def operator(name: str) -> Asker:
+    """Somebody who runs the operator's commands, or a part of the product that acts by itself."""
+    return Asker(name)
+
+
+def person(who: Principal) -> Asker:
+    """Somebody on the tenant's pages."""
+    return Asker(who.actor, who)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request. ``service`` is empty for the tenant as a whole, ``key_id`` empty where no single key is meant.
+
+    ``request`` names it: whoever gives the same name again means the same request.
+    """
+
+    tenant: str
+    verb: KeyVerb
+    request: str
+    by: Asker
+    service: str = ""
+    key_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a request led to: the decision's number, or the saga that makes it (0 for none).
+
+    ``changed`` is false where all was so already; then the decision is the newest one. ``repeated``: this very
+    request was answered before.
+    """
+
+    tenant: str
+    verb: KeyVerb
+    service: str
+    key_id: str
+    asked_at: datetime
+    changed: bool
+    epoch: int
+    generation: int
+    saga: int
+    repeated: bool = False
+
+
+async def locked(tx: Transaction, asked: Asked) -> Tenant:
+    """The tenant, whose keys nobody else decides about until the commit, and of whom this asker may ask.
+
+    Raises:
+        Permanent: TENANT_UNKNOWN; NOT_PERMITTED, a person who does not own the tenant; BAD_REQUEST, the request's
+            name is malformed.
+    """
+    if not _NAME.fullmatch(asked.request):
+        raise Permanent(
+            Refusal.BAD_REQUEST,
+            "A request's name has 1 to 200 printable ASCII characters.",
+            remedy=Remedy("Give it another name.", "you", _PAGE),
+        )
+    row = await tx.fetchrow(_LOCKED, asked.tenant)
+    if row is None:
+        raise unknown(asked.tenant)
+    who = asked.by.person
+    if who is not None and not await tx.fetchval(_OWNER, asked.tenant, who.issuer, who.username):
+        raise Permanent(
+            Refusal.NOT_PERMITTED,
+            f"Only an owner of tenant {asked.tenant} may ask this of its keys.",
+            remedy=Remedy("Ask an owner, or the operator for a grant.", "owner", _PAGE),
+        )
+    return tenant_of(row)
+
+
+async def answered(tx: Transaction, asked: Asked) -> Answer | None:
+    """What this very request led to before, or None: it is new.
+
+    Raises:
+        Permanent: BAD_REQUEST; the name stands for another request.
+    """
+    row = await tx.fetchrow(_THERE, asked.tenant, asked.request)
+    if row is None:
+        return None
+    if (row["verb"], row["service"], row["key_id"]) != (asked.verb.value, asked.service, asked.key_id):
+        raise Permanent(
+            Refusal.BAD_REQUEST,
+            f"The request {asked.request} of tenant {asked.tenant} was another one: {row['verb']}.",
+            remedy=Remedy("Give each request a name of its own.", "you", _PAGE),
+        )
+    return Answer(
+        tenant=asked.tenant,
+        verb=asked.verb,
+        service=asked.service,
+        key_id=asked.key_id,
+        asked_at=row["asked_at"],
+        changed=row["changed"],
+        epoch=row["epoch"],
+        generation=row["generation"],
+        saga=row["saga"] or 0,
+        repeated=True,
+    )
+
+
+async def next_number(tx: Transaction, tenant: str) -> tuple[int, int]:
+    """(epoch, generation) of the decision that comes next, while the tenant is locked."""
+    row = await tx.fetchrow(_NUMBERS, tenant)
+    if row is None:
+        raise RuntimeError("the installation's row is gone")
+    return row["epoch"], row["generation"]
+
+
+async def note(
+    tx: Transaction, asked: Asked, *, at: datetime, changed: bool, number: tuple[int, int], saga: int = 0
+) -> Answer:
+    """The request is on record, with what it led to."""
+    await tx.execute(
+        _NOTE,
+        asked.tenant,
+        asked.request,
+        asked.verb.value,
+        asked.service,
+        asked.key_id,
+        asked.by.actor,
+        at,
+        changed,
+        *number,
+        saga or None,
+    )
+    return Answer(
+        tenant=asked.tenant,
+        verb=asked.verb,
+        service=asked.service,
+        key_id=asked.key_id,
+        asked_at=at,
+        changed=changed,
+        epoch=number[0],
+        generation=number[1],
+        saga=saga,
+    )
+
+
+def check_lives(tenant: Tenant) -> None:
+    """The tenant has keys, and is not on its way out.
+
+    Raises:
+        Permanent: TENANT_STATE.
+    """
+    if tenant.past_pivot and tenant.presence in (Standing.PRESENT, Standing.UNINSTALLED):
+        return
+    raise Permanent(
+        Refusal.TENANT_STATE,
+        f"Tenant {tenant.id} is {tenant.presence if tenant.past_pivot else tenant.stage}: "
+        "nothing can be asked of its keys.",
+        remedy=Remedy("See how far it is: openkcm tenants show.", "operator", "operate/tenants"),
+    )
+
+
+def wrong_state(message: str, action: str, *, who: str = "owner", page: str = "operate/keys") -> Permanent:
+    """The refusal of a move that does not lead on from where a key is."""
+    return Permanent(Refusal.KEY_STATE, message, remedy=Remedy(action, who, page))

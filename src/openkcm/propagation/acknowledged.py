@@ -1,0 +1,83 @@
+"""A decision, region by region: when it was made, when each region acknowledged it, or why one has not yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from openkcm.kernel.db import Transaction
+
+_REGIONS = """select tenant_regions.region, acknowledgements.acknowledged_at, observed.tried_at, observed.refusal,
+    observed.message, observed.epoch, observed.generation, observed.acknowledged_at as newest_at
+from tenant_regions
+left join acknowledgements on acknowledgements.tenant = tenant_regions.tenant
+    and acknowledgements.region = tenant_regions.region
+    and acknowledgements.epoch = $2 and acknowledgements.generation = $3
+left join observed on observed.tenant = tenant_regions.tenant and observed.region = tenant_regions.region
+where tenant_regions.tenant = $1 order by position"""
+_DECIDED = "select decided_at from desired where tenant = $1 and epoch = $2 and generation = $3"
+
+
+class RegionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One region. ``acknowledged_at`` is None as long as it has not said that it does what was decided; then
+    ``refusal`` and ``message`` say why, if it answered at all, and ``stops_at`` when it stops by itself (None: it does
+    not).
+    """
+
+    region: str
+    acknowledged_at: datetime | None
+    tried_at: datetime | None
+    refusal: str = ""
+    message: str = ""
+    stops_at: datetime | None = None
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision. ``finished_at`` is when the last region acknowledged it, None while one has not."""
+
+    tenant: str
+    epoch: int
+    generation: int
+    decided_at: datetime | None
+    regions: tuple[RegionAnswer, ...]
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """The regions that have not acknowledged it."""
+        return [each.region for each in self.regions if each.acknowledged_at is None]
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When all had acknowledged it."""
+        times = [each.acknowledged_at for each in self.regions if each.acknowledged_at is not None]
+        return max(times) if times and not self.missing else None
+
+
+async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: int) -> Acknowledged:
+    """What each region of the tenant's set said of this decision.
+
+    A region that acknowledged a newer one does what that says, and so has done with this one, at the latest then.
+    """
+    decided_at = await tx.fetchval(_DECIDED, tenant, epoch, generation)
+    answers: list[RegionAnswer] = []
+    for row in await tx.fetch(_REGIONS, tenant, epoch, generation):
+        newer = row["newest_at"] is not None and (row["epoch"], row["generation"]) >= (epoch, generation)
+        at = row["acknowledged_at"] or (row["newest_at"] if newer else None)
+        answers.append(
+            RegionAnswer(
+                region=row["region"],
+                acknowledged_at=at,
+                tried_at=row["tried_at"],
+                refusal="" if at else row["refusal"] or "",
+                message="" if at else row["message"] or "",
+            )
+        )
+    return Acknowledged(
+        tenant=tenant,
+        epoch=epoch,
+        generation=generation,
+        decided_at=decided_at if isinstance(decided_at, datetime) else None,
+        regions=tuple(answers),
+    )
