@@ -204,6 +204,22 @@ async def test_a_binding_that_cannot_be_read_is_no_binding_that_is_gone(place: E
         await later.until(lambda: later.those(Presence.UNINSTALLED) == {ONE.tenant_id}, says="it is gone")
 
 
+async def test_a_kcp_that_says_404_of_everything_while_it_starts_is_asked_again_to_let_go(
+    place: EmulatedKcp,
+) -> None:
+    kcp = place.held.kcp
+    async with both(place) as core:
+        kcp.faults.answer(Which(verb="patch", plural="tenants"), 404, times=2)
+        await at(place, place._remove(ONE))
+        await core.until(
+            lambda: core.those(Presence.UNINSTALLED) == {ONE.tenant_id}, says="it is uninstalled"
+        )
+        await core.until(
+            lambda: kcp.api.get(PATH, "apibindings", "one") is None, says="our finalizer keeps it no longer"
+        )
+        assert not kcp.faults.waiting
+
+
 async def remove_unreadable(place: EmulatedKcp) -> None:
     """kcp's own admin has cleaned up."""
     kcp = place.held.kcp

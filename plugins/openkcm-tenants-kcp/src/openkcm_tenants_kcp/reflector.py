@@ -16,9 +16,9 @@ from openkcm_tenants_kcp.settings import KcpSettings
 from openkcm_tenants_kcp.wire import Event, Named, ObjectList, Read, Resource, Status
 
 MAX_LINE_BYTES: Final = 16_777_216
-_FIRST_S, _CAP_S = 0.8, 30.0
+_FIRST_S, _CAP_S = 0.8, 10.0
 #: How long a connection must have lasted for the next failure to count as a first one.
-_HEALTHY_S: Final = 20.0
+_HEALTHY_S: Final = 5.0
 #: Away for longer than this, and kcp may have been restored from a backup meanwhile: everything is listed again.
 _AWAY_S: Final = 60.0
 #: How often a place where nothing happens is asked whether it has gone back in time.

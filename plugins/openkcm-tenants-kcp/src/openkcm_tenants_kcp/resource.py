@@ -80,13 +80,12 @@ class Resources:
         await self._set_finalizers(cluster, url, found, [*found.metadata.finalizers, FINALIZER])
 
     async def let_go(self, cluster: str, url: str, found: TenantResource) -> None:
-        """The resource's deletion waits for us no more. Only for one that is being deleted."""
+        """The resource's deletion waits for us no more. Only for one that is being deleted.
+
+        A 404 is no proof that it is gone: a kcp that is just starting says so of everything.
+        """
         left = [each for each in found.metadata.finalizers if each != FINALIZER]
-        try:
-            await self._set_finalizers(cluster, url, found, left)
-        except Answered as refused:
-            if refused.status != 404:
-                raise
+        await self._set_finalizers(cluster, url, found, left)
 
     async def _set_finalizers(self, cluster: str, url: str, found: TenantResource, wanted: list[str]) -> None:
         body = {"metadata": {"finalizers": wanted, "resourceVersion": found.metadata.resource_version}}
