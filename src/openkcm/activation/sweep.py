@@ -14,7 +14,7 @@ from openkcm.kernel.log import get_logger
 from openkcm.keychain.asked import Asked, operator
 from openkcm.keychain.destroy import put_destroys
 from openkcm.keychain.schedule import ACTOR as SCHEDULE
-from openkcm.keychain.schedule import Due, done, due_rotations
+from openkcm.keychain.schedule import Due, done, due_rotations, postpone
 from openkcm.keychain.states import KeyVerb
 from openkcm.propagation.decide import decide
 from openkcm.sdk.refusals import Refused, Temporary
@@ -84,29 +84,18 @@ class Sweep:
         async with transaction(Role.SYSTEM) as tx:
             found = await due_rotations(tx, now=now)
         for each in found:
-            if await self._rotated(each):
-                async with transaction(Role.SYSTEM) as tx:
-                    await done(tx, each, now=now)
-
-    async def _rotated(self, due: Due) -> bool:
-        """Whether this time is dealt with; what cannot be rotated now is looked at again."""
-        asked = Asked(
-            tenant=due.tenant,
-            verb=KeyVerb.ROTATE,
-            request=due.request,
-            by=operator(SCHEDULE),
-            service=due.service,
-        )
-        try:
-            await change(self.means.deciding, asked)
-        except Temporary:
-            return False
-        except Refused as refused:
-            log.info(
-                "activation.not_rotated", tenant=due.tenant, service=due.service, refusal=refused.refusal
-            )
-            return False
-        return True
+            try:
+                await change(self.means.deciding, _asked(each))
+            except Temporary as refused:  # another change of its keys is under way
+                log.info("activation.rotates_later", tenant=each.tenant, refusal=refused.refusal)
+                continue
+            except Refused as refused:
+                log.info("activation.not_rotated", tenant=each.tenant, refusal=refused.refusal)
+                follow = postpone
+            else:
+                follow = done
+            async with transaction(Role.SYSTEM) as tx:
+                await follow(tx, each, now=now)
 
     async def _give_up(self) -> None:
         """What a set-up or a rotation gave up is on its way out, if no region ever used it."""
@@ -130,3 +119,13 @@ class Sweep:
                     )
                 else:
                     await send(tx, self.means.deciding, tenant)
+
+
+def _asked(due: Due) -> Asked:
+    return Asked(
+        tenant=due.tenant,
+        verb=KeyVerb.ROTATE,
+        request=due.request,
+        by=operator(SCHEDULE),
+        service=due.service,
+    )

@@ -115,6 +115,11 @@ async def done(tx: Transaction, due: Due, *, now: datetime) -> None:
     await tx.execute(_LATER, due.tenant, due.service, due.next_at, next_at)
 
 
+async def postpone(tx: Transaction, due: Due, *, now: datetime) -> None:
+    """What cannot be rotated now is looked at again in an hour, so that it stands in nobody's way."""
+    await tx.execute(_LATER, due.tenant, due.service, due.next_at, now + timedelta(hours=1))
+
+
 def jitter(every_days: int) -> timedelta:
     """Up to a twentieth of the period and a day at most, so that a thousand tenants do not rotate in one second."""
     most_s = min(86_400.0, every_days * 86_400.0 / 20)
