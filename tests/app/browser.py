@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import httpx2
 from litestar import Litestar
 
 ADDRESS = "http://openkcm.test"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -36,8 +38,8 @@ class Browser:
             self.csrf = found[1]
         return answer
 
-    async def post(self, path: str, **headers: str) -> httpx2.Response:
-        return await self.client.post(path, data={"csrf": self.csrf}, headers=headers)
+    async def post(self, path: str, form: Mapping[str, str] = NOTHING, **headers: str) -> httpx2.Response:
+        return await self.client.post(path, data={"csrf": self.csrf, **form}, headers=headers)
 
     async def sign_in(self, path: str) -> httpx2.Response:
         """The link is opened and its button pressed."""

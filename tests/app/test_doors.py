@@ -19,7 +19,20 @@ from tests.app.conftest import OTHER, TENANT, MemoryRegions, parts_of
 from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
-PAGES = ["", "/messages", "/setup", "/setup/events", "/setup/done"]
+PAGES = [
+    "",
+    "/messages",
+    "/setup",
+    "/setup/events",
+    "/setup/done",
+    "/keys",
+    "/keys/-",
+    "/keys/default",
+    "/keys/default/revoke",
+    "/key-changes/page-1",
+    "/key-changes/page-1/events",
+    "/key-certificates/00",
+]
 
 
 def problem(answer: object) -> str:

@@ -261,7 +261,7 @@ def ends(at: datetime | None = None) -> tuple[VersionLine, ...]:
         version(9, "ready", why_not="It is just being made."),
         version(8, "active", why_not=_ENCRYPTS),
         version(7, "decrypt-only"),
-        version(6, "decrypt-only", destroy("stopped", ended_at=NOW, ended_by="region Dublin")),
+        version(6, "decrypt-only", destroy("stopped", ended_at=NOW, ended_by="used in Dublin")),
         version(5, "decrypt-only", destroy("kept", ended_at=NOW, ended_by=PERSON)),
         version(4, "decrypt-only", destroy("waiting"), "It is on its way out already."),
         version(3, "decrypt-only", destroy("closing"), "It is on its way out already."),

@@ -15,13 +15,14 @@ _BACK: Final = {KeyVerb.READ_ONLY: "Enable it again", KeyVerb.REVOKE: "Restore i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequence:
-    """One thing that follows from an action: for whom, what they see, and how soon."""
+    """One thing that follows from an action: for whom, what they see, and how soon. ``code`` is what programs see."""
 
     tone: str
     icon: str
     title: str
     text: str
     soon: str = ""
+    code: str = ""
 
 
 def consequences(verb: KeyVerb, meant: Meant) -> tuple[Consequence, ...]:
@@ -39,7 +40,8 @@ def _read_only(meant: Meant) -> Sequence[Consequence]:
             tone="warn",
             icon="lock",
             title="Nothing new is encrypted",
-            text="Applications that try get the code key-read-only.",
+            text="Applications that try are refused with",
+            code="key-read-only",
             soon="within seconds",
         ),
     )
@@ -64,7 +66,8 @@ def _revoke(meant: Meant) -> Sequence[Consequence]:
             tone="bad",
             icon="off",
             title=stops,
-            text="Applications can neither encrypt nor decrypt. They get the code key-revoked.",
+            text="Applications can neither encrypt nor decrypt. They are refused with",
+            code="key-revoked",
             soon="within seconds",
         ),
         Consequence(
@@ -162,7 +165,8 @@ def _destroy(meant: Meant) -> Sequence[Consequence]:
             icon="off",
             title="Then it is gone for ever",
             text="What it alone encrypted cannot be read again: not by you, not by the platform. "
-            "Applications get the code key-destroyed.",
+            "Applications are refused with",
+            code="ciphertext-invalid",
         ),
         Consequence(
             tone="off",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from openkcm.activation.means import Deciding
@@ -148,20 +149,21 @@ def next_of(found: KeysPage) -> Next:
         return Next(text="A change is under way. Nothing for you to do.", request=change.request)
     if found.presence != "present":
         return Next(text="No action on keys is open while the account is on its way out.")
-    limited = next((line for line in (whole, *services) if line.access != "active"), None)
+    limited = next(
+        (line for access in ("revoked", "read-only") for line in (whole, *services) if line.access == access),
+        None,
+    )
     if limited is not None:
         verb = KeyVerb.RESTORE if limited.access == "revoked" else KeyVerb.ENABLE
         refused = next((each.why_not for each in limited.actions if each.verb == verb), "")
         what = f"The key of {limited.service} is" if limited.service else "All keys are"
         if refused:
-            return Next(
-                text=f"{what} {limited.access}. {refused}",
-                verb=KeyVerb.KEEP,
-                service=limited.service,
-                label="Keep…",
-            )
+            return _keep_first(f"{what} {limited.access}. {refused}", limited, services)
         return Next(
-            text=f"{what} {limited.access}.", verb=verb, service=limited.service, label=f"{BUTTONS[verb]}…"
+            text=f"{what} {limited.access}.",
+            verb=verb,
+            service=limited.service,
+            label=f"{BUTTONS[verb]} {limited.service or 'all keys'}…",
         )
     if found.decision is not None and found.decision.missing:
         return Next(text="A region has not confirmed the last decision yet. It is tried again by itself.")
@@ -175,6 +177,19 @@ def next_of(found: KeysPage) -> Next:
             label="Set a schedule…",
         )
     return Next(text="Nothing for you to do: every key is rotated by itself.")
+
+
+def _keep_first(text: str, limited: KeyLine, services: Sequence[KeyLine]) -> Next:
+    """What encrypted last is on its way out: it is kept before it is used again."""
+    leaving = [
+        line
+        for line in services
+        if any(each.destroy and each.destroy.open and each.state == "active" for each in line.versions)
+    ]
+    chosen = next((line for line in leaving if limited.service in ("", line.service)), None)
+    if chosen is None:
+        return Next(text=text)
+    return Next(text=text, verb=KeyVerb.KEEP, service=chosen.service, label=f"Keep {chosen.service}…")
 
 
 def _meant(
