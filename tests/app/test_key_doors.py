@@ -44,8 +44,8 @@ async def test_the_list_says_what_encrypts_and_the_one_next_thing(ada: Person) -
     assert "A region has not confirmed the last decision yet. It is tried again by itself." in page
     for region in ("north", "south"):
         await told(
-            "insert into observed (tenant, region, epoch, generation, hash, acknowledged_at, refusal, message, tried_at) "
-            "select $1, $2, epoch, 9, 'h', now(), '', '', now() from installation",
+            "insert into observed (tenant, region, epoch, generation, hash, acknowledged_at) "
+            "select $1, $2, epoch, 9, 'h', now() from installation",
             TENANT,
             region,
         )

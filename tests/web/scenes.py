@@ -32,7 +32,7 @@ from tests.web.content import (
     home,
 )
 from tests.web.endings import ENDINGS
-from tests.web.keys import ASKED, CHANGES, KEY_LISTS, KEY_ONES
+from tests.web.key_scenes import ASKED, CHANGES, KEY_LISTS, KEY_ONES
 from tests.web.set_ups import SETUPS
 
 
