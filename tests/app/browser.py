@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Self
 
 import httpx2
 from litestar import Litestar
 
 ADDRESS = "http://openkcm.test"
-NOTHING: Mapping[str, str] = MappingProxyType({})
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -38,8 +37,12 @@ class Browser:
             self.csrf = found[1]
         return answer
 
-    async def post(self, path: str, form: Mapping[str, str] = NOTHING, **headers: str) -> httpx2.Response:
-        return await self.client.post(path, data={"csrf": self.csrf, **form}, headers=headers)
+    async def post(self, path: str, **headers: str) -> httpx2.Response:
+        return await self.client.post(path, data={"csrf": self.csrf}, headers=headers)
+
+    async def send(self, path: str, form: Mapping[str, str]) -> httpx2.Response:
+        """A form with fields of its own."""
+        return await self.client.post(path, data={"csrf": self.csrf, **form})
 
     async def sign_in(self, path: str) -> httpx2.Response:
         """The link is opened and its button pressed."""

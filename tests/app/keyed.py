@@ -54,7 +54,7 @@ class Person:
         return await self.send(path, self.request_in(await self.look(path)), **form)
 
     async def send(self, path: str, request: str, **form: str) -> httpx2.Response:
-        return await self.browser.post(f"/t/{TENANT}/keys{path}", {"request": request, **form})
+        return await self.browser.send(f"/t/{TENANT}/keys{path}", {"request": request, **form})
 
     @staticmethod
     def request_in(page: httpx2.Response) -> str:
