@@ -16,8 +16,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Guard
 from prometheus_client import CollectorRegistry
 
+from openkcm.activation.means import Deciding
 from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import Regions
+from openkcm.dashboard.key_doors import DECIDING
 from openkcm.dashboard.web import REGIONS, dashboard_router
 from openkcm.identity.guards import CLOCK, Elsewhere, led, signed_in, signed_in_and_ready
 from openkcm.identity.rate import Rate
@@ -67,6 +69,7 @@ class Parts:
 
     listener: Listener
     regions: Regions
+    deciding: Deciding
     clock: Clock = field(default_factory=SystemClock)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = _UNKNOWN
@@ -104,6 +107,7 @@ def create_app(
                 RATE: Rate(parts.clock),
                 LISTENER: parts.listener,
                 REGIONS: parts.regions,
+                DECIDING: parts.deciding,
                 CLOSING: parts.closing,
                 OPERATOR: parts.operator,
             }
@@ -144,6 +148,13 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
         parts = Parts(
             listener=Listener(database, CHANNEL),
             regions=regions,
+            deciding=Deciding(
+                identity=identity,
+                clock=SystemClock(),
+                key_wait_s=settings.tenants.key_wait_s,
+                without_step_up=settings.control.unsafe_without_step_up,
+                role=Role.APP,
+            ),
             health=Health(ready=True),
             operator=settings.notices.operator,
         )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from litestar import Litestar
 
+from openkcm.activation.means import Deciding
 from openkcm.app import Parts, create_app
 from openkcm.crypto.contract import Token, TokenItem
 from openkcm.identity.grant import grant_owner
@@ -15,6 +19,7 @@ from openkcm.identity.links import issue
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.kernel.notify import Listener
+from openkcm.parties.identity import Identity, enrol
 from openkcm.saga.journal import CHANNEL
 from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.services.ensure import ensure_service
@@ -57,6 +62,31 @@ class MemoryRegions:
         return self.each[name]
 
 
+@cache
+def identity_of_control() -> Identity:
+    """Control's own keys, the same for the whole run."""
+    with TemporaryDirectory() as place:
+        return enrol(Path(place) / "identity.json", "control", "control")
+
+
+def parts_of(
+    listener: Listener, regions: MemoryRegions, clock: SetClock, *, without_step_up: bool = True
+) -> Parts:
+    """What the web process's application works with."""
+    return Parts(
+        listener=listener,
+        regions=regions,  # type: ignore[arg-type]  # token alone
+        clock=clock,
+        deciding=Deciding(
+            identity=identity_of_control(),
+            clock=clock,
+            key_wait_s=30 * 24 * 3600.0,
+            without_step_up=without_step_up,
+            role=Role.APP,
+        ),
+    )
+
+
 @pytest.fixture
 def regions(clock: SetClock) -> MemoryRegions:
     return MemoryRegions(clock)
@@ -94,7 +124,4 @@ async def app(
     """From here on the process has the web's login, and nothing of the worker's rights."""
     await close_database()
     await open_database(tenants.web, application="test-web", max_size=4)
-    return create_app(
-        Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock),  # type: ignore[arg-type]  # token alone
-        tls=False,
-    )
+    return create_app(parts_of(Listener(tenants.web, CHANNEL), regions, clock), tls=False)

@@ -7,7 +7,7 @@ import pytest
 from litestar import Litestar, get
 
 from openkcm import app as composition
-from openkcm.app import Parts, create_app, serve_web
+from openkcm.app import create_app, serve_web
 from openkcm.identity.session import LIFETIME_S
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
@@ -15,11 +15,24 @@ from openkcm.kernel.notify import Listener
 from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.settings import load_settings
 from tests.app.browser import Browser
-from tests.app.conftest import OTHER, TENANT, MemoryRegions
+from tests.app.conftest import OTHER, TENANT, MemoryRegions, parts_of
 from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
-PAGES = ["", "/messages", "/setup", "/setup/events", "/setup/done"]
+PAGES = [
+    "",
+    "/messages",
+    "/setup",
+    "/setup/events",
+    "/setup/done",
+    "/keys",
+    "/keys/-",
+    "/keys/default",
+    "/keys/default/revoke",
+    "/key-changes/page-1",
+    "/key-changes/page-1/events",
+    "/key-certificates/00",
+]
 
 
 def problem(answer: object) -> str:
@@ -222,7 +235,7 @@ def test_a_door_of_a_tenant_without_a_guard_stops_the_process(
         return None
 
     monkeypatch.setattr(composition, "dashboard_router", lambda: forgotten)
-    parts = Parts(listener=Listener("unused", "unused"), regions=MemoryRegions(clock), clock=clock)  # type: ignore[arg-type]  # token alone
+    parts = parts_of(Listener("unused", "unused"), MemoryRegions(clock), clock)
     with pytest.raises(RuntimeError, match="forgotten is a tenant's door without a guard"):
         create_app(parts, tls=False)
 
@@ -230,7 +243,7 @@ def test_a_door_of_a_tenant_without_a_guard_stops_the_process(
 async def test_by_tls_the_session_is_never_sent_in_the_clear(
     tenants: ModuleDatabases, links: dict[str, str], regions: MemoryRegions, clock: SetClock
 ) -> None:
-    parts = Parts(listener=Listener(tenants.web, "unused"), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    parts = parts_of(Listener(tenants.web, "unused"), regions, clock)
     async with Browser(create_app(parts, tls=True), address="https://openkcm.test") as browser:
         answer = await browser.sign_in(links[TENANT])
         cookies = [value.lower() for value in answer.headers.get_list("set-cookie")]

@@ -20,7 +20,7 @@ from openkcm.kernel.notify import Listener
 from openkcm.saga.journal import CHANNEL
 from openkcm.serving.server import Served, serve
 from tests.app.browser import Browser
-from tests.app.conftest import OTHER, MemoryRegions
+from tests.app.conftest import OTHER, MemoryRegions, parts_of
 from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
@@ -56,7 +56,7 @@ async def test_a_step_reaches_the_page_with_its_commit_and_a_stop_ends_the_strea
 ) -> None:
     await close_database()
     await open_database(tenants.web, application="test-web", max_size=4)
-    parts = Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    parts = parts_of(Listener(tenants.web, CHANNEL), regions, clock)
     async with Browser(create_app(parts, tls=False)) as browser:
         await browser.sign_in(links[OTHER])
         cookie = browser.client.cookies["openkcm_session"]
@@ -85,7 +85,7 @@ async def test_a_page_of_what_was_undone_comes_alive_when_it_is_started_again(
 ) -> None:
     await close_database()
     await open_database(tenants.web, application="test-web", max_size=4)
-    parts = Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    parts = parts_of(Listener(tenants.web, CHANNEL), regions, clock)
     async with Browser(create_app(parts, tls=False)) as browser:
         await browser.sign_in(links[OTHER])
         cookie = browser.client.cookies["openkcm_session"]
@@ -115,7 +115,7 @@ async def test_who_may_not_look_any_more_is_told_nothing_more(
 ) -> None:
     await close_database()
     await open_database(tenants.web, application="test-web", max_size=4)
-    parts = Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    parts = parts_of(Listener(tenants.web, CHANNEL), regions, clock)
     worker = await asyncpg.connect(tenants.superuser())
     async with Browser(create_app(parts, tls=False)) as browser, served(parts) as address:
         await browser.sign_in(links[OTHER])
@@ -149,7 +149,7 @@ async def test_a_session_follows_so_many_pages_at_once_and_then_others_again(
 ) -> None:
     await close_database()
     await open_database(tenants.web, application="test-web", max_size=4)
-    parts = Parts(listener=Listener(tenants.web, CHANNEL), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    parts = parts_of(Listener(tenants.web, CHANNEL), regions, clock)
     async with Browser(create_app(parts, tls=False)) as browser, served(parts) as address:
         await browser.sign_in(links[OTHER])
         headers = {"cookie": f"openkcm_session={browser.client.cookies['openkcm_session']}"}

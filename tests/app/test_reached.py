@@ -11,7 +11,7 @@ from openkcm.kernel.notify import Listener
 from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.settings import load_settings
 from tests.app.browser import Browser
-from tests.app.conftest import OTHER, TENANT, MemoryRegions
+from tests.app.conftest import OTHER, TENANT, MemoryRegions, parts_of
 
 pytestmark = pytest.mark.integration
 PROXIES = ("10.0.0.0/8", "192.0.2.1", "::1")
@@ -22,7 +22,7 @@ NO_LINK = f"/t/{TENANT}/sign-in/{'x' * 43}"
 def parts(app: Litestar, regions: MemoryRegions, clock: SetClock) -> Parts:
     """With the database open as ``app`` has it."""
     assert app.routes
-    return Parts(listener=Listener("unused", "unused"), regions=regions, clock=clock)  # type: ignore[arg-type]  # token alone
+    return parts_of(Listener("unused", "unused"), regions, clock)
 
 
 async def test_behind_a_tls_proxy_every_cookie_is_secure(parts: Parts, links: dict[str, str]) -> None:

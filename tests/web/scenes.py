@@ -32,6 +32,7 @@ from tests.web.content import (
     home,
 )
 from tests.web.endings import ENDINGS
+from tests.web.key_scenes import ASKED, CHANGES, KEY_LISTS, KEY_ONES
 from tests.web.set_ups import SETUPS
 
 
@@ -73,6 +74,12 @@ def _outside(template: str, context: object) -> Scene:
 
 SCENES: dict[str, Scene] = {
     **{name: _setup(context) for name, context in SETUPS.items()},
+    **{name: Scene("dashboard/keys.html", page, account=page.account) for name, page in KEY_LISTS.items()},
+    **{name: Scene("dashboard/key.html", page, account=page.account) for name, page in KEY_ONES.items()},
+    **{name: Scene("dashboard/key_ask.html", page, account=page.account) for name, page in ASKED.items()},
+    **{
+        name: Scene("dashboard/key_change.html", page, account=page.account) for name, page in CHANGES.items()
+    },
     "home": _home(home()),
     "home-first-day": _home(home(now=FOUND + timedelta(minutes=5), messages=())),
     "home-token": _home(home(token=TOKEN)),

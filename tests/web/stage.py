@@ -111,6 +111,27 @@ async def set_up_events(request: AnyRequest, tenant: FromPath[str]) -> Stream:
     return events.stream(told(), closing=CLOSING)
 
 
+@get("/t/{tenant:str}/key-changes/{name:str}/events")
+async def key_events(tenant: FromPath[str], name: FromPath[str]) -> Stream:
+    """A report that stands still to be looked at."""
+    del tenant, name
+
+    async def told() -> AsyncGenerator[events.Event, None]:
+        await CLOSING.wait()
+        yield events.Event("end", "")
+
+    return events.stream(told(), closing=CLOSING)
+
+
+@get(["/t/{tenant:str}/keys", "/t/{tenant:str}/keys/{service:str}"])
+async def keys(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
+    """The keys while one of them is rotated."""
+    del tenant
+    shown = SCENES["keys-rotating"]
+    enter(request, shown)
+    return page(request, shown.template, shown.context, block=request.query_params.get("block"))
+
+
 @get("/onward")
 async def onward() -> None:
     """The cancelled set-up goes on to its next state."""
@@ -160,6 +181,8 @@ def staged(*, tls: bool = False) -> Litestar:
             set_up,
             set_up_events,
             set_up_done,
+            key_events,
+            keys,
             onward,
             breaks,
             refuses,

@@ -11,8 +11,11 @@ from typing import Any, ClassVar
 import pytest
 from jinja2 import UndefinedError
 
+from openkcm.dashboard import keys_view
 from openkcm.dashboard import view as dashboard
+from openkcm.dashboard.key_live import LIVE_CHANGE
 from openkcm.identity import view as identity
+from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
 from openkcm.provisioning import view as provisioning
 from openkcm.provisioning.view import SetupState
 from openkcm.provisioning.web import LIVE
@@ -25,6 +28,9 @@ from tests.web.scenes import SCENES, Scene
 BLOCKS = {
     "provisioning/page.html": (*LIVE, "end"),
     "dashboard/home.html": ("protection", "first_record", "regions"),
+    "dashboard/keys.html": ("under_way",),
+    "dashboard/key.html": ("under_way",),
+    "dashboard/key_change.html": (*LIVE_CHANGE, "left"),
     "error.html": ("failure",),
 }
 VOID = {"meta", "link", "input", "br", "img"}
@@ -106,7 +112,11 @@ def test_a_block_alone_is_a_part_of_its_page(name: str, block: str) -> None:
     part = drawn(name, block)
     outline(part)
     assert "<html" not in part
-    if block not in ("end", "failure"):  # the first comes later, the second has a heading of its own level
+    if block not in (
+        "end",
+        "left",
+        "failure",
+    ):  # the first two come later, the last has a heading of its own level
         assert part in drawn(name)
 
 
@@ -138,7 +148,7 @@ def test_a_name_that_a_context_has_not_is_an_error() -> None:
 
 CONTEXTS = [
     found
-    for module in (dashboard, identity, provisioning, failures, help, shell)
+    for module in (dashboard, keys_view, identity, provisioning, failures, help, shell)
     for found in vars(module).values()
     if isinstance(found, type)
     and dataclasses.is_dataclass(found)
@@ -179,6 +189,14 @@ def test_every_state_of_every_page_has_a_scene() -> None:
     assert {s.state for c in homes for s in c.services} == set(dashboard.KeyState)
     assert {r.state for c in homes for r in c.regions} == set(dashboard.RegionState)
     assert {c.state for c in contexts if isinstance(c, identity.SignInPage)} == set(identity.LinkState)
+    changes = [c for c in contexts if isinstance(c, keys_view.ChangePage)]
+    assert {c.state for c in changes} == set(keys_view.ChangeState)
+    assert {s.state for c in changes for s in c.steps} == set(keys_view.StepState)
+    assert {c.verb for c in contexts if isinstance(c, keys_view.AskPage)} == set(KeyVerb)
+    assert {c.state for c in contexts if isinstance(c, keys_view.KeysView)} == set(dashboard.HomeState)
+    versions = [v for c in contexts if isinstance(c, keys_view.KeyView) for v in c.line.versions]
+    assert {v.state for v in versions} == set(KeyState)
+    assert {v.destroy.state for v in versions if v.destroy} == set(DestroyState)
 
 
 @pytest.mark.parametrize(
@@ -269,6 +287,10 @@ def test_ticking_seconds_are_not_in_a_live_region() -> None:
 
 
 def test_every_template_is_used_by_a_scene_or_a_mail() -> None:
-    pages = {scene.template for scene in SCENES.values()} | {"frame.html", "parts.html"}
+    pages = {scene.template for scene in SCENES.values()} | {
+        "frame.html",
+        "parts.html",
+        "dashboard/key_parts.html",
+    }
     found = {path.relative_to(folder()).as_posix() for path in folder().rglob("*.html")}
     assert {name for name in found if not name.startswith("mail/")} == pages

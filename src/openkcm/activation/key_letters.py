@@ -24,7 +24,7 @@ async def tell_stopped(
         letter = KeyStoppedLetter(
             tenant=tenant.id,
             account_name=tenant.label,
-            address=means.address(tenant.id),
+            address=means.keys_address(tenant.id),
             to_operator=to_operator,
             key_id=row.key_id,
             region=region,
@@ -54,7 +54,7 @@ async def tell_destroyed(
     letter = KeyDestroyedLetter(
         tenant=tenant.id,
         account_name=tenant.label,
-        address=means.address(tenant.id),
+        address=means.keys_address(tenant.id, key.service),
         key_id=key.key_id,
         what=what,
         regions=regions,

@@ -9,6 +9,7 @@ from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role
 from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pins
+from openkcm.web import paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Means:
         """The part that decides, for what the product asks of itself."""
         return Deciding(identity=self.identity, clock=self.clock, key_wait_s=self.key_wait_s)
 
-    def address(self, tenant: str) -> str:
-        """Where the tenant's pages are."""
-        return f"{self.public_url.rstrip('/')}/t/{tenant}"
+    def keys_address(self, tenant: str, service: str | None = None) -> str:
+        """Where the tenant's keys are shown: all, or that service's (empty: the tenant key)."""
+        path = paths.keys(tenant) if service is None else paths.key(tenant, service)
+        return f"{self.public_url.rstrip('/')}{path}"

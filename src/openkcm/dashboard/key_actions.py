@@ -65,7 +65,7 @@ class Facts:
 
 
 def actions(facts: Facts) -> Sequence[Action]:
-    """Every action that there is for it, in the order of a page."""
+    """Every action that there is for it, in the order of a page; versions of the tenant key are kept one by one."""
     return [
         Action(verb=verb, does=DOES[verb], why_not=facts.off or why_not, step_up=verb in STEPS_UP)
         for verb, why_not in _each(facts)
@@ -78,7 +78,7 @@ def _each(facts: Facts) -> Iterator[tuple[KeyVerb, str]]:
     yield (KeyVerb.ROTATE if facts.has_key else KeyVerb.CREATE), _making(facts)
     if facts.service:
         yield KeyVerb.DESTROY, _destroying(facts)
-    yield KeyVerb.KEEP, "" if facts.leaving else "Nothing of it is to be destroyed."
+        yield KeyVerb.KEEP, "" if facts.leaving else "Nothing of it is to be destroyed."
     yield KeyVerb.SCHEDULE, ""
 
 

@@ -21,7 +21,8 @@ from openkcm.tenancy.model import Standing, Tenant
 from openkcm.tenancy.store import get
 
 _SERVICES = "select name from services where tenant = $1 order by created_at, name"
-_CHANGE = """select sagas.state, key_requests.verb, key_requests.service, key_requests.asked_by, key_requests.asked_at,
+_CHANGE = """select sagas.state, key_requests.request, key_requests.verb, key_requests.service,
+    key_requests.asked_by, key_requests.asked_at,
     array(select step from saga_steps where saga = sagas.id and direction = 'do' order by at) as steps,
     (select value->>'message' from jsonb_each(trouble) limit 1) as trouble
 from sagas join key_requests on key_requests.saga = sagas.id
@@ -56,10 +57,12 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
     """A service's key, or with an empty ``service`` the tenant key, with all its versions, the newest first.
 
     ``access`` is what a person lets it be used for; of the tenant key, what they let all keys be used for.
+    ``restores_to`` is what a restore brings back.
     """
 
     service: str
     access: str
+    restores_to: str
     restricted_since: datetime | None
     restricted_by: str
     versions: tuple[VersionLine, ...]
@@ -74,8 +77,9 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest rotation: by whom, how far, and what it waits for."""
+    """The newest rotation: by which request, by whom, how far, and what it waits for."""
 
+    request: str
     verb: str
     service: str
     asked_by: str
@@ -86,10 +90,14 @@ class ChangeLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeysPage(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it, read at once. ``decision`` is the newest one, region by region."""
+    """All of it, read at once. ``decision`` is the newest one, region by region.
+
+    ``ends_at`` is when what still works of an account that is on its way out stops.
+    """
 
     tenant: str
     presence: str
+    ends_at: datetime | None
     keys: tuple[KeyLine, ...]
     change: ChangeLine | None
     decision: Acknowledged | None
@@ -121,7 +129,12 @@ async def shown_keys(tenant: str, *, role: Role = Role.SYSTEM) -> KeysPage:
         for name in ("", *services)
     ]
     return KeysPage(
-        tenant=tenant, presence=found.presence, keys=tuple(lines), change=change, decision=decision
+        tenant=tenant,
+        presence=found.presence,
+        ends_at=found.grace_ends_at,
+        keys=tuple(lines),
+        change=change,
+        decision=decision,
     )
 
 
@@ -159,6 +172,7 @@ def _line(
     return KeyLine(
         service=service,
         access=facts.access,
+        restores_to=facts.before,
         restricted_since=own.since if own else None,
         restricted_by=own.by if own else "",
         versions=tuple(versions),
@@ -209,6 +223,7 @@ async def _change(tx: Transaction, tenant: str) -> ChangeLine | None:
     if row is None:
         return None
     return ChangeLine(
+        request=row["request"],
         verb=row["verb"],
         service=row["service"],
         asked_by=row["asked_by"],

@@ -1,4 +1,4 @@
-"""The doors of a tenant that is ready: overview, messages, the token for a first record, the certificate of its end."""
+"""The doors of a tenant that is ready: overview, keys, messages, a token for a first record, its certificate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 from litestar import Response, Router, get, post
 
 from openkcm.crypto.contract import Regions
+from openkcm.dashboard.key_doors import HANDLERS
 from openkcm.dashboard.overview import all_messages, overview
 from openkcm.dashboard.token import first_record_token
 from openkcm.ending.store import certificate_of
@@ -68,7 +69,7 @@ async def token(request: AnyRequest) -> Response[str]:
 
 def dashboard_router() -> Router:
     """All doors of this room."""
-    return Router(path="/", route_handlers=[home, messages, token, certificate])
+    return Router(path="/", route_handlers=[home, messages, token, certificate, *HANDLERS])
 
 
 def _clock(request: AnyRequest) -> Clock:

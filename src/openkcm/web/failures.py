@@ -19,7 +19,7 @@ from openkcm.web.shell import AnyRequest
 
 _log = get_logger(__name__)
 
-_STATUS: Final = STATUS | {
+STATUS_OF: Final = STATUS | {
     Refusal.NOT_SIGNED_IN: 401,
     Refusal.FORM_EXPIRED: 403,
     Refusal.TENANT_NOT_READY: 409,
@@ -32,6 +32,7 @@ _STATUS: Final = STATUS | {
     Refusal.REGION_UNAVAILABLE: 503,
     Refusal.QUEUE_UNAVAILABLE: 503,
 }
+"""The status of each refusal that has one of its own."""
 _TITLES: Final = {
     400: "We could not read that request",
     401: "You are not signed in",
@@ -104,7 +105,7 @@ def error_page(request: AnyRequest, error: Exception) -> ErrorPage:
     """What the error means to the person who sees it; an unknown one means no more than that it was ours."""
     if isinstance(error, Refused):
         code, why = error.refusal, error.message
-        status = _STATUS.get(code, 503 if error.temporary else 422)
+        status = STATUS_OF.get(code, 503 if error.temporary else 422)
         remedy, retry_after_s = error.remedy or _REMEDIES.get(code, _FALLBACK), error.retry_after_s
     else:
         status = error.status_code if isinstance(error, HTTPException) else 500

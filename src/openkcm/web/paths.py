@@ -59,3 +59,37 @@ def certificate(tenant: str) -> str:
 def messages(tenant: str) -> str:
     """The messages to this tenant's people."""
     return f"{home(tenant)}/messages"
+
+
+def keys(tenant: str) -> str:
+    """The tenant key, each service's key, and what is under way."""
+    return f"{home(tenant)}/keys"
+
+
+def key(tenant: str, service: str) -> str:
+    """One service's key with its versions; with an empty ``service`` the tenant key, which is called ``-`` there.
+
+    No service's name begins with a hyphen.
+    """
+    return f"{keys(tenant)}/{quote(service, safe='') or '-'}"
+
+
+def key_action(tenant: str, service: str, verb: str, version: int | None = None) -> str:
+    """What the action would do (GET), and the action itself (POST); with ``version`` of that version alone."""
+    path = f"{key(tenant, service)}/{quote(verb, safe='')}"
+    return path if version is None else f"{path}?version={version}"
+
+
+def key_change(tenant: str, request: str) -> str:
+    """What became of one request, region by region."""
+    return f"{home(tenant)}/key-changes/{quote(request, safe='')}"
+
+
+def key_change_events(tenant: str, request: str) -> str:
+    """The stream of that page's changes (server-sent events ``heading``, ``report``, ``said``, ``left``, ``end``)."""
+    return f"{key_change(tenant, request)}/events"
+
+
+def key_certificate(tenant: str, key_id: str) -> str:
+    """The certificate of one destroyed key, to download."""
+    return f"{home(tenant)}/key-certificates/{quote(key_id, safe='')}"

@@ -110,5 +110,10 @@ def _home(account: Account | None) -> str:
 def _links(place: Place, path: str) -> tuple[Link, ...]:
     if place.account is None or not place.ready:
         return ()
-    entries = (("Overview", paths.home(place.account.id)), ("Messages", paths.messages(place.account.id)))
-    return tuple(Link(label=label, href=href, current=href == path) for label, href in entries)
+    tenant = place.account.id
+    entries = (
+        ("Overview", paths.home(tenant), path == paths.home(tenant)),
+        ("Keys", paths.keys(tenant), path.startswith(f"{paths.home(tenant)}/key")),
+        ("Messages", paths.messages(tenant), path == paths.messages(tenant)),
+    )
+    return tuple(Link(label=label, href=href, current=current) for label, href, current in entries)

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from openkcm.kernel.commands import command
 from openkcm.web import assets, figures, paths
 from openkcm.web.key_shape import key_shape
+from openkcm.web.people import asker
 
 _PACKAGE: Final = Path(__file__).parents[1]
 
@@ -25,7 +26,7 @@ def folder() -> Path:
 def environment() -> Environment:
     """The one environment of this process.
 
-    Macros (``parts``) are globals: a block that is rendered alone does not run its template's imports.
+    Macros (``parts``, ``keyparts``) are globals: a block that is rendered alone does not run its template's imports.
     """
     made = Environment(
         loader=FileSystemLoader(folder()),
@@ -50,8 +51,10 @@ def environment() -> Environment:
         "second_element": figures.second_element,
         "instant_element": figures.instant_element,
         "joined": figures.joined,
+        "asker": asker,
     }
     made.globals["parts"] = made.get_template("parts.html").module
+    made.globals["keyparts"] = made.get_template("dashboard/key_parts.html").module
     return made
 
 

@@ -1,0 +1,229 @@
+"""What the pages of a tenant's keys show: the keys, one of them, a question before an action, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from openkcm.dashboard.key_actions import Action
+from openkcm.dashboard.key_follows import Consequence
+from openkcm.dashboard.key_words import BUTTONS
+from openkcm.dashboard.keys import KeyLine, KeysPage, VersionLine
+from openkcm.dashboard.view import HomeState
+from openkcm.propagation.acknowledged import RegionAnswer
+from openkcm.web.shell import Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """The one thing to do next. Without a ``verb`` there is nothing to press; ``request`` leads to a report."""
+
+    text: str
+    verb: str = ""
+    service: str = ""
+    label: str = ""
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentLine:
+    """A change that was asked for, with the name under which its report is found."""
+
+    request: str
+    title: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysView:
+    """All keys. ``state`` is what the account's presence lets work; ``unsafe``: step-up is left out on this machine."""
+
+    account: Account
+    state: HomeState
+    found: KeysPage
+    next: Next
+    under_way: ChangePage | None
+    recent: tuple[RecentLine, ...]
+    unsafe: bool
+
+    @property
+    def tenant_key(self) -> KeyLine:
+        """The line of the tenant key, which also says what people let all keys be used for."""
+        return self.found.keys[0]
+
+    @property
+    def services(self) -> tuple[KeyLine, ...]:
+        """The service keys."""
+        return self.found.keys[1:]
+
+    @property
+    def limited(self) -> tuple[KeyLine, ...]:
+        """The services that are restricted themselves."""
+        return tuple(line for line in self.services if line.access != "active")
+
+    def shown(self, line: KeyLine) -> str:
+        """What works with the key: the strictest of presence, account and service."""
+        return shown_state(self.state, self.tenant_key.access, line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyView:
+    """One service's key, or the tenant key (``line.service`` is empty), with every version.
+
+    ``actions`` and ``destroys`` (by version: why it cannot be destroyed now, or empty) say what this installation does.
+    """
+
+    account: Account
+    state: HomeState
+    all_access: str
+    line: KeyLine
+    actions: tuple[Action, ...]
+    destroys: Mapping[int, str]
+    under_way: ChangePage | None
+    recent: tuple[RecentLine, ...]
+    unsafe: bool
+
+    @property
+    def buttons(self) -> Mapping[str, str]:
+        """What each action is called."""
+        return BUTTONS
+
+    @property
+    def shown(self) -> str:
+        """What works with the key."""
+        return shown_state(self.state, self.all_access, self.line)
+
+    @property
+    def leaving(self) -> tuple[VersionLine, ...]:
+        """The versions that are on their way out."""
+        return tuple(each for each in self.line.versions if each.destroy is not None and each.destroy.open)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPage:
+    """The question before an action. ``phrase`` is what has to be typed, empty where nothing has to be.
+
+    ``given`` is what was typed (the phrase, the days or the new service's name), ``wrong`` what is wrong with it;
+    ``why_not`` says why it is refused now.
+    """
+
+    account: Account
+    service: str
+    verb: str
+    version: int | None
+    title: str
+    lead: str
+    button: str
+    stay: str
+    consequences: tuple[Consequence, ...]
+    request: str
+    phrase: str = ""
+    given: str = ""
+    wrong: str = ""
+    why_not: str = ""
+    unsafe: bool = False
+
+    @property
+    def dangerous(self) -> bool:
+        """Whether its button is red."""
+        return self.verb in ("revoke", "destroy")
+
+
+class ChangeState(StrEnum):
+    """How far a change is. ``PARTLY``: decided, and a region has not confirmed it for a while."""
+
+    UNCHANGED = "unchanged"
+    RUNNING = "running"
+    REACHING = "reaching"
+    PARTLY = "partly"
+    DONE = "done"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    UNDO_FAILED = "undo-failed"
+
+
+class StepState(StrEnum):
+    """How far a step of a rotation is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    DONE = "done"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeStep:
+    """One step; ``detail`` says what it waits for or why it failed."""
+
+    name: str
+    title: str
+    state: StepState
+    took_s: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePage:
+    """What became of one request, as it stands now: the steps of a rotation, and each region's word."""
+
+    account: Account
+    request: str
+    service: str
+    title: str
+    asked_by: str
+    asked_at: datetime
+    state: ChangeState
+    steps: tuple[ChangeStep, ...]
+    generation: int
+    decided_at: datetime | None
+    finished_at: datetime | None
+    regions: tuple[RegionAnswer, ...]
+    why: str = ""
+    due_at: datetime | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether anything can still change."""
+        return self.state in (
+            ChangeState.RUNNING,
+            ChangeState.REACHING,
+            ChangeState.PARTLY,
+            ChangeState.UNDOING,
+        )
+
+    @property
+    def confirmed(self) -> int:
+        """How many regions do what was decided."""
+        return sum(each.acknowledged_at is not None for each in self.regions)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The regions that have not said so yet."""
+        return tuple(each.region for each in self.regions if each.acknowledged_at is None)
+
+    def after_s(self, at: datetime) -> float:
+        """How long after the decision that was."""
+        return max(timedelta(0), at - (self.decided_at or self.asked_at)).total_seconds()
+
+
+def shown_state(state: HomeState, all_access: str, line: KeyLine) -> str:
+    """What works with a key: the strictest of what the account's presence, the account's owners and its state allow."""
+    if state is HomeState.GONE or (
+        line.versions and all(each.state == "destroyed" for each in line.versions)
+    ):
+        return "destroyed"
+    if state in (HomeState.DELETING, HomeState.UNINSTALLED_OVER):
+        return "blocked"
+    restricted = {all_access, line.access}
+    if "revoked" in restricted:
+        return "revoked"
+    if line.active is None:
+        return "pre-active"
+    if "read-only" in restricted or state is HomeState.UNINSTALLED:
+        return "read-only"
+    return "active"
