@@ -180,6 +180,7 @@ class CacheMachine(RuleBasedStateMachine):
             self.judge(call)
 
     def judge(self, call: Call) -> None:
+        assert not call.task.cancelled(), "refused though nothing forbade it: it was taken along"
         failed = call.task.exception()
         if failed is not None:
             assert isinstance(failed, Refused), f"not a refusal: {failed!r}"
