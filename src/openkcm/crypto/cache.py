@@ -69,9 +69,7 @@ class KeyCache:
     At most ``max_keys`` are in memory, and no more are waited for.
     """
 
-    def __init__(
-        self, root: Root, clock: Clock, *, max_keys: int = MAX_KEYS, load: Load = load_keys
-    ) -> None:
+    def __init__(self, root: Root, clock: Clock, *, max_keys: int = MAX_KEYS, load: Load = load_keys) -> None:
         self._root = root
         self._clock = clock
         self._max_keys = max_keys

@@ -38,7 +38,9 @@ async def load_keys(root: Root, wanted: Sequence[Wanted]) -> list[Loaded | Refus
     Raises:
         Temporary: DATABASE_UNAVAILABLE; none of them could be read.
     """
-    parents = [key_id for one in wanted for key_id in one.view.l2_ids()]  # of each tenant the active one first
+    parents = [
+        key_id for one in wanted for key_id in one.view.l2_ids()
+    ]  # of each tenant the active one first
     ids = {*parents, *(one.key_id for one in wanted)}
     async with transaction(Role.OWN) as tx:
         kept = await read_keys(tx, ids, under=parents)
