@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 
@@ -12,7 +11,6 @@ import pytest
 from openkcm.crypto.contract import DesiredCaller, TokenItem, Verb
 from openkcm.crypto.data_door import MAX_PLAINTEXT_BYTES, data_door
 from openkcm.crypto.tokens import TokenMaker
-from openkcm.crypto.view import View
 from openkcm.kernel.db import DB
 from tests.crypto.plane import Plane
 

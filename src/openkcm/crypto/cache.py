@@ -77,6 +77,7 @@ class KeyCache:
         self._keys: OrderedDict[_Name, ServiceKey] = OrderedDict()
         self._asked: dict[_Name, _Asked] = {}
         self._waiting: deque[_Asked] = deque()
+        self._unanswered = 0
         self._loaders: set[asyncio.Task[None]] = set()
 
     def known(self, view: View, key_id: bytes) -> ServiceKey | None:
@@ -127,7 +128,7 @@ class KeyCache:
     async def warm(self, wanted: Sequence[tuple[View, bytes]]) -> None:
         """As many of these as can be are in memory. Errors are left to ``get``."""
         missing = [(view, key_id) for view, key_id in wanted if self.known(view, key_id) is None]
-        room = max(0, self._max_keys - len(self._waiting))
+        room = max(0, self._max_keys - self._unanswered)
         answers = {self._ask(view, key_id).answer for view, key_id in missing[:room]}
         if answers:
             await asyncio.wait(answers)
@@ -137,11 +138,12 @@ class KeyCache:
         name = _name(view, key_id)
         if (asked := self._asked.get(name)) is not None:
             return asked
-        if len(self._waiting) >= self._max_keys:
+        if self._unanswered >= self._max_keys:
             raise _too_many()
         asked = _Asked(name, Wanted(view=view, key_id=key_id), asyncio.get_running_loop().create_future())
         self._asked[name] = asked
         self._waiting.append(asked)
+        self._unanswered += 1
         if len(self._loaders) < LOADS_AT_ONCE:
             loader = asyncio.create_task(self._load_waiting())
             self._loaders.add(loader)
@@ -160,6 +162,7 @@ class KeyCache:
                 for one in batch:
                     self._answer(one, failed)
             finally:
+                self._unanswered -= len(batch)
                 for one in batch:  # nobody waits for ever where the process is stopping
                     one.answer.cancel()
 
