@@ -1,4 +1,4 @@
-"""A region's database as a process sees it that only reads: documents, tightenings, and a number that every change has."""
+"""A region's database as a process sees it that only reads: documents, tightenings, each change with its number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No key is used against the newest document that is known, nor unconfirmed; every other use works. The test is alive."""
+"""No key is used against the newest document that is known, nor unconfirmed; every other use works. It is alive."""
 
 from __future__ import annotations
 
