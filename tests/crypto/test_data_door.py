@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 
-from openkcm.crypto.cache import ServiceKey
 from openkcm.crypto.contract import DesiredCaller, TokenItem, Verb
 from openkcm.crypto.data_door import MAX_PLAINTEXT_BYTES, data_door
 from openkcm.crypto.tokens import TokenMaker
-from openkcm.crypto.view import View
 from openkcm.kernel.db import DB
 from tests.crypto.plane import Plane
 
@@ -281,18 +278,3 @@ async def test_a_key_that_nobody_asks_for_any_more_leaves_memory(door: Door) -> 
     door.plane.clock.advance(301)
     keys.sweep(views)
     assert len(keys._keys) == 0
-
-
-async def test_however_many_ask_a_key_is_loaded_once(door: Door) -> None:
-    keys = door.plane.local.here.keys
-    loads = 0
-    load = keys._load_one
-
-    async def counted(view: View, key_id: bytes) -> ServiceKey:
-        nonlocal loads
-        loads += 1
-        return await load(view, key_id)
-
-    keys._load_one = counted  # type: ignore[method-assign] # counted, then done
-    await asyncio.gather(*(door.plane.local.encrypt("acme", b"secret") for _ in range(50)))
-    assert loads == 1

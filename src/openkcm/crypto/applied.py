@@ -139,11 +139,23 @@ class AppliedState:
         await self.refresh(tx)
 
     async def catch_up(self, tx: Transaction) -> None:
-        """Every row that changed since is in memory."""
-        tight = await read_tight(tx, since=self.change)
-        rows = await tx.fetch(_SINCE, self.change)
+        """Every row that changed since is in memory; ``change`` says up to where nothing was missed.
+
+        Raises:
+            Permanent: DISK_FULL; all of it is read again the next time.
+        """
+        since = self.change
+        reached = int(str(await tx.fetchval("select changes from region")))
+        tight = await read_tight(tx, since=since)
+        rows = await tx.fetch(_SINCE, since)
         self.tighten(row for row in tight if self._believed(row))
-        self.load(AppliedRow(**dict(row)) for row in rows)
+        try:
+            self.load(AppliedRow(**dict(row)) for row in rows)
+        except Refused:
+            self.change = since
+            raise
+        # What was committed between these statements may have been seen in part, and a row's own number proves nothing.
+        self.change = min(self.change, reached)
 
     def load(self, rows: Iterable[AppliedRow]) -> None:
         """These rows are in memory: served where they are whole, signed and not older than what is known.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from openkcm.crypto.hierarchy import mismatch
-from openkcm.crypto.kept import Kept
+from openkcm.crypto.loading import Loaded, Wanted, load_keys
 from openkcm.crypto.rootfile import Root
-from openkcm.crypto.store import read_keys
 from openkcm.crypto.view import View
 from openkcm.kernel.clock import Clock
-from openkcm.kernel.db import Role, transaction
-from openkcm.sdk.refusals import Refused
+from openkcm.sdk.refusals import Refusal, Refused, Remedy, Temporary
 from openkcm_client.message import DataKey, generate_data_key
 from openkcm_client.xaes import XAES256GCM
 
@@ -23,11 +20,16 @@ MAX_KEYS: Final = 10_000
 KEY_LIFE_S: Final = 300.0
 DATA_KEY_LIFE_S: Final = 300.0
 DATA_KEY_MESSAGES: Final = 2**20
+LOADS_AT_ONCE: Final = 2
+"""Of the process's few connections: the others are for confirming the state and for control."""
+KEYS_A_LOAD: Final = 32
+"""So few that the loop is not held up for long while they are unwrapped."""
 
-_Name = tuple[bytes, tuple[int, int, int]]
+Load = Callable[[Root, Sequence[Wanted]], Awaitable[list[Loaded | Refused]]]
+_Name = tuple[str, bytes, tuple[int, int, int]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class ServiceKey:
     """An L3 in memory, with the data key that it encrypts by at the moment."""
 
@@ -52,19 +54,35 @@ class ServiceKey:
         return self.data_key
 
 
-class KeyCache:
-    """L3 keys by (key id, stamp of the applied document): another document is another entry."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A load that was asked for, and what those who wait for it get."""
 
-    def __init__(self, root: Root, clock: Clock, *, max_keys: int = MAX_KEYS) -> None:
+    name: _Name
+    wanted: Wanted
+    answer: asyncio.Future[ServiceKey]
+
+
+class KeyCache:
+    """L3 keys by (tenant, key id, stamp of the applied document): another document is another entry.
+
+    At most ``max_keys`` are in memory, and no more are waited for.
+    """
+
+    def __init__(self, root: Root, clock: Clock, *, max_keys: int = MAX_KEYS, load: Load = load_keys) -> None:
         self._root = root
         self._clock = clock
         self._max_keys = max_keys
+        self._load = load
         self._keys: OrderedDict[_Name, ServiceKey] = OrderedDict()
-        self._loading: dict[_Name, asyncio.Task[ServiceKey]] = {}
+        self._asked: dict[_Name, _Asked] = {}
+        self._waiting: deque[_Asked] = deque()
+        self._unanswered = 0
+        self._loaders: set[asyncio.Task[None]] = set()
 
     def known(self, view: View, key_id: bytes) -> ServiceKey | None:
         """The key, if it is in memory and not too old."""
-        name = (key_id, view.stamp)
+        name = _name(view, key_id)
         key = self._keys.get(name)
         if key is None:
             return None
@@ -80,89 +98,125 @@ class KeyCache:
         past = [
             name
             for name, key in self._keys.items()
-            if now >= key.expires_at
-            or (view := views.get(key.tenant)) is None
-            or view.stamp != name[1]
-            or view.access in ("blocked", "revoked")
-            or view.services.get(key.service) == "revoked"
+            if now >= key.expires_at or not _allowed(name, key.service, views)
         ]
         for name in past:
             del self._keys[name]
+        for name in [name for name, one in self._asked.items() if not _allowed(name, _service(one), views)]:
+            del self._asked[name]
 
     def forget(self, tenants: Collection[str]) -> None:
-        """No key of these tenants is in memory."""
-        for name in [name for name, key in self._keys.items() if key.tenant in tenants]:
-            del self._keys[name]
+        """No key of these tenants is in memory, and none that is being loaded now comes to be."""
+        for names in (self._keys, self._asked):
+            for name in [name for name in names if name[0] in tenants]:
+                del names[name]
 
     async def get(self, view: View, key_id: bytes) -> ServiceKey:
         """The key, loaded by the first who asks while the others wait for the same load.
 
-        The caller has asked the view whether the key may be used.
+        The caller has asked the view whether the key may be used, and asks again what counts if it had to wait.
 
         Raises:
             Permanent: RECORD_MISMATCH; the database does not hold the key as this region accepted it.
-            Temporary: DATABASE_UNAVAILABLE.
+            Temporary: DATABASE_UNAVAILABLE; or UNAVAILABLE while too many other keys are waited for.
         """
         if (key := self.known(view, key_id)) is not None:
             return key
-        name = (key_id, view.stamp)
-        if (task := self._loading.get(name)) is None:
-            task = asyncio.create_task(self._load_one(view, key_id))
-            self._loading[name] = task
-            task.add_done_callback(lambda done: self._loaded(name, done))
-        return await asyncio.shield(task)  # one who gives up does not take the key from the others
+        # One who gives up does not take the key from the others.
+        return await asyncio.shield(self._ask(view, key_id).answer)
 
     async def warm(self, wanted: Sequence[tuple[View, bytes]]) -> None:
-        """As many of these as can be are in memory, for one query. Errors are left to ``get``."""
+        """As many of these as can be are in memory. Errors are left to ``get``."""
         missing = [(view, key_id) for view, key_id in wanted if self.known(view, key_id) is None]
-        if not missing:
-            return
-        kept = await _read(missing)
-        for view, key_id in missing:
+        room = max(0, self._max_keys - self._unanswered)
+        answers = {self._ask(view, key_id).answer for view, key_id in missing[:room]}
+        if answers:
+            await asyncio.wait(answers)
+
+    def _ask(self, view: View, key_id: bytes) -> _Asked:
+        """The load of this key that is under way, or a new one."""
+        name = _name(view, key_id)
+        if (asked := self._asked.get(name)) is not None:
+            return asked
+        if self._unanswered >= self._max_keys:
+            raise _too_many()
+        asked = _Asked(name, Wanted(view=view, key_id=key_id), asyncio.get_running_loop().create_future())
+        self._asked[name] = asked
+        self._waiting.append(asked)
+        self._unanswered += 1
+        if len(self._loaders) < LOADS_AT_ONCE:
+            loader = asyncio.create_task(self._load_waiting())
+            self._loaders.add(loader)
+            loader.add_done_callback(self._loaders.discard)
+        return asked
+
+    async def _load_waiting(self) -> None:
+        """Nobody waits any more. What is asked for meanwhile goes together."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(KEYS_A_LOAD, len(self._waiting)))]
             try:
-                self._put(view, self._open(view, key_id, kept))
-            except Refused:
-                continue
+                found = await self._load(self._root, [one.wanted for one in batch])
+                for one, loaded in zip(batch, found, strict=True):
+                    self._answer(one, loaded)
+            except Exception as failed:  # noqa: BLE001 - whoever waits gets it, whatever it is
+                for one in batch:
+                    self._answer(one, failed)
+            finally:
+                self._unanswered -= len(batch)
+                for one in batch:  # nobody waits for ever where the process is stopping
+                    one.answer.cancel()
 
-    async def _load_one(self, view: View, key_id: bytes) -> ServiceKey:
-        key = self._open(view, key_id, await _read([(view, key_id)]))
-        self._put(view, key)
-        return key
-
-    def _loaded(self, name: _Name, task: asyncio.Task[ServiceKey]) -> None:
-        self._loading.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # looked at, so that an error nobody waited for is no warning
-
-    def _open(self, view: View, key_id: bytes, kept: dict[bytes, Kept]) -> ServiceKey:
-        l3 = kept.get(key_id)
-        named = view.keys.get(key_id)
-        parents = [kept[i] for i in view.l2_ids() if i in kept and l3 is not None and l3.parent == i.hex()]
-        if l3 is None or named is None or not parents:
-            raise mismatch(f"Key {key_id.hex()}")
-        l2 = parents[0]
-        if {l2.tenant, l3.tenant} != {view.tenant} or l3.service != named.service:
-            raise mismatch(f"Key {key_id.hex()}")
-        key = l3.open_l3(self._root, l2.open_l2(self._root), l2.key_id)
-        return ServiceKey(
-            key_id=key_id,
-            tenant=view.tenant,
-            service=l3.service,
-            aead=XAES256GCM(key),
+    def _answer(self, one: _Asked, loaded: Loaded | Exception) -> None:
+        """Those who wait have it; it stays in memory unless it was forgotten before it came."""
+        stays = self._asked.get(one.name) is one
+        if stays:
+            del self._asked[one.name]
+        if one.answer.done():
+            return
+        if isinstance(loaded, Exception):
+            one.answer.set_exception(loaded)
+            one.answer.exception()  # looked at, so that an error nobody waited for is no warning
+            return
+        key = ServiceKey(
+            key_id=one.wanted.key_id,
+            tenant=one.wanted.view.tenant,
+            service=loaded.service,
+            aead=loaded.aead,
             expires_at=self._clock.monotonic() + KEY_LIFE_S,
         )
+        if stays:
+            self._put(one.name, key)
+        one.answer.set_result(key)
 
-    def _put(self, view: View, key: ServiceKey) -> None:
-        self._keys[key.key_id, view.stamp] = key
+    def _put(self, name: _Name, key: ServiceKey) -> None:
+        self._keys[name] = key
         while len(self._keys) > self._max_keys:
             self._keys.popitem(last=False)
 
 
-async def _read(wanted: Iterable[tuple[View, bytes]]) -> dict[bytes, Kept]:
-    wanted = list(wanted)
-    parents = [
-        key_id for view, _ in wanted for key_id in view.l2_ids()
-    ]  # of each tenant the active one first
-    ids = {*parents, *(l3 for _, l3 in wanted)}
-    async with transaction(Role.OWN) as tx:
-        return await read_keys(tx, ids, under=parents)
+def _name(view: View, key_id: bytes) -> _Name:
+    return view.tenant, key_id, view.stamp
+
+
+def _allowed(name: _Name, service: str, views: Mapping[str, View]) -> bool:
+    view = views.get(name[0])
+    return (
+        view is not None
+        and view.stamp == name[2]
+        and view.access not in ("blocked", "revoked")
+        and view.services.get(service) != "revoked"
+    )
+
+
+def _service(asked: _Asked) -> str:
+    named = asked.wanted.view.keys.get(asked.wanted.key_id)
+    return named.service if named is not None else ""
+
+
+def _too_many() -> Temporary:
+    return Temporary(
+        Refusal.UNAVAILABLE,
+        "Too many keys that are not in memory were asked for at once; this one was not looked for.",
+        remedy=Remedy("Ask again.", "caller", "reference/crypto-service#keys-in-memory"),
+        retry_after_s=1.0,
+    )

@@ -1,0 +1,96 @@
+"""No key is used against the newest document that is known, nor unconfirmed; every other use works. It is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from openkcm.crypto import cache, use
+from openkcm.crypto.applied import AppliedState
+from openkcm.crypto.cache import KeyCache
+from openkcm.crypto.here import Here
+from openkcm.crypto.view import View
+from tests.crypto.cache_machine import CacheMachine
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+FIND = settings(
+    max_examples=600,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+TestCacheMachine = CacheMachine.TestCase
+TestCacheMachine.settings = settings(
+    max_examples=150,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+
+
+def keys_are_known_by_their_id_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cache, "_name", lambda _, key_id: ("", key_id, (0, 0, 0)))
+    patch.setattr(KeyCache, "sweep", lambda *_: None)
+    patch.setattr(CacheMachine, "check_swept", lambda _: None)  # by their use alone it has to be found
+
+
+def nobody_confirms(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(AppliedState, "confirmed", True)
+
+
+def a_sweep_leaves_what_another_document_allowed(patch: pytest.MonkeyPatch) -> None:
+    def sweep(self: KeyCache, views: Mapping[str, View]) -> None:
+        now = self._clock.monotonic()
+        for name in [name for name, key in self._keys.items() if now >= key.expires_at]:
+            del self._keys[name]
+
+    patch.setattr(KeyCache, "sweep", sweep)
+
+
+def a_revoke_leaves_keys_in_memory(patch: pytest.MonkeyPatch) -> None:
+    def forget(self: KeyCache, tenants: Collection[str]) -> None:
+        return
+
+    patch.setattr(KeyCache, "forget", forget)
+
+
+def what_counts_is_asked_once(patch: pytest.MonkeyPatch) -> None:
+    async def encrypt(here: Here, view: View, service: str, plaintext: bytes, aad: bytes) -> bytes:
+        key = await here.keys.get(view, view.encrypting_key(service))
+        return key.encrypting(0.0).encrypt(plaintext, aad)
+
+    patch.setattr(use, "encrypt", encrypt)
+
+
+def the_last_who_asked_takes_the_key_from_all(patch: pytest.MonkeyPatch) -> None:
+    async def get(self: KeyCache, view: View, key_id: bytes) -> object:
+        if (key := self.known(view, key_id)) is not None:
+            return key
+        return await self._ask(view, key_id).answer
+
+    patch.setattr(KeyCache, "get", get)
+
+
+PLANTED: list[tuple[Plant, str]] = [
+    (keys_are_known_by_their_id_alone, "against the newest document"),
+    (nobody_confirms, "that nobody confirmed"),
+    (a_sweep_leaves_what_another_document_allowed, "in memory after a sweep"),
+    (a_revoke_leaves_keys_in_memory, "a revoked key is in memory"),
+    (what_counts_is_asked_once, "against the newest document|that nobody confirmed"),
+    (the_last_who_asked_takes_the_key_from_all, "not a refusal|nothing forbade"),
+]
+
+
+@pytest.mark.parametrize(("plant", "found"), PLANTED, ids=[plant.__name__ for plant, _ in PLANTED])
+def test_the_machine_finds_that(plant: Plant, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError, match=found):
+        run_state_machine_as_test(CacheMachine, settings=FIND)
