@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from openkcm.catalog.load import PluginBroken, check, installed, load, load_key_store
+from openkcm.catalog.hooks import PluginBroken
+from openkcm.catalog.load import check, installed, load, load_key_store
 from openkcm.catalog.registry import Installed
 from openkcm.sdk.refusals import Refusal
 from openkcm.sdk.testing.memory_notifier import MemoryNotifier
@@ -139,8 +140,10 @@ def test_listing_what_is_installed_imports_none_of_it() -> None:
 
 
 STORE = """
+from openkcm.sdk.testing.memory_declaration import memory_declaration
+
 class Store:
-    declaration = "declared"
+    declaration = memory_declaration()
     async def open(self, connection): return None
 
 @hookimpl

@@ -11,7 +11,8 @@ import os
 import socket
 import sys
 
-from openkcm.catalog.load import PluginBroken, load_key_store
+from openkcm.catalog.hooks import PluginBroken
+from openkcm.catalog.load import load_key_store
 from openkcm.catalog.registry import Installed
 from openkcm.crypto.hosts.confine import Confined, confine, die_with
 from openkcm.crypto.hosts.serve import Serving
