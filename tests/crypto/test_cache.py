@@ -16,6 +16,7 @@ from openkcm.crypto.cache import KEY_LIFE_S, KEYS_A_LOAD, LOADS_AT_ONCE, KeyCach
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.loading import Loaded, Wanted
 from openkcm.crypto.rootfile import Root
+from openkcm.crypto.store import read_keys
 from openkcm.crypto.view import View, read
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import unavailable
@@ -63,7 +64,7 @@ async def test_ten_thousand_first_calls_cause_one_read_and_one_unwrap(
 ) -> None:
     await plane.protect("acme")
     counts = {"read": 0, "unwrap": 0}
-    read_keys, open_l2 = loading.read_keys, Kept.open_l2
+    open_l2 = Kept.open_l2
 
     async def reading(*given: object, **named: object) -> dict[bytes, Kept]:
         counts["read"] += 1
