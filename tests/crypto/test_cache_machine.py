@@ -17,7 +17,7 @@ from tests.crypto.cache_machine import CacheMachine
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 FIND = settings(
-    max_examples=600,
+    max_examples=4000,  # it stops at the first that fails
     stateful_step_count=30,
     deadline=None,
     database=None,
