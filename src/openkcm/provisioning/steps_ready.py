@@ -20,7 +20,7 @@ from openkcm.provisioning.steps_space import ACTOR
 from openkcm.saga.step import Given, Made
 from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantStatus
-from openkcm.tenancy.model import Stage
+from openkcm.tenancy.model import Stage, Standing
 from openkcm.tenancy.report import report
 from openkcm.tenancy.store import advance, get
 
@@ -152,11 +152,22 @@ class Announce(Forward):
             reported_at=self.means.clock.now(),
             owner_known=cast("bool", given.past["grant"]["owner_known"]) if "grant" in given.past else False,
         )
-        await report(self.means.sources, cast("str", admitted["source"]), status)
+        try:
+            await report(self.means.sources, cast("str", admitted["source"]), status)
+        except Temporary:
+            # Where an account has left meanwhile, there may be nothing to write into any more: what became of it is
+            # told with its leaving.
+            if not await _has_left(given.tenant):
+                raise
         return {}
 
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
         await record(tx, given.tenant, actor=ACTOR, verb=AuditVerb.STEP_DONE, object=self.name)
+
+
+async def _has_left(tenant: str) -> bool:
+    async with transaction(Role.APP, tenant) as tx:
+        return (await get(tx, tenant)).presence is not Standing.PRESENT
 
 
 @dataclass(frozen=True, slots=True)
