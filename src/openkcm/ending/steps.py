@@ -101,6 +101,8 @@ class Destroy(Kept):
         """From this commit on no word of a source brings the tenant back, and no hold stops it."""
         async with transaction(Role.SYSTEM) as tx:
             found = await gone(tx, tenant, now=self.means.clock.now())
+            if found.presence is Standing.GONE:
+                return  # another worker, which took this one for dead, was first
             await check_may_end(self.means, tx, found)
             latest = await newest(tx, tenant)
             if (latest.hash if latest else "") != (decided.hash if decided else ""):
