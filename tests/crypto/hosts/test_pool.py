@@ -35,7 +35,7 @@ async def test_a_host_killed_by_somebody_is_started_again(make: Make) -> None:
 
 
 async def test_an_idle_host_ends_and_the_next_call_starts_another(make: Make) -> None:
-    house = make(limits=HostLimits(idle_s=0.2))
+    house = make(limits=HostLimits(idle_s=1.0))
     store = house.stores.at("planted", connection())
     await store.probe()
     before = house.pids
