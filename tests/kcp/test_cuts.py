@@ -39,7 +39,9 @@ async def test_a_watch_breaks_off(
     url = two.watch(TENANTS, timeoutSeconds=1) if cut.part is Part.LAST else two.watch(TENANTS)
     if cut.part is Part.LAST:
         asyncio.get_running_loop().call_later(0.05, two.kcp.end_watches)
-    raw, ending = await read_raw(two.kcp, url, quiet_s=0.15)
+    # Silence alone is waited for by the clock; a busy machine may let the watch end by its own time only.
+    quiet_s = 5.0 if how is not How.STALL else 2.0 if cut.part is Part.LAST else 0.15
+    raw, ending = await read_raw(two.kcp, url, quiet_s=quiet_s)
     assert ending == {How.RESET: "reset", How.CLOSE: "end", How.STALL: "silence"}[how]
     assert shape(raw), raw[-60:]
     assert len(complete(raw)) == whole
