@@ -11,6 +11,8 @@ from openkcm.crypto.contract import (
     Applied,
     Challenge,
     ChallengeItem,
+    Checked,
+    CheckItem,
     Ending,
     EndItem,
     HandOver,
@@ -28,6 +30,7 @@ from openkcm.crypto.contract import (
     Tightened,
     TightenItem,
 )
+from openkcm.sdk.key_store import MAX_FINDINGS
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
 from openkcm.serving.calls import Fault
@@ -126,3 +129,15 @@ def key_ending_belongs(item: KeyEndItem, ending: KeyEnding) -> bool:
     """It is of this key, and where destruction was asked for it has a receipt, which whoever asked checks."""
     same = (ending.tenant, ending.key_id) == (item.tenant, item.key_id)
     return same and (ending.receipt is not None or not item.destroy)
+
+
+def checked_belongs(item: CheckItem, checked: Checked) -> bool:
+    """It is of this connection, of no more findings than there can be, in words that can be shown."""
+    same = (checked.tenant, checked.connection) == (item.tenant, item.connection.id)
+    said = [text for found in checked.findings for text in (found.said, found.action, found.who)]
+    said += [checked.reference, checked.version]
+    return (
+        same
+        and len(checked.findings) <= MAX_FINDINGS + 1
+        and all(text == display_text(text, max_characters=MAX_MESSAGE_CHARACTERS) for text in said)
+    )

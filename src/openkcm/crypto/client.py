@@ -17,12 +17,16 @@ from openkcm.crypto.contract import (
     Applied,
     Challenge,
     ChallengeItem,
+    Checked,
+    CheckItem,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
     KeyEnding,
     KeyEndItem,
+    LinksItem,
+    LinksTold,
     Minted,
     MintItem,
     Offer,
@@ -46,6 +50,7 @@ from openkcm.parties.dial import pinned_client
 from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pins
 from openkcm.parties.tls import is_wrong_peer
+from openkcm.sdk.key_store import CHECK_S
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 from openkcm.serving.calls import Answer
 
@@ -53,6 +58,8 @@ log = get_logger(__name__)
 
 TIMEOUT_S: Final = 10.0  # of each step of a call,
 DEADLINE_S: Final = 15.0  # and of the whole call
+CHECK_DEADLINE_S: Final = CHECK_S + 5.0  # of one that waits for a key store
+_WAIT: Final = frozenset(PATHS[verb] for verb in ("check", "renew", "accept", "hand_over"))
 MAX_ANSWER_BYTES: Final = 16 * 2**20  # as much as a call may hold: 100 tenants with 100 services each
 _PAGE: Final = "reference/crypto-service#control-door"
 
@@ -87,6 +94,10 @@ class PinnedRegion:
         self._tighten = self._verb("tighten", Answer[Tightened], believed.tightened_belongs)
         self._end = self._verb("end", Answer[Ending], believed.ending_belongs)
         self._end_key = self._verb("end_key", Answer[KeyEnding], believed.key_ending_belongs)
+        self._check = self._verb("check", Answer[Checked], believed.checked_belongs)
+        self._links: Asking[LinksItem, LinksTold] = self._verb(
+            "links", Answer[LinksTold], lambda _, told: bool(told.run)
+        )
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -127,6 +138,12 @@ class PinnedRegion:
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
         return await self._end_key.ask(item)
 
+    async def check(self, item: CheckItem) -> Checked:
+        return await self._check.ask(item)
+
+    async def links(self, item: LinksItem) -> LinksTold:
+        return await self._links.ask(item)
+
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""
         for close in self._verbs:
@@ -139,13 +156,15 @@ class PinnedRegion:
         Raises:
             Temporary: REGION_UNAVAILABLE, whatever else happened.
         """
+        waits = path in _WAIT
+        step_s, whole_s = (CHECK_DEADLINE_S, CHECK_DEADLINE_S) if waits else (TIMEOUT_S, DEADLINE_S)
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                return await self._post(path, body)
+            async with asyncio.timeout(whole_s):
+                return await self._post(path, body, step_s)
         except httpx2.TimeoutException as late:
-            raise self.unavailable(f"it did not answer within {TIMEOUT_S:.0f} s") from late
+            raise self.unavailable(f"it did not answer within {step_s:.0f} s") from late
         except TimeoutError as late:
-            raise self.unavailable(f"its answer was not complete within {DEADLINE_S:.0f} s") from late
+            raise self.unavailable(f"its answer was not complete within {whole_s:.0f} s") from late
         except (httpx2.HTTPError, OSError) as failed:
             if is_wrong_peer(failed):
                 log.error("crypto.wrong_peer", region=self.name, alarm=True)
@@ -154,12 +173,13 @@ class PinnedRegion:
                 ) from failed
             raise self.unavailable("it cannot be reached, or does not take our certificate") from failed
 
-    async def _post(self, path: str, body: bytes) -> bytes:
+    async def _post(self, path: str, body: bytes, step_s: float) -> bytes:
         """The body of a 200 answer, of which never more is held than an answer can be."""
         content = bytearray()
         # A few bytes of a compressed body can mean a gigabyte.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        async with self._client.stream("POST", path, content=body, headers=headers) as answer:
+        call = self._client.stream("POST", path, content=body, headers=headers, timeout=step_s)
+        async with call as answer:
             if answer.status_code != 200:
                 raise self.unavailable(f"it answered with status {answer.status_code}")
             if "content-encoding" in answer.headers:

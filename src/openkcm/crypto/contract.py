@@ -12,6 +12,18 @@ from typing import Protocol
 
 import msgspec
 
+from openkcm.crypto.connection import (
+    Checked,
+    CheckItem,
+    DesiredConnection,
+    DesiredPolicy,
+    Found,
+    LinksItem,
+    LinksTold,
+    LinkTold,
+    SealedSecret,
+    secret_context,
+)
 from openkcm.crypto.contract_ends import (
     Challenge,
     ChallengeItem,
@@ -25,6 +37,7 @@ from openkcm.crypto.contract_ends import (
     TightenItem,
     covered_tightening,
 )
+from openkcm.crypto.contract_keys import KeyRecord, Minted, MintItem, RenewItem, Statement, Wrap
 from openkcm.crypto.desired import (
     FORMAT,
     Access,
@@ -49,63 +62,44 @@ __all__ = [
     "Access",
     "Challenge",
     "ChallengeItem",
+    "CheckItem",
+    "Checked",
     "Desired",
     "DesiredCaller",
+    "DesiredConnection",
     "DesiredKey",
+    "DesiredPolicy",
     "DesiredService",
     "DestroyPending",
     "EndItem",
     "Ending",
+    "Found",
     "KeyDestroy",
     "KeyEndItem",
     "KeyEnding",
+    "KeyRecord",
     "KeyState",
     "Level",
+    "LinkTold",
+    "LinksItem",
+    "LinksTold",
+    "MintItem",
+    "Minted",
+    "RenewItem",
+    "SealedSecret",
     "ServiceAccess",
     "SignedDesired",
+    "Statement",
     "StoppedBy",
     "TightenItem",
     "Tightened",
     "Tightening",
     "Verb",
+    "Wrap",
     "covered_desired",
     "covered_tightening",
+    "secret_context",
 ]
-
-
-class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key is, for ever, signed by the region that minted it; only this very key gives its ``commitment``."""
-
-    tenant: str
-    level: Level
-    service: str
-    key_id: str
-    algorithm: str
-    commitment: str
-    signature: Signature
-
-
-class Wrap(msgspec.Struct, frozen=True, kw_only=True):
-    """A key wrapped by its parent, signed by the region that wrapped (record kind ``wrap``).
-
-    ``holder`` is the region for a platform-managed L2 (``parent`` is ``root``, with the sealing key's version) and
-    empty for an L3 (``parent`` is the L2's key id), which is the same blob in every region.
-    """
-
-    key_id: str
-    holder: str
-    parent: str
-    parent_version: int
-    algorithm: str
-    blob: bytes
-    signature: Signature
-
-
-class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A key's statement with one wrap of it."""
-
-    statement: Statement
-    wrap: Wrap
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,35 +109,6 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     generation: int
     hash: str
-
-
-class MintItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for a tenant's L2 and one L3 for each of ``services``. The same ``token`` gets the same keys again."""
-
-    tenant: str
-    generation: int
-    services: tuple[str, ...]
-    token: str
-
-
-class Minted(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys are stored in the minting region, read back, unwrapped and compared: the L2 first, then the L3s."""
-
-    tenant: str
-    records: tuple[KeyRecord, ...]
-
-
-class RenewItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for a new version: of the L3 of each of ``services``, under the active L2; without any, of the L2 itself.
-
-    A new L2 comes with every L3 of the applied document, the same keys, wrapped by it. The same ``token`` gets the
-    same keys again. The answer is ``Minted``, with the L3s alone, or with the L2 first.
-    """
-
-    tenant: str
-    generation: int
-    services: tuple[str, ...]
-    token: str
 
 
 class StoreItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,11 +171,13 @@ class AcceptItem(msgspec.Struct, frozen=True, kw_only=True):
     """Give the receiver what it needs: the sealed L2 with its statement, and the L3s as they are wrapped by it.
 
     An L3 that the receiver holds already, under another L2, stays the same key and gets this wrap besides.
+    The receiver wraps the L2 by the root key of ``connection``, which the document names; empty: by its own root.
     """
 
     hand_over: HandOver
     statement: Statement
     services: tuple[KeyRecord, ...]
+    connection: str = ""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,7 +226,7 @@ PATHS = {
     verb: f"/control/v1/{verb.replace('_', '-')}"
     for verb in (
         *("apply", "mint", "renew", "store", "offer", "hand_over", "accept", "prove", "token"),
-        *("challenge", "tighten", "end", "end_key"),
+        *("challenge", "tighten", "end", "end_key", "check", "links"),
     )
 }
 
@@ -285,6 +252,8 @@ class Region(Protocol):
     async def tighten(self, item: TightenItem) -> Tightened: ...
     async def end(self, item: EndItem) -> Ending: ...
     async def end_key(self, item: KeyEndItem) -> KeyEnding: ...
+    async def check(self, item: CheckItem) -> Checked: ...
+    async def links(self, item: LinksItem) -> LinksTold: ...
     async def aclose(self) -> None: ...
 
 

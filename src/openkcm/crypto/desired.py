@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from openkcm.crypto.connection import DesiredConnection, DesiredPolicy
 from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import Signature
@@ -38,6 +39,7 @@ class DesiredKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key that a region may use: ``active`` encrypts and decrypts. ``service`` is empty for the tenant's L2.
 
     All L3s are wrapped by the active L2. An ``abandoned`` key is named only to be destroyed: nobody may use it.
+    ``connection`` is the way to the root key that wraps an L2, empty where that is each region's own root.
     """
 
     key_id: str
@@ -46,6 +48,7 @@ class DesiredKey(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     state: KeyState
     destroy: KeyDestroy | None = None
+    connection: str = ""
 
 
 class DesiredService(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +84,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     stricter where a person said so; ``services`` are those for which a person said so.
     Only a blocked document has ``destroy_pending``; one with ``destroyed``, each region's receipt, is the last.
     ``buried`` has the regions' receipts of single keys, as long as a backup may bring such a key back.
+    ``connections`` are the ways to the tenant's own root keys, those that no key uses yet or any more among them;
+    ``revoked`` is the order of the last revoke or block that control knows of, lifted or not: no lease is older.
     """
 
     format: int = FORMAT
@@ -97,6 +102,9 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     destroyed: tuple[SignedReceipt, ...] | None = None
     services: tuple[DesiredService, ...] = ()
     buried: tuple[SignedKeyReceipt, ...] = ()
+    connections: tuple[DesiredConnection, ...] = ()
+    policy: DesiredPolicy = DesiredPolicy()
+    revoked: tuple[int, int, int] | None = None
 
 
 class SignedDesired(msgspec.Struct, frozen=True, kw_only=True):

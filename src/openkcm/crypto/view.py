@@ -20,7 +20,7 @@ from openkcm.crypto.contract import (
     Verb,
 )
 from openkcm.crypto.mark import Mark
-from openkcm.crypto.whole import check_end_said, check_key_ends_said
+from openkcm.crypto.whole import check_connections_said, check_end_said, check_key_ends_said
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm_client.enc import enc
 from openkcm_client.errors import BadName
@@ -197,6 +197,7 @@ def read(signed: SignedDesired) -> View:
         services = {service.name: service.access for service in desired.services}
         if len(services) != len(desired.services):
             raise ValueError("a service twice")
+        check_connections_said(desired)
         check_end_said(desired)
         check_key_ends_said(desired)
     except (msgspec.MsgspecError, ValueError, BadName) as wrong:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from openkcm.crypto.contract import Desired
+from openkcm.sdk.refusals import Permanent
+
+_CONNECTION: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def check_end_said(desired: Desired) -> None:
@@ -41,3 +47,21 @@ def check_key_ends_said(desired: Desired) -> None:
             key.level == "L2" or (desired.access == "active" and key.service not in stopped)
         ):
             raise ValueError("a key that is in use and is to be destroyed")
+
+
+def check_connections_said(desired: Desired) -> None:
+    """Every root key that a tenant key names has its way said, once, and the windows are in range.
+
+    Raises:
+        ValueError: it is not so.
+    """
+    connections = {connection.id for connection in desired.connections}
+    if len(connections) != len(desired.connections) or not all(map(_CONNECTION.fullmatch, connections)):
+        raise ValueError("a connection twice, or with a malformed id")
+    for key in desired.keys:
+        if key.connection and (key.level != "L2" or key.connection not in connections):
+            raise ValueError("a key whose root key is not said")
+    try:
+        desired.policy.policy()
+    except Permanent as wrong:
+        raise ValueError(wrong.message) from None
