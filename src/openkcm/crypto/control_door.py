@@ -12,13 +12,16 @@ from litestar.handlers import HTTPRouteHandler
 
 from openkcm.crypto.accept import accept
 from openkcm.crypto.apply import apply
+from openkcm.crypto.check import check
 from openkcm.crypto.contract import (
     PATHS,
     AcceptItem,
     ChallengeItem,
+    CheckItem,
     EndItem,
     HandOverItem,
     KeyEndItem,
+    LinksItem,
     MintItem,
     OfferItem,
     ProveItem,
@@ -40,6 +43,7 @@ from openkcm.crypto.outcomes import answer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
 from openkcm.crypto.take import take
+from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.parties.pins import Pin
@@ -77,6 +81,8 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
             _route(here, "tighten", Call[TightenItem], tighten),
             _route(here, "end", Call[EndItem], end),
             _route(here, "end_key", Call[KeyEndItem], end_key),
+            _route(here, "check", Call[CheckItem], check),
+            _route(here, "links", Call[LinksItem], tell_links),
         ],
         exception_handlers=handlers(),
         request_max_body_size=MAX_BODY_BYTES,

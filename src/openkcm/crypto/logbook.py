@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from hmac import compare_digest
-from typing import Final
+from threading import Lock
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -42,6 +43,13 @@ class _File(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     mac: bytes
 
 
+class Draft(NamedTuple):
+    """The file's content as it was when the draft of this number was made."""
+
+    number: int
+    content: bytes
+
+
 class Logbook:
     """The file's content in memory. ``changed`` says that the disk does not have all of it yet.
 
@@ -56,6 +64,8 @@ class Logbook:
         self.changed = False
         self._agreed: Moment | None = None
         self._apart: dict[str, Moment | None] = {}
+        self._number = self._written = 0
+        self._lock = Lock()
 
     def agreed(self, tenant: str) -> Moment | None:
         """When this region last agreed with control on the tenant."""
@@ -90,12 +100,33 @@ class Logbook:
         Raises:
             Permanent: DISK_FULL or STATE_UNWRITABLE; the disk has what it had, memory what it has.
         """
+        self.write(self.draft())
+
+    def draft(self) -> Draft:
+        """All of it as it is now, to be written by whoever calls; later changes are of a later draft."""
         content = msgspec.msgpack.encode(_Content(_FORMAT, self.mark, self._agreed, self._apart, self.links))
         version = self._root.current.version
         file = _File(version, content, self._mac(version, content))
-        self._place.write(_NAME, msgspec.msgpack.encode(file))
-        self._place.sync()
+        self._number += 1
         self.changed = False
+        return Draft(self._number, msgspec.msgpack.encode(file))
+
+    def write(self, draft: Draft) -> None:
+        """The disk has this draft or a later one; from any thread.
+
+        Raises:
+            Permanent: DISK_FULL or STATE_UNWRITABLE; the disk has what it had, and ``changed`` says so.
+        """
+        with self._lock:
+            if draft.number < self._written:
+                return
+            try:
+                self._place.write(_NAME, draft.content)
+                self._place.sync()
+            except Refused:
+                self.changed = True
+                raise
+            self._written = draft.number
 
     def load(self) -> None:
         """Memory has what the disk has, or nothing, where the file is not this process's own, whole and private."""
