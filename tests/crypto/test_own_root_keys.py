@@ -200,6 +200,7 @@ async def test_another_process_of_the_region_hears_of_a_refusal_and_of_the_heali
         assert await refused(second.encrypt("acme", b"x")) is Refusal.KEY_SUSPENDED
         await own.place.mend(own.connections["acme"])
         await own.asks(local, after_s=300.0)
+        await second.refresh()
         await second_watch.share()
         assert await serves(second)
     finally:
