@@ -59,9 +59,9 @@ class Keys:
     def __post_init__(self) -> None:
         self.runner = Runner(
             {CHANGE_KEYS: change_keys(self.means)},
-            KeysTold(),
+            KeysTold(self.deciding),
             clock=self.clock,
-            observers={CHANGE_KEYS: KeysTold()},
+            observers={CHANGE_KEYS: KeysTold(self.deciding)},
         )
         self.sweep = Sweep(self.means)
         self.carry = Carry(self.means)
