@@ -82,6 +82,7 @@ class Keys:
         key_id: str = "",
         request: str = "",
         by: Asker | None = None,
+        connection: str = "",
     ) -> Asked:
         return Asked(
             tenant=TENANT,
@@ -90,6 +91,7 @@ class Keys:
             by=by or operator("operator:ops"),
             service=service,
             key_id=key_id,
+            connection=connection,
         )
 
     async def ask(self, verb: KeyVerb, service: str = "", **changes: str) -> Answer:
