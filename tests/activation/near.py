@@ -15,12 +15,16 @@ from openkcm.crypto.contract import (
     Applied,
     Challenge,
     ChallengeItem,
+    Checked,
+    CheckItem,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
     KeyEnding,
     KeyEndItem,
+    LinksItem,
+    LinksTold,
     Minted,
     MintItem,
     Offer,
@@ -128,6 +132,12 @@ class Near:
 
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
         return await self._run(end_key, item)
+
+    async def check(self, item: CheckItem) -> Checked:
+        raise AssertionError("this region has no key stores")
+
+    async def links(self, item: LinksItem) -> LinksTold:
+        raise AssertionError("this region has no key stores")
 
     async def aclose(self) -> None:
         """Nothing is open."""

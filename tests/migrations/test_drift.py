@@ -54,6 +54,9 @@ LONG_KEYS = {
     "key_requests": ("tenant", "request"),
     "key_schedules": ("tenant", "service"),
     "acknowledgements": ("tenant", "epoch", "generation", "region"),
+    "connection_versions": ("connection", "version"),
+    "connection_checks": ("connection", "region"),
+    "links": ("key_id", "region"),
 }
 #: What PostgreSQL calls Piccolo's types.
 TYPES = {

@@ -16,6 +16,8 @@ from openkcm.crypto.contract import (
     Applied,
     Challenge,
     ChallengeItem,
+    Checked,
+    CheckItem,
     Desired,
     Ending,
     EndItem,
@@ -23,6 +25,8 @@ from openkcm.crypto.contract import (
     HandOverItem,
     KeyEnding,
     KeyEndItem,
+    LinksItem,
+    LinksTold,
     Minted,
     MintItem,
     Offer,
@@ -137,6 +141,12 @@ class MemoryRegion:
         self._not_here()
 
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
+        self._not_here()
+
+    async def check(self, item: CheckItem) -> Checked:
+        self._not_here()
+
+    async def links(self, item: LinksItem) -> LinksTold:
         self._not_here()
 
     async def aclose(self) -> None:

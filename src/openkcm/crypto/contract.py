@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from openkcm.crypto.bounds import GOVERNANCE_S, Choice, Policy, WorstCase, worst_case
 from openkcm.crypto.connection import (
     Checked,
     CheckItem,
@@ -59,11 +60,13 @@ from openkcm.parties.signed import Signature
 #: What the contract's own parts hold; everybody outside of the plane takes it from here.
 __all__ = [
     "FORMAT",
+    "GOVERNANCE_S",
     "Access",
     "Challenge",
     "ChallengeItem",
     "CheckItem",
     "Checked",
+    "Choice",
     "Desired",
     "DesiredCaller",
     "DesiredConnection",
@@ -85,6 +88,7 @@ __all__ = [
     "LinksTold",
     "MintItem",
     "Minted",
+    "Policy",
     "RenewItem",
     "SealedSecret",
     "ServiceAccess",
@@ -95,10 +99,12 @@ __all__ = [
     "Tightened",
     "Tightening",
     "Verb",
+    "WorstCase",
     "Wrap",
     "covered_desired",
     "covered_tightening",
     "secret_context",
+    "worst_case",
 ]
 
 
