@@ -15,6 +15,7 @@ from tests.bench.enable import enable
 from tests.bench.figures import Figure
 from tests.bench.kcp import kcp
 from tests.bench.machine import machine
+from tests.bench.own_root import cached, cold_first, lease_restart
 from tests.bench.revoke import revoke
 from tests.bench.sdk import sdk
 from tests.bench.up import up
@@ -35,6 +36,9 @@ GROUPS: Mapping[str, Group] = {
     "sdk.": sdk,
     "crypto.single.": crypto,
     "crypto.revoke": revoke,
+    "crypto.cold_first_ms": cold_first,
+    "crypto.lease_restart_s": lease_restart,
+    "crypto.cached_10000_mib": cached,
     "up.": up,
     "enable.": enable,
     "kcp.": kcp,
