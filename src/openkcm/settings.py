@@ -48,7 +48,9 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     operator_command: str = USUAL
     """How the operator gives a command here, as pages and mails show it: ``{command}`` stands for ``tenants list``."""
     unsafe_without_step_up: bool = False
-    """Let keys be revoked and destroyed without a fresh proof of who asks. For trials only; red in ``doctor``."""
+    """Let keys be revoked, destroyed, relinked without fresh proof of who asks. For trials only; red in ``doctor``."""
+    shared_root_keys: bool = False
+    """Let one root key serve several tenants. Usually a second tenant's connection to it is found bad."""
     log_level: str = "INFO"
     """Least level that is logged: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``."""
 

@@ -128,6 +128,7 @@ async def _work(
         public_url=means.public_url,
         operator=means.operator,
         key_wait_s=settings.tenants.key_wait_s,
+        shared_root_keys=settings.control.shared_root_keys,
     )
     sagas = runner.Runner(
         {NEW_TENANT: new_tenant(means), END_TENANT: end_tenant(ending), CHANGE_KEYS: change_keys(keys)},

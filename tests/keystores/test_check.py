@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from openkcm.kernel.db import Role, transaction
@@ -109,3 +111,38 @@ async def test_a_connection_that_goes_while_it_is_checked_is_left_alone(own: Own
         await disconnect(tx, TENANT, made.connection, by=OPS)
     await own.work()
     assert await rows("select from connection_checks") == []
+
+
+async def another(own: OwnRoots) -> None:
+    """Another tenant has a connection that a region found good, to the same key."""
+    await own.keys.edit(
+        "insert into tenants (id, source, kind, parent, name, display_name, path, origin, reference) "
+        "select 'b', source, kind, parent, 'b', 'b', path, origin, 'b' from tenants"
+    )
+    await own.keys.edit(
+        "insert into connections (id, tenant, plugin, kind, title, version, created_at, created_by) "
+        "values ('c-b', 'b', 'memory', 'hyok', 'b', 1, now(), 'b')"
+    )
+    await own.keys.edit(
+        "insert into connection_checks (connection, region, tenant, version, number, findings, reference, "
+        "root_version, protection, checked_at) values ('c-b', 'local', 'b', 1, 1, '[]', 'payments', '', '', now())"
+    )
+
+
+async def test_one_root_key_serves_one_tenant_unless_the_operator_lets_several_share(own: OwnRoots) -> None:
+    await another(own)
+    made = await own.good()
+    assert (await why_not(own, made)).refusal is Refusal.CONNECTION_FAULTY
+    async with transaction(Role.SYSTEM) as tx:
+        found = (await checks_of(tx, TENANT))[made]
+    assert {each.bad[0].code for each in found} == {"root-key-shared"}
+    own.keys.means = replace(own.keys.means, shared_root_keys=True)
+    await own.check(made)
+    assert (await own.keys.ask(KeyVerb.RELINK, connection=made)).changed
+
+
+async def test_another_tenants_claim_counts_where_it_was_found_good_alone(own: OwnRoots) -> None:
+    await another(own)
+    await own.keys.edit("""update connection_checks set findings = '[{"level": "bad"}]'""")
+    made = await own.good()
+    assert (await own.keys.ask(KeyVerb.RELINK, connection=made)).changed

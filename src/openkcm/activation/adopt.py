@@ -50,7 +50,8 @@ class Adopt:
             async with transaction(Role.SYSTEM) as tx:
                 tenant = await locked_for(tx, asked.tenant, operator(ACTOR))
                 there = await store.connection_of(tx, asked.tenant, asked.connection)
-                good = await check.note_checked(tx, looked, at=self.means.clock.now())
+                now, shared = self.means.clock.now(), self.means.shared_root_keys
+                good = await check.note_checked(tx, looked, at=now, shared=shared)
                 waits = there.version < there.newest == looked.version
                 if good and waits and tenant.presence in (Standing.PRESENT, Standing.UNINSTALLED):
                     await self._adopt(tx, asked, looked.version)

@@ -28,7 +28,10 @@ class Deciding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """``pins`` are those of the regions whose receipts are believed. ``operator`` is an address or empty."""
+    """``pins`` are those of the regions whose receipts are believed. ``operator`` is an address or empty.
+
+    ``shared_root_keys``: one root key may serve several tenants.
+    """
 
     regions: Regions
     identity: Identity
@@ -37,6 +40,7 @@ class Means:
     public_url: str
     operator: str
     key_wait_s: float
+    shared_root_keys: bool = False
 
     @property
     def deciding(self) -> Deciding:

@@ -38,7 +38,7 @@ DONE_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         KeyVerb.KEEP: "Keeping",
         KeyVerb.SCHEDULE: "Scheduling",
         KeyVerb.RELINK: "Relinking",
-        KeyVerb.OUTAGE: "Choosing, for an outage, for",
+        KeyVerb.OUTAGE: "Choosing for an outage:",
     }
 )
 TYPED: Final = frozenset({KeyVerb.REVOKE, KeyVerb.DESTROY, KeyVerb.RELINK})

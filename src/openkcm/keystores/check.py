@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +22,8 @@ from openkcm.tenancy.asking import Asker, locked_for
 
 TOPIC: Final = "keystores.check"
 """The outbox topic of a check that was asked for."""
+SHARED: Final = "root-key-shared"
+"""The code of our own finding that a root key serves another tenant."""
 _ASK = """update connections set checks_asked = checks_asked + 1, check_asked_by = $3
 where tenant = $1 and id = $2 returning checks_asked"""
 _ASKED_BY = "select check_asked_by from connections where tenant = $1 and id = $2"
@@ -33,6 +35,7 @@ class Looked:
 
     tenant: str
     connection: str
+    plugin: str
     version: int
     number: int
     said: Mapping[str, Checked | Refused]
@@ -67,15 +70,23 @@ async def look(regions: Regions, tenant: str, connection: str) -> Looked:
     return Looked(
         tenant=tenant,
         connection=connection,
+        plugin=version.plugin,
         version=version.version,
         number=there.checks_asked,
         said=dict(zip(names, said, strict=True)),
     )
 
 
-async def note_checked(tx: Transaction, looked: Looked, *, at: datetime) -> bool:
-    """What was found is kept, region by region, and audited; whether all of it is good."""
+async def note_checked(tx: Transaction, looked: Looked, *, at: datetime, shared: bool = False) -> bool:
+    """What was found is kept, region by region, and audited; whether all of it is good.
+
+    A root key that another tenant has a good connection to is found bad, unless the operator lets tenants share one
+    (``shared``).
+    """
     checks = [_check(region, looked, said, at) for region, said in looked.said.items()]
+    if not shared:
+        taken = await store.references_of_others(tx, looked.tenant, looked.plugin, _references(checks))
+        checks = [_claimed(check) if check.reference in taken else check for check in checks]
     for check in checks:
         await store.put_check(tx, looked.tenant, looked.connection, check)
     good = bool(checks) and not any(check.bad for check in checks)
@@ -133,6 +144,22 @@ async def _ask(regions: Regions, name: str, tenant: str, connection: DesiredConn
         return await regions.get(name).check(item)
     except Refused as refused:
         return refused
+
+
+def _references(checks: Sequence[RegionCheck]) -> list[str]:
+    return sorted({check.reference for check in checks if check.reference and not check.bad})
+
+
+def _claimed(check: RegionCheck) -> RegionCheck:
+    found = Found(
+        level="bad",
+        code=SHARED,
+        said="Another account of this installation is connected to this root key.",
+        action="Give each account a root key of its own.",
+        who="owner",
+        page=PAGE,
+    )
+    return replace(check, findings=(found, *check.findings))
 
 
 def _check(region: str, looked: Looked, said: Checked | Refused, at: datetime) -> RegionCheck:

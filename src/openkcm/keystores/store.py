@@ -43,6 +43,11 @@ on conflict (connection, region) do update set version = excluded.version, numbe
 where connection_checks.number <= excluded.number"""
 _CHECKS = """select connection, region, version, number, findings::text as findings, reference, root_version,
     protection, checked_at from connection_checks where tenant = $1 order by connection, region"""
+# Two tenants' checks of one root key are kept one after the other: the first has it.
+_ONE_BY_ONE = "select pg_advisory_xact_lock(hashtextextended($1, 4))"
+_OTHERS = """select distinct reference from connection_checks k join connections c on c.id = k.connection
+where c.tenant <> $1 and c.plugin = $2 and reference = any($3::text[]) and k.version = c.version
+    and not findings @> '[{"level": "bad"}]'"""
 _REGIONS = "select region from tenant_regions where tenant = $1 order by position"
 _FORGET = "delete from connections where tenant = $1"
 
@@ -155,6 +160,15 @@ async def checks_of(tx: Transaction, tenant: str) -> Mapping[str, Sequence[Regio
         )
         found.setdefault(row["connection"], []).append(check)
     return found
+
+
+async def references_of_others(
+    tx: Transaction, tenant: str, plugin: str, references: Sequence[str]
+) -> set[str]:
+    """Those of these root keys that a region found good for a connection of another tenant. Wants ``Role.SYSTEM``."""
+    for reference in references:
+        await tx.fetchval(_ONE_BY_ONE, f"{plugin} {reference}")
+    return {row["reference"] for row in await tx.fetch(_OTHERS, tenant, plugin, list(references))}
 
 
 async def set_of(tx: Transaction, tenant: str) -> Sequence[str]:
