@@ -1,4 +1,4 @@
-"""A decision that one region refuses for good still comes to the others, however late, and stops what it stops there."""
+"""A decision that one region refuses for good still comes to the others, and stops what it stops in that one too."""
 
 from __future__ import annotations
 

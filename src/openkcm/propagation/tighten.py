@@ -1,4 +1,4 @@
-"""A decision comes to every region; where one does not take it, it is tightened as it says, over that region's nonces."""
+"""A decision comes to every region; one that does not take it is tightened as it says, over that region's nonces."""
 
 from __future__ import annotations
 
