@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from openkcm.activation.change import change
+from openkcm.activation.change import change, change_schedule
 from openkcm.crypto.contract import Applied, Desired, SignedDesired
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
@@ -176,6 +176,20 @@ async def test_a_schedule_rotates_and_a_missed_time_is_made_good_once(keys: Keys
     assert (await keys.schedule("default", 0)).changed
     await keys.later(100 * DAY_S)
     assert len([key for key in await keys.keys() if key.level == "L3"]) == 2
+
+
+async def test_a_schedule_asked_for_again_under_the_same_name_is_never_said_to_be_what_it_is_not(
+    keys: Keys,
+) -> None:
+    asked = keys.asked(KeyVerb.SCHEDULE, "default", request="one")
+    assert (await change_schedule(keys.deciding, asked, every_days=30)).changed
+    assert (await change_schedule(keys.deciding, asked, every_days=30)).repeated
+    with pytest.raises(Permanent, match="every 30 days") as refused:
+        await change_schedule(keys.deciding, asked, every_days=60)
+    assert refused.value.refusal is Refusal.BAD_REQUEST
+    await keys.schedule("default", 0)
+    with pytest.raises(Permanent, match="only when somebody asks"):
+        await change_schedule(keys.deciding, asked, every_days=30)
 
 
 async def test_a_rotation_that_cannot_be_made_now_is_made_within_an_hour_of_when_it_can(keys: Keys) -> None:

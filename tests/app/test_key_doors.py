@@ -222,7 +222,7 @@ async def test_a_service_is_created_by_a_name_of_the_right_form(ada: Person) -> 
 
 
 async def test_a_schedule_is_set_and_taken_away(ada: Person) -> None:
-    for wrong in ("", "-1", "soon", "99999", "\u0663"):
+    for wrong in ("", "-1", "soon", "99999", "9" * 5000, "\u0663"):
         refused = await ada.ask("/default/schedule", days=wrong)
         assert refused.status_code == 422
         assert "a number of days from 1 to 3650" in refused.text
@@ -259,6 +259,10 @@ async def test_an_old_version_is_put_on_its_way_out_and_kept(ada: Person) -> Non
         "/keys/-/destroy",
         "/key-changes/nothing",
         "/key-changes/nothing/events",
+        "/keys/%00",
+        "/key-changes/%00",
+        "/key-changes/%00/events",
+        "/key-certificates/%00",
     ],
 )
 async def test_what_there_is_not_is_not_found(ada: Person, path: str) -> None:
