@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 import pytest
@@ -215,3 +216,30 @@ async def test_keys_that_were_given_up_and_never_used_are_destroyed_after_their_
     assert await rows("select state from key_destroys") == [{"state": DestroyState.DESTROYED.value}]
     assert (await keys.key("L3", 2, "default")).state is KeyState.DESTROYED
     assert await keys.encrypt(b"goes on") != b""
+
+
+async def test_an_old_version_that_is_taken_back_into_use_is_not_destroyed(keys: Keys) -> None:
+    """Somebody asked for its end between the switch and the way back."""
+    old = await keys.key("L3", 1, "default")
+    await keys.ask(KeyVerb.ROTATE, "default")
+    real = keys.eu.apply
+
+    async def apply(item: SignedDesired) -> Applied:
+        said = msgspec.json.decode(item.document, type=Desired)
+        if any(key.version == 2 and key.state == "active" for key in said.keys):
+            async with keys.local.turn:  # this process has one database at a time
+                await keys.ask(KeyVerb.DESTROY, "default", key_id=old.key_id, request="once")
+            raise Permanent(Refusal.KEY_UNKNOWN, "It does not hold it.")
+        return await real(item)
+
+    keys.eu.apply = apply  # type: ignore[method-assign]  # it refuses whatever has the new version in force
+    for _ in range(4):
+        with contextlib.suppress(Permanent):
+            await keys.work()
+    assert (await saga())[0] == "undone"
+    assert (await keys.key("L3", 1, "default")).state is KeyState.ACTIVE
+    for _ in range(3):
+        await keys.later(11 * DAY_S)
+    assert [row["state"] for row in await rows("select state from key_destroys")] == [DestroyState.KEPT]
+    assert (await keys.key("L3", 1, "default")).state is KeyState.ACTIVE
+    assert await keys.decrypt(await keys.encrypt(b"new"), region="eu-1") == b"new"

@@ -19,6 +19,7 @@ from openkcm.keychain.asked import (
     note,
     wrong_state,
 )
+from openkcm.keychain.destroy import keep_these
 from openkcm.keychain.states import KeyVerb
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.services.ensure import ensure_service
@@ -46,7 +47,7 @@ _BACK = """with former as (
 ), back as (
     update keys set state = 'decrypt-only' where tenant = $1 and key_id = any($2::text[]) and state = 'active'
 )
-update keys set state = 'active' from former where keys.key_id = former.key_id"""
+update keys set state = 'active' from former where keys.key_id = former.key_id returning keys.key_id"""
 
 
 async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
@@ -130,6 +131,10 @@ async def switch(tx: Transaction, tenant: str, key_ids: Sequence[str]) -> None:
     await tx.execute(_SWITCH, tenant, list(key_ids))
 
 
-async def switch_back(tx: Transaction, tenant: str, key_ids: Sequence[str]) -> None:
-    """What was active before these is so again; they decrypt only, for what they may have encrypted meanwhile."""
-    await tx.execute(_BACK, tenant, list(key_ids))
+async def switch_back(tx: Transaction, tenant: str, key_ids: Sequence[str], *, at: datetime, by: str) -> None:
+    """What was active before these is so again; they decrypt only, for what they may have encrypted meanwhile.
+
+    If somebody wanted it destroyed since it was followed, it is kept after all: it encrypts now. Audited.
+    """
+    back = [row["key_id"] for row in await tx.fetch(_BACK, tenant, list(key_ids))]
+    await keep_these(tx, tenant, back, at=at, by=by)
