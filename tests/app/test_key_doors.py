@@ -213,6 +213,7 @@ async def test_a_service_is_created_by_a_name_of_the_right_form(ada: Person) -> 
     refused = await ada.send("/-/create", request, name="Not <a> name")
     assert refused.status_code == 422
     assert 'value="Not &lt;a&gt; name"' in refused.text
+    assert "Nothing was changed. A service name has 1 to 63 characters" in refused.text
     there = await ada.send("/-/create", "page-" + "4" * 32, name="default")
     assert there.status_code == 409
     assert "are there already" in there.text

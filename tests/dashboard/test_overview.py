@@ -134,7 +134,7 @@ async def test_a_token_is_shown_once_stored_nowhere_and_audited(
 ) -> None:
     async with Browser(app) as browser:
         await browser.sign_in(links[TENANT])
-        await browser.get(f"/t/{TENANT}")
+        assert "Protected</span>" in (await browser.get(f"/t/{TENANT}")).text
         answer = await browser.post(f"/t/{TENANT}/token", **{"hx-request": "true"})
         assert answer.status_code == 200
         assert CANARY in answer.text
@@ -204,9 +204,9 @@ async def test_a_failure_of_a_page_shows_no_trace(app: Litestar, links: dict[str
     ("whole", "service", "chain", "line"),
     [
         (None, "read-only", KeyState.ACTIVE, KeyState.READ_ONLY),
-        (None, "revoked", KeyState.ACTIVE, KeyState.BLOCKED),
+        (None, "revoked", KeyState.ACTIVE, KeyState.REVOKED),
         ("read-only", None, KeyState.READ_ONLY, KeyState.READ_ONLY),
-        ("revoked", "read-only", KeyState.BLOCKED, KeyState.BLOCKED),
+        ("revoked", "read-only", KeyState.REVOKED, KeyState.REVOKED),
     ],
 )
 async def test_what_a_person_restricted_is_shown_where_it_counts(
@@ -226,3 +226,39 @@ async def test_what_a_person_restricted_is_shown_where_it_counts(
     )
     page = await overview(visit, now=NOON)
     assert (page.chain[1].state, page.services[0].state) == (chain, line)
+    assert (page.access, page.can_try) == (whole or "active", False)
+
+
+RESTRICT = """insert into key_access (tenant, service, access, before, since, by)
+values ('tenant-1', '{}', '{}', 'active', now(), 'test')"""
+
+
+@pytest.fixture
+async def limited(tenants: ModuleDatabases, request: pytest.FixtureRequest) -> tuple[str, str]:
+    del tenants
+    service, access = request.param
+    await write(KEYS, RESTRICT.format(service, access))
+    return service, access
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "limited",
+    [("", "revoked"), ("", "read-only"), ("default", "revoked"), ("default", "read-only")],
+    indirect=True,
+)
+async def test_what_cannot_encrypt_is_not_called_protected_and_gets_no_token(
+    limited: tuple[str, str], app: Litestar, links: dict[str, str], regions: MemoryRegions
+) -> None:
+    service, access = limited
+    async with Browser(app) as browser:
+        await browser.sign_in(links[TENANT])
+        page = (await browser.get(f"/t/{TENANT}")).text
+        assert "Protected</span>" not in page
+        assert "Encrypt your first record" not in page
+        assert (
+            "1 of 1 limited" if service else {"revoked": "Revoked", "read-only": "Read-only"}[access]
+        ) in page
+        refused = await browser.post(f"/t/{TENANT}/token", accept="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (409, "key-state")
+    assert regions.each["north"].asked == []

@@ -136,6 +136,7 @@ CHANGES: dict[str, ChangePage] = {
         due_at=NOW + 30 * DAY,
     ),
     "change-rotating": ROTATION,
+    "change-creating": replace(ROTATION, title="Creating the service default", creates=True),
     "change-retrying": replace(ROTATION, steps=steps(DONE, StepState.RETRYING, WAITING, WAITING)),
     "change-rotated": replace(
         ROTATION,

@@ -169,7 +169,10 @@ class ChangeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePage:
-    """What became of one request, as it stands now: the steps of a rotation, and each region's word."""
+    """What became of one request, as it stands now: the steps of a rotation, and each region's word.
+
+    ``creates``: there is no version before this one.
+    """
 
     account: Account
     request: str
@@ -185,6 +188,7 @@ class ChangePage:
     regions: tuple[RegionAnswer, ...]
     why: str = ""
     due_at: datetime | None = None
+    creates: bool = False
 
     @property
     def watched(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from openkcm.dashboard.view import (
+    CALLER,
     ChainLink,
     Holding,
     HomePage,
@@ -40,6 +41,7 @@ from tenant_regions left join observed using (tenant, region) where tenant = $1 
 _KEYS = """select key_id, level, service, version, state from keys
 where tenant = $1 and state in ('ready', 'active') order by version"""
 _SERVICES = "select name from services where tenant = $1 order by created_at, name"
+_TRIED = "select service from callers where tenant = $1 and name = $2"
 _MESSAGES = """select subject, text, tone, created_at from messages
 where tenant = $1 order by created_at desc, id desc limit $2"""
 
@@ -60,7 +62,8 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         regions = await tx.fetch(_REGIONS, visit.tenant)
         keys = await tx.fetch(_KEYS, visit.tenant)
         services = await tx.fetch(_SERVICES, visit.tenant)
-        restricted = {name: each.access for name, each in (await restrictions_of(tx, visit.tenant)).items()}
+        restrictions = await restrictions_of(tx, visit.tenant)
+        tried = await tx.fetchval(_TRIED, visit.tenant, CALLER)
         messages = await _messages(tx, visit.tenant, 3)
         ends = tenant is not None and tenant["presence"] in ("deleting", "gone")
         end = await end_state(tx, visit.tenant) if ends else EndState()
@@ -69,6 +72,8 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
     presence = tenant["presence"]
     state = home_state(presence, tenant["grace_ends_at"], now=now)
     lines = tuple(_region(row, tenant["generation"], now) for row in regions)
+    restricted = {name: each.access for name, each in restrictions.items()}
+    whole = restrictions.get("")
     return HomePage(
         account=account_of(visit),
         state=state,
@@ -86,6 +91,10 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         single_region_copy=len(lines) == 1,
         began_at=tenant["uninstalled_at"] if presence == "uninstalled" else tenant["deleting_at"],
         ends_at=tenant["grace_ends_at"],
+        access=whole.access if whole else KeyAccess.ACTIVE,
+        restricted_at=whole.since if whole else None,
+        restricted_by=whole.by if whole else "",
+        tried=str(tried or "default"),
         end=end,
     )
 
@@ -192,8 +201,8 @@ def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None)
     allowed = {HomeState.ACTIVE: KeyState.ACTIVE, HomeState.UNINSTALLED: KeyState.READ_ONLY}.get(
         state, KeyState.BLOCKED
     )
-    if KeyAccess.REVOKED in restricted:
-        return KeyState.BLOCKED
+    if KeyAccess.REVOKED in restricted and allowed is not KeyState.BLOCKED:
+        return KeyState.REVOKED
     if KeyAccess.READ_ONLY in restricted and allowed is KeyState.ACTIVE:
         return KeyState.READ_ONLY
     return allowed

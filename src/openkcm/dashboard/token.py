@@ -6,14 +6,14 @@ from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
 from openkcm.crypto.contract import Regions, TokenItem
 from openkcm.dashboard.overview import home_state
-from openkcm.dashboard.view import HomeState, ShownToken
+from openkcm.dashboard.view import CALLER, HomeState, ShownToken
 from openkcm.identity.principal import Visit
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
+from openkcm.keychain.access import restrictions_of
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 
-CALLER = "home-page"
 LIFETIME_S = 900
 
 _PLACES = """select presence, grace_ends_at,
@@ -26,11 +26,12 @@ async def first_record_token(visit: Visit, regions: Regions, *, clock: Clock) ->
     """A region of this tenant has issued a token of 15 min for the home page's caller, and the audit says who asked.
 
     Raises:
-        Permanent: TENANT_STATE, the tenant may not encrypt now; CALLER_UNKNOWN.
+        Permanent: TENANT_STATE, the tenant may not encrypt now; KEY_STATE, its keys are restricted; CALLER_UNKNOWN.
         Temporary: REGION_UNAVAILABLE, no region of the tenant's set answers.
     """
     async with transaction(Role.APP, visit.tenant) as tx:
         row = await tx.fetchrow(_PLACES, visit.tenant, CALLER)
+        restricted = await restrictions_of(tx, visit.tenant)
     now = clock.now()
     if row is None or home_state(row["presence"], row["grace_ends_at"], now=now) is not HomeState.ACTIVE:
         raise Permanent(
@@ -46,6 +47,14 @@ async def first_record_token(visit: Visit, regions: Regions, *, clock: Clock) ->
                 f"Look at how it was set up: {command(f'tenants show {visit.tenant}')}",
                 "operator",
                 "operate/tenants",
+            ),
+        )
+    if {"", row["service"]} & restricted.keys():
+        raise Permanent(
+            Refusal.KEY_STATE,
+            f"The keys of the service {row['service']} are read-only or revoked. No token was made.",
+            remedy=Remedy(
+                "Enable or restore them first, on the page of the keys.", "The account\u2019s owner"
             ),
         )
     item = TokenItem(
