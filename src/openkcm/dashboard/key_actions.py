@@ -49,8 +49,8 @@ class Facts:
 
     ``off`` says why nothing may be asked at all, or is empty; ``before`` is what a restore brings back.
     ``all_restricted``: the tenant as a whole is. ``leaving``: a version is on its way out; ``leaving_active``: one that
-    encrypted last; ``leaving_all``: every one that there is. ``busy``: a rotation is under way. ``may_make``: the
-    account is there to make keys for.
+    encrypted last; ``leaving_all``: every one that there is. ``busy``: a rotation is under way. ``may_make``: keys may
+    be made for the account.
     """
 
     service: str
