@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from litestar import Litestar
 
-from openkcm.dashboard import token
 from openkcm.dashboard.overview import home_state, overview, region_state
 from openkcm.dashboard.view import HomeState, KeyState, RegionState
 from openkcm.identity.links import issue, use
@@ -15,7 +14,8 @@ from openkcm.identity.principal import Visit
 from openkcm.identity.session import find_visit
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
-from openkcm.provisioning.steps_space import HOME_PAGE_CALLER
+from openkcm.services.page_caller import page_caller
+from openkcm_client.names import check_name
 from tests.app.browser import Browser
 from tests.app.conftest import CANARY, OWNER, TENANT, MemoryRegions
 from tests.control import NOON
@@ -50,8 +50,12 @@ def test_a_region_is_in_step_once_it_confirmed_the_last_decision(
     assert region_state(2, observed) is state
 
 
-def test_the_token_is_for_the_caller_that_provisioning_registers() -> None:
-    assert token.CALLER == HOME_PAGE_CALLER
+def test_each_service_has_a_caller_of_its_own_whose_name_is_one() -> None:
+    services = ["default", "billing", "a" * 63, "a" * 62 + "b", "home-page"]
+    names = [page_caller(service) for service in services]
+    assert names[:2] == ["home-page", "home-page-billing"]
+    assert len(set(names)) == len(names)
+    assert [check_name(name, what="caller") for name in names] == names
 
 
 @pytest.fixture

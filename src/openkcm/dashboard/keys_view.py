@@ -74,6 +74,7 @@ class KeyView:
     """One service's key, or the tenant key (``line.service`` is empty), with every version.
 
     ``actions`` and ``destroys`` (by version: why it cannot be destroyed now, or empty) say what this installation does.
+    ``may_try``: the pages may get a token for it.
     """
 
     account: Account
@@ -85,6 +86,7 @@ class KeyView:
     under_way: ChangePage | None
     recent: tuple[RecentLine, ...]
     unsafe: bool
+    may_try: bool = False
 
     @property
     def buttons(self) -> Mapping[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from openkcm.dashboard.view import (
-    CALLER,
     ChainLink,
     Holding,
     HomePage,
@@ -27,6 +26,7 @@ from openkcm.keychain.access import restrictions_of
 from openkcm.keychain.states import KeyAccess
 from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.refusals import Permanent, Refusal
+from openkcm.services.page_caller import FIRST_SERVICE
 
 MOST_MESSAGES = 200
 
@@ -41,7 +41,6 @@ from tenant_regions left join observed using (tenant, region) where tenant = $1 
 _KEYS = """select key_id, level, service, version, state from keys
 where tenant = $1 and state in ('ready', 'active') order by version"""
 _SERVICES = "select name from services where tenant = $1 order by created_at, name"
-_TRIED = "select service from callers where tenant = $1 and name = $2"
 _MESSAGES = """select subject, text, tone, created_at from messages
 where tenant = $1 order by created_at desc, id desc limit $2"""
 
@@ -63,7 +62,6 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         keys = await tx.fetch(_KEYS, visit.tenant)
         services = await tx.fetch(_SERVICES, visit.tenant)
         restrictions = await restrictions_of(tx, visit.tenant)
-        tried = await tx.fetchval(_TRIED, visit.tenant, CALLER)
         messages = await _messages(tx, visit.tenant, 3)
         ends = tenant is not None and tenant["presence"] in ("deleting", "gone")
         end = await end_state(tx, visit.tenant) if ends else EndState()
@@ -94,7 +92,7 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         access=whole.access if whole else KeyAccess.ACTIVE,
         restricted_at=whole.since if whole else None,
         restricted_by=whole.by if whole else "",
-        tried=str(tried or "default"),
+        tried=token.service if token else FIRST_SERVICE,
         end=end,
     )
 

@@ -13,10 +13,9 @@ from typing import Final
 from openkcm.ending.shown import EndState
 from openkcm.keychain.states import KeyAccess
 from openkcm.sdk.refusals import Remedy
+from openkcm.services.page_caller import FIRST_SERVICE
 from openkcm.web.shell import Account
 
-CALLER: Final = "home-page"
-"""The caller for which the overview gets its token."""
 FIRST_RECORD: Final = "my first record"
 
 
@@ -177,7 +176,7 @@ class HomePage:
     access: KeyAccess = KeyAccess.ACTIVE
     restricted_at: datetime | None = None
     restricted_by: str = ""
-    tried: str = "default"
+    tried: str = FIRST_SERVICE
     trouble: Remedy | None = None
     end: EndState = field(default_factory=EndState)
 

@@ -23,6 +23,7 @@ from openkcm.keychain.destroy import keep_these
 from openkcm.keychain.states import KeyVerb
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.services.ensure import ensure_service
+from openkcm.services.page_caller import register_page_caller
 from openkcm.tenancy.model import Standing
 
 PLAN = "change-keys"
@@ -53,7 +54,8 @@ update keys set state = 'active' from former where keys.key_id = former.key_id r
 async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
     """A saga is under way that makes a new version; asked again, the answer is the same.
 
-    ``CREATE`` makes a service that is new, with its first key; ``ROTATE`` without a service rotates the tenant key.
+    ``CREATE`` makes a service that is new, with its first key and a caller for the pages; ``ROTATE`` without a service
+    rotates the tenant key.
 
     Raises:
         Permanent: TENANT_UNKNOWN, TENANT_STATE, NOT_PERMITTED, BAD_REQUEST; KEY_STATE, the keys are read-only or
@@ -73,6 +75,7 @@ async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
     await _check_keys(tx, asked)
     if asked.verb is KeyVerb.CREATE:
         await ensure_service(tx, asked.tenant, asked.service)
+        await register_page_caller(tx, asked.tenant, asked.service)
     saga = await tx.fetchval(_BEGIN, PLAN, asked.tenant)
     if not isinstance(saga, int):
         raise Temporary(

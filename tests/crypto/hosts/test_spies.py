@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -211,13 +211,13 @@ async def test_what_is_stored_and_shown_as_it_is_holds_no_secret(make: Make, whe
     store = make().stores.at(
         "planted", leaking(**({"trust": "code"} if where == "code" else {"describe": "leak"}))
     )
-    calls = {
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
         "code": lambda: store.trust({}),
         "description": store.describe,
         "reference": lambda: store.wrap(L2, context("secret-reference")),
     }
     with pytest.raises(StoreFailed) as failed:
-        await calls[where]()
+        await asked[where]()
     assert failed.value.code == "malformed"
 
 
