@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib
 from collections.abc import Iterable
 
@@ -102,14 +103,19 @@ async def test_a_use_in_the_moment_of_the_closing_stops_it_or_gets_no_answer(
 
     async def meanwhile(tx: Transaction, views: Iterable[tuple[View, View | None]]) -> None:
         nonlocal use
-        use = asyncio.create_task(plane.local.decrypt("acme", message))
+        # Another caller's task: it is not within the closing's transaction.
+        use = asyncio.create_task(plane.local.decrypt("acme", message), context=contextvars.Context())
         await asyncio.wait([use], timeout=1.0)
         await note_active(tx, views)
 
     monkeypatch.setattr(apply_module, "note_active", meanwhile)
     await plane.local.apply(closing)
     assert use is not None
-    answered = not isinstance((await asyncio.gather(use, return_exceptions=True))[0], Permanent)
+    try:
+        answered = await use == b"old"
+    except Permanent as refused:
+        assert refused.refusal is Refusal.CIPHERTEXT_INVALID
+        answered = False
     counted = await plane.local.end_key(asked(closing, keys[1]))
     assert (answered, counted.stopped, counted.closed) in ((True, "used", False), (False, "", True))
 
