@@ -10,6 +10,7 @@ import pytest
 
 from openkcm.activation.change import change, change_schedule
 from openkcm.crypto.contract import Applied, Desired, SignedDesired
+from openkcm.keychain.rotate import MOST_KEYS
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm_client.envelope import parse
@@ -162,6 +163,20 @@ async def test_no_version_is_made_of_keys_that_are_restricted(keys: Keys) -> Non
     with pytest.raises(Permanent) as refused:
         await keys.ask(KeyVerb.ROTATE)
     assert refused.value.refusal is Refusal.KEY_STATE
+
+
+async def test_a_tenant_has_so_many_keys_and_no_more(keys: Keys) -> None:
+    """Each stands in every decision: an owner who rotates without end would leave none that can be delivered."""
+    await keys.edit(
+        "insert into keys (key_id, tenant, level, service, version, state, statement) select md5(n::text), "  # noqa: S608 - our own words
+        f"'{TENANT}', 'L3', 'default', n + 1, 'decrypt-only', '{{}}' from generate_series(1, {MOST_KEYS - 2}) n"
+    )
+    for verb, service in ((KeyVerb.ROTATE, "default"), (KeyVerb.ROTATE, ""), (KeyVerb.CREATE, "billing")):
+        with pytest.raises(Permanent, match="as many as there may be") as refused:
+            await keys.ask(verb, service)
+        assert refused.value.refusal is Refusal.KEY_STATE
+    await keys.edit("update keys set state = 'destroyed' where version > 2")
+    assert (await keys.ask(KeyVerb.ROTATE, "default")).changed
 
 
 async def test_a_schedule_rotates_and_a_missed_time_is_made_good_once(keys: Keys) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
@@ -27,6 +28,9 @@ from openkcm.services.page_caller import register_page_caller
 from openkcm.tenancy.model import Standing
 
 PLAN = "change-keys"
+MOST_KEYS: Final = 5_000
+"""Versions that a tenant may have at a time. Each stands in every decision, which has to fit into one message."""
+_COUNT = "select count(*) from keys where tenant = $1 and state <> 'destroyed'"
 _BEGIN = "insert into sagas (plan, tenant) values ($1, $2) on conflict do nothing returning id"
 _ACTIVE = """select exists (select from keys where tenant = $1 and level = $2 and service = $3
     and state in ('active', 'decrypt-only'))"""
@@ -59,7 +63,7 @@ async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
 
     Raises:
         Permanent: TENANT_UNKNOWN, TENANT_STATE, NOT_PERMITTED, BAD_REQUEST; KEY_STATE, the keys are read-only or
-            revoked, the service is unknown, or it has keys already where it is to be created.
+            revoked, the service is unknown, it has keys already where it is to be created, or there are too many keys.
         Temporary: KEY_CHANGING; another change of this tenant's keys is under way.
     """
     tenant = await locked(tx, asked)
@@ -111,6 +115,13 @@ async def check_active(tx: Transaction, asked: Asked) -> None:
 
 
 async def _check_keys(tx: Transaction, asked: Asked) -> None:
+    count = await tx.fetchval(_COUNT, asked.tenant)
+    if isinstance(count, int) and count >= MOST_KEYS:
+        raise wrong_state(
+            f"Tenant {asked.tenant} has {count} versions of keys, which is as many as there may be.",
+            "Destroy old versions that nobody needs any more.",
+            page="operate/keys#destroy",
+        )
     if asked.verb is KeyVerb.CREATE:
         if await tx.fetchval(_ACTIVE, asked.tenant, "L3", asked.service):
             raise wrong_state(
