@@ -85,6 +85,22 @@ async def test_a_form_leads_to_its_report_and_names_the_person(ada: Person) -> N
     assert await seen("select from key_access") == []
 
 
+async def test_a_region_that_is_ahead_is_not_said_to_go_on_as_it_was(ada: Person) -> None:
+    answer = await ada.ask("/default/read-only")
+    await told(
+        "insert into observed (tenant, region, epoch, generation, hash, acknowledged_at, tried_at, refusal, message) "
+        "values ($1, 'north', 0, 0, '', null, now(), 'generation-old', 'Region north holds another state.')",
+        TENANT,
+    )
+    report = (await ada.browser.get(answer.headers["location"])).text
+    assert "Whoever runs this installation has to look." in report
+    assert "Nothing for you to do" not in report
+    north = report[report.index('data-region="north"') : report.index('data-region="south"')]
+    assert "is told to it apart" in north
+    assert "goes on as it was told last" not in north
+    assert "is told to it apart" in (await ada.look()).text
+
+
 async def test_the_same_form_twice_changes_nothing_more_and_leads_to_the_same_report(ada: Person) -> None:
     request = ada.request_in(await ada.look("/default/read-only"))
     first = await ada.send("/default/read-only", request)

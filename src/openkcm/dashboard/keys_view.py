@@ -212,6 +212,11 @@ class ChangePage:
         """The regions that have not said so yet."""
         return tuple(each.region for each in self.regions if each.acknowledged_at is None)
 
+    @property
+    def ahead(self) -> bool:
+        """Whether a region refuses the decision for good, so that somebody has to look."""
+        return any(each.ahead for each in self.regions)
+
     def after_s(self, at: datetime) -> float:
         """How long after the decision that was."""
         return max(timedelta(0), at - (self.decided_at or self.asked_at)).total_seconds()
