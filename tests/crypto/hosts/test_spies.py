@@ -50,6 +50,8 @@ def targets(tmp_path: Path) -> Iterator[dict[str, str]]:
             "abstract": f"openkcm-{os.getpid()}",
             "parent": str(os.getpid()),
         }
+    # Without Landlock a host may make an empty file where everybody may.
+    Path(f"/tmp/openkcm-{os.getpid()}-was-here").unlink(missing_ok=True)
 
 
 @pytest.fixture
