@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arq.connections import RedisSettings
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
@@ -24,6 +25,7 @@ from openkcm.dashboard.web import REGIONS, dashboard_router
 from openkcm.identity.guards import CLOCK, Elsewhere, led, signed_in, signed_in_and_ready
 from openkcm.identity.rate import Rate
 from openkcm.identity.web import RATE, identity_router
+from openkcm.kernel import queue
 from openkcm.kernel.clock import Clock, SystemClock
 from openkcm.kernel.commands import commands_are_given_as
 from openkcm.kernel.db import Role, close_database, open_database, transaction
@@ -158,27 +160,30 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
             health=Health(ready=True),
             operator=settings.notices.operator,
         )
+        # What is decided here is carried out at once: the worker is woken, not found by its sweep.
+        redis = RedisSettings.from_dsn(settings.control.redis)
         try:
-            await serve(
-                [
-                    Served(
-                        app=create_app(
-                            parts,
-                            tls=settings.public_url.startswith("https://"),
-                            # A certificate's names are not known here: without the setting any of them is good.
-                            public_url=settings.public_url
-                            if settings.control.public_url or bind.loopback
-                            else None,
-                            proxies=settings.web.trusted_proxies,
-                        ),
-                        socket=taken,
-                        tls=tls,
-                    )
-                ],
-                closing=parts.closing,
-                beside=[parts.listener.run(), _look(parts)],
-                started=started,
-            )
+            async with queue.waking(redis):
+                await serve(
+                    [
+                        Served(
+                            app=create_app(
+                                parts,
+                                tls=settings.public_url.startswith("https://"),
+                                # A certificate's names are not known here: without the setting any of them is good.
+                                public_url=settings.public_url
+                                if settings.control.public_url or bind.loopback
+                                else None,
+                                proxies=settings.web.trusted_proxies,
+                            ),
+                            socket=taken,
+                            tls=tls,
+                        )
+                    ],
+                    closing=parts.closing,
+                    beside=[parts.listener.run(), _look(parts)],
+                    started=started,
+                )
         finally:
             await regions.aclose()
     finally:

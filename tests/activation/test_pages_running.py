@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
+from redis import Redis
 
 from tests.databases import REGIONS, ModuleDatabases
 from tests.parts import require
 from tests.provisioning.accounts import Account
 from tests.provisioning.consistent import RECORD, decrypted, encrypted
+from tests.provisioning.processes import until
 from tests.provisioning.site import Site, running_site, wait_done
 from tests.web.test_browser import ARGUMENTS, CHROMIUM
 
@@ -121,6 +123,29 @@ def test_an_owner_rotates_restricts_revokes_restores_and_changes_their_mind(walk
     walk.open("/keys/default")
     walk.page.get_by_role("link", name="Destroy… version 1", exact=True).wait_for()
     assert walk.works(message) == (True, True)
+
+
+def _woken(queue_url: str, row: int) -> bool:
+    with Redis.from_url(queue_url) as redis:
+        return bool(redis.exists(f"arq:job:outbox:{row}:0:0"))
+
+
+def test_a_decision_on_the_pages_wakes_the_worker_and_is_not_left_to_its_sweep(
+    walk: Walk, queue_url: str
+) -> None:
+    walk.site.kill("worker")
+    try:
+        walk.open("/keys/default/read-only")
+        walk.page.get_by_role("button", name="Make read-only").click()
+        walk.page.get_by_role("heading", name="Making read-only").wait_for()
+        event = walk.site.one(
+            "select id from outbox where topic = 'activation.decided' and tenant = $1", walk.account.id
+        )
+        assert event is not None
+        until(lambda: _woken(queue_url, event["id"]), what="the worker is woken", within_s=10)
+    finally:
+        walk.site.whole("worker")
+    walk.page.get_by_text("In force everywhere").wait_for(timeout=40_000)
 
 
 def test_a_report_survives_a_silent_region_and_the_death_of_the_worker(walk: Walk) -> None:

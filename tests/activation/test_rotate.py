@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 import pytest
 
-from openkcm.activation.change import change
+from openkcm.activation.change import change, change_schedule
 from openkcm.crypto.contract import Applied, Desired, SignedDesired
+from openkcm.keychain.rotate import MOST_KEYS
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm_client.envelope import parse
@@ -163,6 +165,20 @@ async def test_no_version_is_made_of_keys_that_are_restricted(keys: Keys) -> Non
     assert refused.value.refusal is Refusal.KEY_STATE
 
 
+async def test_a_tenant_has_so_many_keys_and_no_more(keys: Keys) -> None:
+    """Each stands in every decision: an owner who rotates without end would leave none that can be delivered."""
+    await keys.edit(
+        "insert into keys (key_id, tenant, level, service, version, state, statement) select md5(n::text), "  # noqa: S608 - our own words
+        f"'{TENANT}', 'L3', 'default', n + 1, 'decrypt-only', '{{}}' from generate_series(1, {MOST_KEYS - 2}) n"
+    )
+    for verb, service in ((KeyVerb.ROTATE, "default"), (KeyVerb.ROTATE, ""), (KeyVerb.CREATE, "billing")):
+        with pytest.raises(Permanent, match="as many as there may be") as refused:
+            await keys.ask(verb, service)
+        assert refused.value.refusal is Refusal.KEY_STATE
+    await keys.edit("update keys set state = 'destroyed' where version > 2")
+    assert (await keys.ask(KeyVerb.ROTATE, "default")).changed
+
+
 async def test_a_schedule_rotates_and_a_missed_time_is_made_good_once(keys: Keys) -> None:
     assert (await keys.schedule("default", 30)).changed
     assert not (await keys.schedule("default", 30)).changed
@@ -176,6 +192,20 @@ async def test_a_schedule_rotates_and_a_missed_time_is_made_good_once(keys: Keys
     assert (await keys.schedule("default", 0)).changed
     await keys.later(100 * DAY_S)
     assert len([key for key in await keys.keys() if key.level == "L3"]) == 2
+
+
+async def test_a_schedule_asked_for_again_under_the_same_name_is_never_said_to_be_what_it_is_not(
+    keys: Keys,
+) -> None:
+    asked = keys.asked(KeyVerb.SCHEDULE, "default", request="one")
+    assert (await change_schedule(keys.deciding, asked, every_days=30)).changed
+    assert (await change_schedule(keys.deciding, asked, every_days=30)).repeated
+    with pytest.raises(Permanent, match="every 30 days") as refused:
+        await change_schedule(keys.deciding, asked, every_days=60)
+    assert refused.value.refusal is Refusal.BAD_REQUEST
+    await keys.schedule("default", 0)
+    with pytest.raises(Permanent, match="only when somebody asks"):
+        await change_schedule(keys.deciding, asked, every_days=30)
 
 
 async def test_a_rotation_that_cannot_be_made_now_is_made_within_an_hour_of_when_it_can(keys: Keys) -> None:
@@ -201,3 +231,30 @@ async def test_keys_that_were_given_up_and_never_used_are_destroyed_after_their_
     assert await rows("select state from key_destroys") == [{"state": DestroyState.DESTROYED.value}]
     assert (await keys.key("L3", 2, "default")).state is KeyState.DESTROYED
     assert await keys.encrypt(b"goes on") != b""
+
+
+async def test_an_old_version_that_is_taken_back_into_use_is_not_destroyed(keys: Keys) -> None:
+    """Somebody asked for its end between the switch and the way back."""
+    old = await keys.key("L3", 1, "default")
+    await keys.ask(KeyVerb.ROTATE, "default")
+    real = keys.eu.apply
+
+    async def apply(item: SignedDesired) -> Applied:
+        said = msgspec.json.decode(item.document, type=Desired)
+        if any(key.version == 2 and key.state == "active" for key in said.keys):
+            async with keys.local.turn:  # this process has one database at a time
+                await keys.ask(KeyVerb.DESTROY, "default", key_id=old.key_id, request="once")
+            raise Permanent(Refusal.KEY_UNKNOWN, "It does not hold it.")
+        return await real(item)
+
+    keys.eu.apply = apply  # type: ignore[method-assign]  # it refuses whatever has the new version in force
+    for _ in range(4):
+        with contextlib.suppress(Permanent):
+            await keys.work()
+    assert (await saga())[0] == "undone"
+    assert (await keys.key("L3", 1, "default")).state is KeyState.ACTIVE
+    for _ in range(3):
+        await keys.later(11 * DAY_S)
+    assert [row["state"] for row in await rows("select state from key_destroys")] == [DestroyState.KEPT]
+    assert (await keys.key("L3", 1, "default")).state is KeyState.ACTIVE
+    assert await keys.decrypt(await keys.encrypt(b"new"), region="eu-1") == b"new"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import importlib
+from collections.abc import Iterable
+
 import msgspec
 import pytest
 from msgspec.structs import replace as changed
 
 from openkcm.crypto.contract import StoreItem
+from openkcm.crypto.journal import note_active
+from openkcm.crypto.view import View
+from openkcm.kernel.db import Transaction
 from openkcm.parties.key_receipt import KeyReceipt, SignedKeyReceipt, read_key_receipt
-from openkcm.sdk.refusals import Refusal
+from openkcm.sdk.refusals import Permanent, Refusal
 from tests.crypto.key_ending import (
     REVOKED,
     WEEK_S,
@@ -24,6 +32,7 @@ from tests.crypto.plane import Plane
 from tests.crypto.world import keys_of, named
 
 pytestmark = pytest.mark.integration
+apply_module = importlib.import_module("openkcm.crypto.apply")
 
 
 async def test_an_old_key_is_destroyed_after_each_regions_own_week(plane: Plane) -> None:
@@ -80,6 +89,33 @@ async def test_any_use_meanwhile_stops_it_in_that_region(plane: Plane) -> None:
     await decided(plane, keys)  # it is kept
     for region in (plane.local, plane.eu):
         assert await region.decrypt("acme", message) == b"old"
+
+
+async def test_a_use_in_the_moment_of_the_closing_stops_it_or_gets_no_answer(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between what the closing reads and what it writes: one of the two has to wait for the other."""
+    keys, message = await rotated(plane)
+    await decided(plane, pending(keys, 4))
+    await week_passes(plane)
+    closing = plane.world.decide("acme", keys=pending(keys, 4, state="abandoned"))
+    use: asyncio.Task[bytes] | None = None
+
+    async def meanwhile(tx: Transaction, views: Iterable[tuple[View, View | None]]) -> None:
+        nonlocal use
+        # Another caller's task: it is not within the closing's transaction.
+        use = asyncio.create_task(plane.local.decrypt("acme", message), context=contextvars.Context())
+        await asyncio.wait([use], timeout=1.0)
+        await note_active(tx, views)
+
+    monkeypatch.setattr(apply_module, "note_active", meanwhile)
+    await plane.local.apply(closing)
+    assert use is not None
+    (came,) = await asyncio.gather(use, return_exceptions=True)
+    answered = came == b"old"
+    assert answered or (isinstance(came, Permanent) and came.refusal is Refusal.CIPHERTEXT_INVALID)
+    counted = await plane.local.end_key(asked(closing, keys[1]))
+    assert (answered, counted.stopped, counted.closed) in ((True, "used", False), (False, "", True))
 
 
 async def test_a_message_that_does_not_open_is_no_use(plane: Plane) -> None:

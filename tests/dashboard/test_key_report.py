@@ -109,6 +109,13 @@ def test_the_first_step_that_is_not_done_is_under_way_and_one_in_trouble_says_wh
     assert steps[1].detail == "Dublin is away."
 
 
+def test_a_service_that_is_made_has_no_old_version() -> None:
+    made, rotated = (report(ACCOUNT, "r", asked(verb=verb), [], None) for verb in ("create", "rotate"))
+    assert (made.creates, rotated.creates) == (True, False)
+    assert [step.name for step in made.steps] == [step.name for step in rotated.steps]
+    assert "version" not in " ".join(step.title for step in made.steps)
+
+
 def test_what_was_taken_back_says_why_and_nothing_of_it_runs() -> None:
     outcome = msgspec.json.encode(TROUBLE).decode()
     rows = [*done("prepare", "mint"), *done("mint", "prepare", direction="undo")]

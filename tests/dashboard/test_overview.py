@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from litestar import Litestar
 
-from openkcm.dashboard import token
 from openkcm.dashboard.overview import home_state, overview, region_state
 from openkcm.dashboard.view import HomeState, KeyState, RegionState
 from openkcm.identity.links import issue, use
@@ -15,7 +14,8 @@ from openkcm.identity.principal import Visit
 from openkcm.identity.session import find_visit
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
-from openkcm.provisioning.steps_space import HOME_PAGE_CALLER
+from openkcm.services.page_caller import page_caller
+from openkcm_client.names import check_name
 from tests.app.browser import Browser
 from tests.app.conftest import CANARY, OWNER, TENANT, MemoryRegions
 from tests.control import NOON
@@ -50,8 +50,12 @@ def test_a_region_is_in_step_once_it_confirmed_the_last_decision(
     assert region_state(2, observed) is state
 
 
-def test_the_token_is_for_the_caller_that_provisioning_registers() -> None:
-    assert token.CALLER == HOME_PAGE_CALLER
+def test_each_service_has_a_caller_of_its_own_whose_name_is_one() -> None:
+    services = ["default", "billing", "a" * 63, "a" * 62 + "b", "home-page"]
+    names = [page_caller(service) for service in services]
+    assert names[:2] == ["home-page", "home-page-billing"]
+    assert len(set(names)) == len(names)
+    assert [check_name(name, what="caller") for name in names] == names
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ async def test_a_token_is_shown_once_stored_nowhere_and_audited(
 ) -> None:
     async with Browser(app) as browser:
         await browser.sign_in(links[TENANT])
-        await browser.get(f"/t/{TENANT}")
+        assert "Protected</span>" in (await browser.get(f"/t/{TENANT}")).text
         answer = await browser.post(f"/t/{TENANT}/token", **{"hx-request": "true"})
         assert answer.status_code == 200
         assert CANARY in answer.text
@@ -204,9 +208,9 @@ async def test_a_failure_of_a_page_shows_no_trace(app: Litestar, links: dict[str
     ("whole", "service", "chain", "line"),
     [
         (None, "read-only", KeyState.ACTIVE, KeyState.READ_ONLY),
-        (None, "revoked", KeyState.ACTIVE, KeyState.BLOCKED),
+        (None, "revoked", KeyState.ACTIVE, KeyState.REVOKED),
         ("read-only", None, KeyState.READ_ONLY, KeyState.READ_ONLY),
-        ("revoked", "read-only", KeyState.BLOCKED, KeyState.BLOCKED),
+        ("revoked", "read-only", KeyState.REVOKED, KeyState.REVOKED),
     ],
 )
 async def test_what_a_person_restricted_is_shown_where_it_counts(
@@ -226,3 +230,39 @@ async def test_what_a_person_restricted_is_shown_where_it_counts(
     )
     page = await overview(visit, now=NOON)
     assert (page.chain[1].state, page.services[0].state) == (chain, line)
+    assert (page.access, page.can_try) == (whole or "active", False)
+
+
+RESTRICT = """insert into key_access (tenant, service, access, before, since, by)
+values ('tenant-1', '{}', '{}', 'active', now(), 'test')"""
+
+
+@pytest.fixture
+async def limited(tenants: ModuleDatabases, request: pytest.FixtureRequest) -> tuple[str, str]:
+    del tenants
+    service, access = request.param
+    await write(KEYS, RESTRICT.format(service, access))
+    return service, access
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "limited",
+    [("", "revoked"), ("", "read-only"), ("default", "revoked"), ("default", "read-only")],
+    indirect=True,
+)
+async def test_what_cannot_encrypt_is_not_called_protected_and_gets_no_token(
+    limited: tuple[str, str], app: Litestar, links: dict[str, str], regions: MemoryRegions
+) -> None:
+    service, access = limited
+    async with Browser(app) as browser:
+        await browser.sign_in(links[TENANT])
+        page = (await browser.get(f"/t/{TENANT}")).text
+        assert "Protected</span>" not in page
+        assert "Encrypt your first record" not in page
+        assert (
+            "1 of 1 limited" if service else {"revoked": "Revoked", "read-only": "Read-only"}[access]
+        ) in page
+        refused = await browser.post(f"/t/{TENANT}/token", accept="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (409, "key-state")
+    assert regions.each["north"].asked == []

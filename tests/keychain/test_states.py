@@ -111,6 +111,7 @@ def test_what_a_page_offers_is_what_the_moves_allow(access: KeyAccess) -> None:
             has_key=True,
             leaving=leaving,
             leaving_active=leaving,
+            leaving_all=leaving,
             busy=False,
             may_make=True,
         )
@@ -120,7 +121,7 @@ def test_what_a_page_offers_is_what_the_moves_allow(access: KeyAccess) -> None:
             loosens = verb in (KeyVerb.ENABLE, KeyVerb.RESTORE)
             assert (verb in offered) is (legal and not (loosens and leaving)), (verb, access)
         assert (KeyVerb.ROTATE in offered) is (access is KeyAccess.ACTIVE)
-        assert (KeyVerb.DESTROY in offered) is (access is not KeyAccess.ACTIVE)
+        assert (KeyVerb.DESTROY in offered) is (access is not KeyAccess.ACTIVE and not leaving)
         assert (KeyVerb.KEEP in offered) is leaving
 
 
@@ -134,6 +135,7 @@ def test_every_refused_action_says_why_and_every_action_what_it_does() -> None:
         has_key=True,
         leaving=False,
         leaving_active=False,
+        leaving_all=False,
         busy=False,
         may_make=True,
     )

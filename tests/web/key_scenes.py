@@ -135,7 +135,15 @@ CHANGES: dict[str, ChangePage] = {
         title="Destroying version 2 of the key of default",
         due_at=NOW + 30 * DAY,
     ),
+    "change-ahead": report(
+        ChangeState.PARTLY,
+        regions=(
+            ANSWERED[0],
+            region("Dublin", None, refusal="generation-old", message="It holds another state."),
+        ),
+    ),
     "change-rotating": ROTATION,
+    "change-creating": replace(ROTATION, title="Creating the service default", creates=True),
     "change-retrying": replace(ROTATION, steps=steps(DONE, StepState.RETRYING, WAITING, WAITING)),
     "change-rotated": replace(
         ROTATION,

@@ -67,6 +67,7 @@ def line(service: str, access: str = "active", **changes: object) -> KeyLine:
         has_key=changes.get("versions") != (),
         leaving=False,
         leaving_active=False,
+        leaving_all=False,
         busy=False,
         may_make=True,
     )

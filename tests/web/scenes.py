@@ -16,6 +16,7 @@ from openkcm.dashboard.view import (
     ServiceLine,
 )
 from openkcm.identity.view import LinkState, SignInPage
+from openkcm.keychain.states import KeyAccess
 from openkcm.provisioning.view import ProvisioningPage
 from openkcm.sdk.refusals import Refusal, Remedy
 from openkcm.web.failures import ErrorPage
@@ -86,6 +87,23 @@ SCENES: dict[str, Scene] = {
     "home-behind": _home(home(regions=BEHIND)),
     "home-mail-waits": _home(home(mail_delivered=False)),
     "home-owner-unknown": _home(home(owner=None, owner_known=False, single_region_copy=True)),
+    **{
+        f"home-{access.value}": _home(
+            home(
+                access=access,
+                restricted_at=NOW,
+                restricted_by="person:#ada@example.org",
+                services=(ServiceLine(name="default", key_id="sk-1", key_version=1, state=state),),
+            )
+        )
+        for access, state in (
+            (KeyAccess.REVOKED, KeyState.REVOKED),
+            (KeyAccess.READ_ONLY, KeyState.READ_ONLY),
+        )
+    },
+    "home-limited": _home(
+        home(services=(ServiceLine(name="default", key_id="sk-1", key_version=1, state=KeyState.REVOKED),))
+    ),
     "home-uninstalled": _home(
         home(state=HomeState.UNINSTALLED, began_at=NOW, ends_at=NOW + timedelta(days=30), regions=BEHIND)
     ),

@@ -11,10 +11,9 @@ from openkcm.activation.change import DECIDED
 from openkcm.activation.means import Means
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.notify import publish
-from openkcm.propagation.deliver import deliver
-from openkcm.propagation.tighten import tighten_refused
+from openkcm.propagation.tighten import bring
 from openkcm.saga.journal import CHANNEL
-from openkcm.sdk.refusals import Permanent, Refused
+from openkcm.sdk.refusals import Refused
 
 TOPIC: Final = DECIDED
 
@@ -35,15 +34,12 @@ class Carry:
         """Every region has the newest decision. Whoever watches the tenant hears of each try.
 
         Raises:
-            Temporary: REGION_UNAVAILABLE, naming the regions that have not confirmed.
+            Temporary: REGION_UNAVAILABLE, naming the regions that have not confirmed, or have still to be tightened.
             Permanent: what a region refused for good; what the decision restricts is in force there nevertheless.
         """
         tenant = msgspec.convert(payload, Payload).tenant
         try:
-            await deliver(self.means.regions, tenant, clock=self.means.clock)
-        except Permanent:
-            await tighten_refused(self.means.regions, self.means.identity, tenant)
-            raise
+            await bring(self.means.regions, self.means.identity, tenant, clock=self.means.clock)
         finally:
             await _told(tenant)
 

@@ -16,7 +16,7 @@ from openkcm.keychain.destroy import ask_destroy, keep
 from openkcm.keychain.disable import disable, enable
 from openkcm.keychain.revoke import restore, revoke
 from openkcm.keychain.rotate import ask_rotate
-from openkcm.keychain.schedule import set_schedule
+from openkcm.keychain.schedule import check_scheduled, set_schedule
 from openkcm.keychain.states import KeyVerb
 from openkcm.keystores.outage import choose_outage
 from openkcm.propagation.decide import decide
@@ -67,12 +67,14 @@ async def change_schedule(deciding: Deciding, asked: Asked, *, every_days: int) 
     """The key is rotated every so many days by itself, or never (0).
 
     Raises:
-        Permanent: TENANT_UNKNOWN, TENANT_STATE, NOT_PERMITTED, BAD_REQUEST; KEY_STATE, no such service.
+        Permanent: TENANT_UNKNOWN, TENANT_STATE, NOT_PERMITTED, BAD_REQUEST; KEY_STATE, no such service. A request that
+            was answered before is refused (BAD_REQUEST) where what it asks for is not so: it sets nothing again.
     """
     now = deciding.clock.now()
     async with transaction(deciding.role, asked.tenant) as tx:
         await locked(tx, asked)
         if (before := await answered(tx, asked)) is not None:
+            await check_scheduled(tx, asked, every_days=every_days)
             return before
         changed = await set_schedule(tx, asked, every_days=every_days, at=now)
         epoch, generation = await next_number(tx, asked.tenant)

@@ -116,7 +116,7 @@ class Switch:
             there = {key.key_id: key.state for key in await keys_of(tx, given.tenant)}
             switched = any(there.get(key_id) is KeyState.ACTIVE for key_id in key_ids)
             if switched:
-                await switch_back(tx, given.tenant, key_ids)
+                await switch_back(tx, given.tenant, key_ids, at=self.means.clock.now(), by=ACTOR)
                 if _relinks(given):
                     await configure_back(tx, given.tenant)
                 await decide(tx, given.tenant, identity=self.means.identity, clock=self.means.clock)

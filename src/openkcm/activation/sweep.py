@@ -28,6 +28,8 @@ ACTOR: Final = "activation"
 MOST: Final = 200
 #: A key that only waits is asked about so seldom: a use is told within that time, and nothing else can happen to it.
 LOOK_EVERY_S: Final = 60.0
+AT_ONCE: Final = 16
+"""Tenants of whose keys regions are asked at a time."""
 _ENDING = """select key_destroys.tenant, bool_or(key_destroys.state <> 'waiting' or due_at <= $1) as due
 from key_destroys join tenants on tenants.id = key_destroys.tenant
 where key_destroys.state in ('waiting', 'closing', 'destroying') and presence not in ('deleting', 'gone')
@@ -70,10 +72,18 @@ class Sweep:
         async with transaction(Role.SYSTEM) as tx:
             found = {row["tenant"]: bool(row["due"]) for row in await tx.fetch(_ENDING, clock)}
         self.looked_at = {tenant: at for tenant, at in self.looked_at.items() if tenant in found}
-        for tenant, due in found.items():
-            if not due and now < self.looked_at.get(tenant, float("-inf")) + LOOK_EVERY_S:
-                continue
-            self.looked_at[tenant] = now
+        chosen = [
+            tenant
+            for tenant, due in found.items()
+            if due or now >= self.looked_at.get(tenant, float("-inf")) + LOOK_EVERY_S
+        ]
+        self.looked_at |= dict.fromkeys(chosen, now)
+        # Side by side: a region that hangs takes its whole time for each of its tenants, and for nobody else's.
+        turn = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._end(tenant, turn) for tenant in chosen))
+
+    async def _end(self, tenant: str, turn: asyncio.Semaphore) -> None:
+        async with turn:
             try:
                 await end_keys(self.means, tenant)
             except Refused as refused:

@@ -281,5 +281,7 @@ def schedule(tenant: str, service: str, days: int, request: str | None, state: P
 def _check_meant(service: str, version: int | None, *, tenant_key: bool) -> None:
     if tenant_key and version is None:
         raise click.UsageError("--tenant-key wants --version.")
+    if service and tenant_key:
+        raise click.UsageError("Name either a SERVICE or --tenant-key: the tenant key is of no service.")
     if not service and not tenant_key:
         raise click.UsageError("Name a SERVICE, or a version of the tenant key: --tenant-key --version N.")

@@ -121,7 +121,9 @@ def _mac(root: Root, row: KeyCounted) -> bytes:
 
 _COLUMNS = ", ".join(item.name for item in fields(KeyCounted))
 _SET = ", ".join(f"{item.name} = excluded.{item.name}" for item in fields(KeyCounted))
-_OF_TENANTS = f"select {_COLUMNS} from key_endings where tenant = any($1::text[])"  # noqa: S608 - our own names
+# Locked: a use that is noted between this and the writing of a row would be written over, and be forgotten.
+_OF_TENANTS = f"""select {_COLUMNS} from key_endings where tenant = any($1::text[])
+order by key_id for update"""  # noqa: S608 - our own names
 _ONE = f"select {_COLUMNS} from key_endings where key_id = $1 for update"  # noqa: S608 - our own names
 _WRITE = f"""insert into key_endings ({_COLUMNS})
 select * from unnest($1::bytea[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[],
@@ -139,7 +141,7 @@ delete from wraps where key_id = any($1::bytea[])"""
 
 
 async def read_key_counted(tx: Transaction, tenants: Iterable[str]) -> dict[bytes, KeyCounted]:
-    """The rows of these tenants' keys, unchecked."""
+    """The rows of these tenants' keys, unchecked; nobody else changes them until the commit."""
     rows = await tx.fetch(_OF_TENANTS, list(tenants))
     return {row["key_id"]: KeyCounted(**dict(row)) for row in rows}
 

@@ -51,7 +51,8 @@ class Facts:
 
     ``off`` says why nothing may be asked at all, or is empty; ``before`` is what a restore brings back.
     ``all_restricted``: the tenant as a whole is. ``leaving``: a version is on its way out; ``leaving_active``: one that
-    encrypted last. ``busy``: a rotation is under way. ``may_make``: the account is there to make keys for.
+    encrypted last; ``leaving_all``: every one that there is. ``busy``: a rotation is under way. ``may_make``: keys may
+    be made for the account.
     """
 
     service: str
@@ -62,6 +63,7 @@ class Facts:
     has_key: bool
     leaving: bool
     leaving_active: bool
+    leaving_all: bool
     busy: bool
     may_make: bool
 
@@ -90,7 +92,8 @@ def _moving(facts: Facts, verb: KeyVerb) -> str:
     if target(verb, facts.access, facts.before) is None:
         return f"It is {facts.access}: restore it first."
     if verb in (KeyVerb.ENABLE, KeyVerb.RESTORE) and facts.leaving_active:
-        return "It is to be destroyed: keep it first."
+        what = "It" if facts.service else "A key that encrypted last"
+        return f"{what} is to be destroyed: keep it first."
     return ""
 
 
@@ -105,6 +108,8 @@ def _making(facts: Facts) -> str:
 def _destroying(facts: Facts) -> str:
     if not facts.has_key:
         return "There is no key."
+    if facts.leaving_all:
+        return "It is on its way out already."
     if facts.access is KeyAccess.ACTIVE and not facts.all_restricted:
         return "It encrypts now: revoke it or make it read-only first."
     return ""

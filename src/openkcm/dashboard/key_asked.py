@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +14,8 @@ from openkcm.sdk.refusals import Permanent
 from openkcm.services.ensure import checked_name
 
 _MOST_SHOWN: Final = 400
+_DAYS: Final = re.compile(r"[0-9]{1,9}")
+"""Python refuses to read a number of thousands of digits."""
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,15 +41,14 @@ def checked(asking: AskPage, form: Form) -> None:
     if asking.phrase and _plain(form.phrase) != _plain(asking.phrase):
         typed = "Nothing was typed." if not form.phrase.strip() else "That is another name."
         raise Wrong(f"{typed} Nothing was changed. Type {asking.phrase} to go on.")
-    if asking.verb == "schedule" and not (
-        form.days.isascii() and form.days.isdigit() and int(form.days) <= MOST_DAYS
-    ):
+    if asking.verb == "schedule" and not (_DAYS.fullmatch(form.days) and int(form.days) <= MOST_DAYS):
         raise Wrong(f"Nothing was changed. Give a number of days from 1 to {MOST_DAYS}, or 0 for never.")
     if asking.verb == "create" and not asking.service:
         try:
             checked_name(form.name, what="service")
         except Permanent as refused:
-            raise Wrong(f"Nothing was changed. {refused.message}") from refused
+            said = refused.message[:1].upper() + refused.message[1:]
+            raise Wrong(f"Nothing was changed. {said}.") from refused
 
 
 def again(asking: AskPage, form: Form, *, wrong: str = "", why_not: str = "") -> AskPage:

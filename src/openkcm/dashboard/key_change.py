@@ -11,7 +11,7 @@ import msgspec
 from openkcm.dashboard.key_words import changing
 from openkcm.dashboard.keys_view import ChangePage, ChangeState, ChangeStep, RecentLine, StepState
 from openkcm.kernel.db import Role, Transaction, transaction
-from openkcm.keychain.states import OPEN
+from openkcm.keychain.states import OPEN, KeyVerb
 from openkcm.propagation.acknowledged import Acknowledged, acknowledged
 from openkcm.saga.journal import Trouble
 from openkcm.saga.states import SagaState
@@ -29,6 +29,12 @@ _TITLES: Final = {
     "mint": "Make the new version, and store it in every region",
     "switch": "Let it take over everywhere at once",
     "settle": "Settle what the old version is for",
+}
+_CREATING: Final = {
+    **_TITLES,
+    "mint": "Make its key, and store it in every region",
+    "switch": "Let it be used everywhere at once",
+    "settle": "Note that it is done",
 }
 _ONE = """select verb, key_requests.service, key_requests.key_id, asked_by, asked_at, changed, key_requests.epoch,
     key_requests.generation, saga, sagas.state, trouble::text as trouble, outcome::text as outcome, keys.version,
@@ -129,6 +135,7 @@ def report(
         finished_at=told.finished_at if told else None,
         regions=told.regions if told else (),
         why=ended.message if ended else "",
+        creates=asked.verb == KeyVerb.CREATE,
         due_at=asked.due_at if asked.verb == "destroy" else None,
     )
 
@@ -169,5 +176,6 @@ def _steps(asked: Asked, rows: Sequence[Row], troubles: Mapping[str, Trouble]) -
             state = StepState.WAITING
         detail = trouble.message if trouble else ""
         forward = forward and trouble is None
-        lines.append(ChangeStep(name=name, title=_TITLES[name], state=state, took_s=took_s, detail=detail))
+        title = (_CREATING if asked.verb == KeyVerb.CREATE else _TITLES)[name]
+        lines.append(ChangeStep(name=name, title=title, state=state, took_s=took_s, detail=detail))
     return lines

@@ -115,14 +115,14 @@ async def _decide(request: AnyRequest, asked: Asked, asking: AskPage, form: Form
 @get("/t/{tenant:str}/key-changes/{name:str}", guards=[signed_in_and_ready], include_in_schema=False)
 async def changed(request: AnyRequest, name: FromPath[str]) -> Response[str]:
     """What became of one request, region by region."""
-    return page(request, KEY_CHANGE, await key_change(account_of(visit_of(request)), name))
+    return page(request, KEY_CHANGE, await key_change(account_of(visit_of(request)), _named(name)))
 
 
 @get("/t/{tenant:str}/key-changes/{name:str}/events", guards=[signed_in_and_ready], include_in_schema=False)
 async def changed_events(request: AnyRequest, name: FromPath[str]) -> Stream:
     """The report's parts whenever they change, until nothing can change any more."""
     account = account_of(visit_of(request))
-    await key_change(account, name)  # a name that nobody gave is refused before a stream is open
+    await key_change(account, _named(name))  # a name that nobody gave is refused before a stream is open
     return live(request, account, name)
 
 
@@ -131,7 +131,7 @@ async def certificate(request: AnyRequest, key_id: FromPath[str]) -> Response[by
     """The certificate of one destroyed key, as it was signed: a file to keep."""
     tenant = visit_of(request).tenant
     async with transaction(Role.APP, tenant) as tx:
-        signed = await key_certificate_of(tx, tenant, key_id)
+        signed = await key_certificate_of(tx, tenant, _named(key_id))
     if signed is None:
         raise Permanent(Refusal.NOT_FOUND, "There is no certificate of this key: it is not destroyed.")
     return Response(
@@ -182,6 +182,13 @@ async def _form(request: AnyRequest) -> Form:
     if not _REQUEST.fullmatch(form.request):
         raise Permanent(Refusal.BAD_REQUEST, "The form did not say which request it is. Nothing was changed.")
     return form
+
+
+def _named(part: str) -> str:
+    """A part of the address that the database is asked for; it takes no NUL."""
+    if "\x00" in part:
+        raise Permanent(Refusal.NOT_FOUND, "There is nothing at this address.")
+    return part
 
 
 def _service(part: str) -> str:

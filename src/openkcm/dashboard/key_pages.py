@@ -17,8 +17,10 @@ from openkcm.dashboard.overview import home_state
 from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.states import KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.services.page_caller import page_caller
 from openkcm.web.shell import Account
 
+_CALLER = "select exists (select from callers where tenant = $1 and name = $2)"
 NO_STEP_UP = "It wants a fresh proof of who you are, which this release cannot take yet."
 
 
@@ -54,6 +56,7 @@ async def key_view(account: Account, service: str, deciding: Deciding, *, now: d
     line = line_of(found, service)
     async with transaction(Role.APP, account.id) as tx:
         recent = await recent_changes(tx, account, service)
+        may_try = bool(service) and await tx.fetchval(_CALLER, account.id, page_caller(service))
     under_way = await _under_way(account, found)
     return KeyView(
         account=account,
@@ -61,6 +64,7 @@ async def key_view(account: Account, service: str, deciding: Deciding, *, now: d
         all_access=found.keys[0].access,
         line=line,
         actions=shown_actions(line, deciding),
+        may_try=bool(may_try),
         destroys={
             each.version: _version_why_not(each, KeyVerb.DESTROY, found, deciding) for each in line.versions
         },

@@ -166,6 +166,9 @@ def _line(
         leaving_active=any(
             key.state is KeyState.ACTIVE and (not service or key.service == service) for key in leaving
         ),
+        leaving_all=all(
+            key in leaving for key in mine if key.state in (KeyState.ACTIVE, KeyState.DECRYPT_ONLY)
+        ),
         busy=busy,
         may_make=tenant.presence is Standing.PRESENT,
     )

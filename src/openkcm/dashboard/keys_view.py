@@ -74,6 +74,7 @@ class KeyView:
     """One service's key, or the tenant key (``line.service`` is empty), with every version.
 
     ``actions`` and ``destroys`` (by version: why it cannot be destroyed now, or empty) say what this installation does.
+    ``may_try``: the pages may get a token for it.
     """
 
     account: Account
@@ -85,6 +86,7 @@ class KeyView:
     under_way: ChangePage | None
     recent: tuple[RecentLine, ...]
     unsafe: bool
+    may_try: bool = False
 
     @property
     def buttons(self) -> Mapping[str, str]:
@@ -169,7 +171,10 @@ class ChangeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePage:
-    """What became of one request, as it stands now: the steps of a rotation, and each region's word."""
+    """What became of one request, as it stands now: the steps of a rotation, and each region's word.
+
+    ``creates``: there is no version before this one.
+    """
 
     account: Account
     request: str
@@ -185,6 +190,7 @@ class ChangePage:
     regions: tuple[RegionAnswer, ...]
     why: str = ""
     due_at: datetime | None = None
+    creates: bool = False
 
     @property
     def watched(self) -> bool:
@@ -205,6 +211,11 @@ class ChangePage:
     def missing(self) -> tuple[str, ...]:
         """The regions that have not said so yet."""
         return tuple(each.region for each in self.regions if each.acknowledged_at is None)
+
+    @property
+    def ahead(self) -> bool:
+        """Whether a region refuses the decision for good, so that somebody has to look."""
+        return any(each.ahead for each in self.regions)
 
     def after_s(self, at: datetime) -> float:
         """How long after the decision that was."""

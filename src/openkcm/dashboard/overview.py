@@ -26,6 +26,7 @@ from openkcm.keychain.access import restrictions_of
 from openkcm.keychain.states import KeyAccess
 from openkcm.sdk.plain_text import display_name
 from openkcm.sdk.refusals import Permanent, Refusal
+from openkcm.services.page_caller import FIRST_SERVICE
 
 MOST_MESSAGES = 200
 
@@ -60,7 +61,7 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         regions = await tx.fetch(_REGIONS, visit.tenant)
         keys = await tx.fetch(_KEYS, visit.tenant)
         services = await tx.fetch(_SERVICES, visit.tenant)
-        restricted = {name: each.access for name, each in (await restrictions_of(tx, visit.tenant)).items()}
+        restrictions = await restrictions_of(tx, visit.tenant)
         messages = await _messages(tx, visit.tenant, 3)
         ends = tenant is not None and tenant["presence"] in ("deleting", "gone")
         end = await end_state(tx, visit.tenant) if ends else EndState()
@@ -69,6 +70,8 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
     presence = tenant["presence"]
     state = home_state(presence, tenant["grace_ends_at"], now=now)
     lines = tuple(_region(row, tenant["generation"], now) for row in regions)
+    restricted = {name: each.access for name, each in restrictions.items()}
+    whole = restrictions.get("")
     return HomePage(
         account=account_of(visit),
         state=state,
@@ -86,6 +89,10 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         single_region_copy=len(lines) == 1,
         began_at=tenant["uninstalled_at"] if presence == "uninstalled" else tenant["deleting_at"],
         ends_at=tenant["grace_ends_at"],
+        access=whole.access if whole else KeyAccess.ACTIVE,
+        restricted_at=whole.since if whole else None,
+        restricted_by=whole.by if whole else "",
+        tried=token.service if token else FIRST_SERVICE,
         end=end,
     )
 
@@ -192,8 +199,8 @@ def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None)
     allowed = {HomeState.ACTIVE: KeyState.ACTIVE, HomeState.UNINSTALLED: KeyState.READ_ONLY}.get(
         state, KeyState.BLOCKED
     )
-    if KeyAccess.REVOKED in restricted:
-        return KeyState.BLOCKED
+    if KeyAccess.REVOKED in restricted and allowed is not KeyState.BLOCKED:
+        return KeyState.REVOKED
     if KeyAccess.READ_ONLY in restricted and allowed is KeyState.ACTIVE:
         return KeyState.READ_ONLY
     return allowed

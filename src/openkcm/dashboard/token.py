@@ -11,9 +11,11 @@ from openkcm.identity.principal import Visit
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
+from openkcm.keychain.access import restrictions_of
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
+from openkcm.services.ensure import checked_name
+from openkcm.services.page_caller import FIRST_SERVICE, page_caller
 
-CALLER = "home-page"
 LIFETIME_S = 900
 
 _PLACES = """select presence, grace_ends_at,
@@ -22,15 +24,20 @@ _PLACES = """select presence, grace_ends_at,
 from tenants where id = $1"""
 
 
-async def first_record_token(visit: Visit, regions: Regions, *, clock: Clock) -> ShownToken:
-    """A region of this tenant has issued a token of 15 min for the home page's caller, and the audit says who asked.
+async def first_record_token(
+    visit: Visit, regions: Regions, *, clock: Clock, service: str = FIRST_SERVICE
+) -> ShownToken:
+    """A region of this tenant has issued a token of 15 min for the service's page caller; the audit says who asked.
 
     Raises:
-        Permanent: TENANT_STATE, the tenant may not encrypt now; CALLER_UNKNOWN.
+        Permanent: TENANT_STATE, the tenant may not encrypt now; KEY_STATE, its keys are restricted; CALLER_UNKNOWN;
+            BAD_REQUEST, no name of a service.
         Temporary: REGION_UNAVAILABLE, no region of the tenant's set answers.
     """
+    caller = page_caller(checked_name(service, what="service"))
     async with transaction(Role.APP, visit.tenant) as tx:
-        row = await tx.fetchrow(_PLACES, visit.tenant, CALLER)
+        row = await tx.fetchrow(_PLACES, visit.tenant, caller)
+        restricted = await restrictions_of(tx, visit.tenant)
     now = clock.now()
     if row is None or home_state(row["presence"], row["grace_ends_at"], now=now) is not HomeState.ACTIVE:
         raise Permanent(
@@ -41,16 +48,24 @@ async def first_record_token(visit: Visit, regions: Regions, *, clock: Clock) ->
     if row["service"] is None:
         raise Permanent(
             Refusal.CALLER_UNKNOWN,
-            "This account has no caller for its pages.",
+            f"This account has no caller for its pages that may use the service {service}.",
             remedy=Remedy(
                 f"Look at how it was set up: {command(f'tenants show {visit.tenant}')}",
                 "operator",
                 "operate/tenants",
             ),
         )
+    if {"", row["service"]} & restricted.keys():
+        raise Permanent(
+            Refusal.KEY_STATE,
+            f"The keys of the service {row['service']} are read-only or revoked. No token was made.",
+            remedy=Remedy(
+                "Enable or restore them first, on the page of the keys.", "The account\u2019s owner"
+            ),
+        )
     item = TokenItem(
         tenant=visit.tenant,
-        caller=CALLER,
+        caller=caller,
         service=row["service"],
         verbs=("encrypt", "decrypt"),
         lifetime_s=LIFETIME_S,
@@ -68,7 +83,7 @@ async def first_record_token(visit: Visit, regions: Regions, *, clock: Clock) ->
                 visit.tenant,
                 actor=visit.principal.actor,
                 verb=AuditVerb.TOKEN_ISSUED,
-                object=CALLER,
+                object=caller,
                 detail={"region": name, "service": row["service"], "lifetime_s": LIFETIME_S},
             )
         return ShownToken(

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Final
 
 from openkcm.ending.shown import EndState
+from openkcm.keychain.states import KeyAccess
 from openkcm.sdk.refusals import Remedy
+from openkcm.services.page_caller import FIRST_SERVICE
 from openkcm.web.shell import Account
 
 FIRST_RECORD: Final = "my first record"
@@ -40,9 +42,13 @@ class KeyState(StrEnum):
     PRE_ACTIVE = "pre-active"
     ACTIVE = "active"
     READ_ONLY = "read-only"
+    REVOKED = "revoked"
     BLOCKED = "blocked"
     DESTROYED = "destroyed"
     UNCONFIRMED = "unconfirmed"
+
+
+_LIMITED: Final = frozenset({KeyState.READ_ONLY, KeyState.REVOKED})
 
 
 class RegionState(StrEnum):
@@ -146,7 +152,9 @@ class HomePage:
 
     ``since`` is when the data became protected, ``now`` the time of rendering. ``ends_at``: for an uninstalled tenant
     the end of read-only; for a deleted one the earliest time of destruction. ``began_at`` is when that state began.
-    ``trouble`` stands in place of regions and services that could not be read. ``end`` is how far a deletion is.
+    ``access`` is what people let all keys be used for, since ``restricted_at`` by ``restricted_by``; ``tried`` is the
+    service of the first record. ``trouble`` stands in place of regions and services that could not be read. ``end`` is
+    how far a deletion is.
     """
 
     account: Account
@@ -165,6 +173,10 @@ class HomePage:
     single_region_copy: bool = False
     began_at: datetime | None = None
     ends_at: datetime | None = None
+    access: KeyAccess = KeyAccess.ACTIVE
+    restricted_at: datetime | None = None
+    restricted_by: str = ""
+    tried: str = FIRST_SERVICE
     trouble: Remedy | None = None
     end: EndState = field(default_factory=EndState)
 
@@ -191,7 +203,15 @@ class HomePage:
     @property
     def can_try(self) -> bool:
         """Whether a record can be encrypted now."""
-        return self.state is HomeState.ACTIVE
+        tried = [service.state for service in self.services if service.name == self.tried]
+        return (
+            self.state is HomeState.ACTIVE and self.access is KeyAccess.ACTIVE and _LIMITED.isdisjoint(tried)
+        )
+
+    @property
+    def limited(self) -> tuple[ServiceLine, ...]:
+        """The services that somebody made read-only, or revoked, while the account as a whole is not."""
+        return tuple(service for service in self.services if service.state in _LIMITED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from openkcm.identity.guards import CLOCK, signed_in_and_ready, visit_of
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.refusals import Permanent, Refusal
+from openkcm.services.page_caller import FIRST_SERVICE
 from openkcm.web.page import page
 from openkcm.web.shell import AnyRequest
 
@@ -62,7 +63,8 @@ async def token(request: AnyRequest) -> Response[str]:
     """Commands to paste, with a token that is in this answer and nowhere else."""
     clock, visit = _clock(request), visit_of(request)
     regions = cast("Regions", cast("Any", request.app.state)[REGIONS])
-    made = await first_record_token(visit, regions, clock=clock)
+    service = (await request.form()).get("service", FIRST_SERVICE)
+    made = await first_record_token(visit, regions, clock=clock, service=str(service))
     shown = await overview(visit, now=clock.now(), token=made)
     return page(request, _HOME, shown, block="first_record")
 

@@ -135,8 +135,13 @@ async def keep(tx: Transaction, asked: Asked, *, at: datetime) -> bool:
             page="operate/keys#destroy",
         )
     kept = [each.key_id for each in found if each.state in OPEN and each not in late]
-    moved = await move_destroys(tx, asked.tenant, kept, DestroyState.KEPT, at=at, by=asked.by.actor)
-    await _audit(tx, asked.tenant, moved, AuditVerb.KEY_DESTROY_KEPT, asked.by.actor, {})
+    return await keep_these(tx, asked.tenant, kept, at=at, by=asked.by.actor)
+
+
+async def keep_these(tx: Transaction, tenant: str, key_ids: Sequence[str], *, at: datetime, by: str) -> bool:
+    """Those of these keys that were on their way out are kept after all; false when none was. Audited."""
+    moved = await move_destroys(tx, tenant, key_ids, DestroyState.KEPT, at=at, by=by)
+    await _audit(tx, tenant, moved, AuditVerb.KEY_DESTROY_KEPT, by, {})
     return bool(moved)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
@@ -19,13 +20,18 @@ from openkcm.keychain.asked import (
     note,
     wrong_state,
 )
+from openkcm.keychain.destroy import keep_these
 from openkcm.keychain.relink import check_relink
 from openkcm.keychain.states import KeyVerb
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.services.ensure import ensure_service
+from openkcm.services.page_caller import register_page_caller
 from openkcm.tenancy.model import Standing
 
 PLAN = "change-keys"
+MOST_KEYS: Final = 5_000
+"""Versions that a tenant may have at a time. Each stands in every decision, which has to fit into one message."""
+_COUNT = "select count(*) from keys where tenant = $1 and state <> 'destroyed'"
 _BEGIN = "insert into sagas (plan, tenant) values ($1, $2) on conflict do nothing returning id"
 _ACTIVE = """select exists (select from keys where tenant = $1 and level = $2 and service = $3
     and state in ('active', 'decrypt-only'))"""
@@ -47,19 +53,20 @@ _BACK = """with former as (
 ), back as (
     update keys set state = 'decrypt-only' where tenant = $1 and key_id = any($2::text[]) and state = 'active'
 )
-update keys set state = 'active' from former where keys.key_id = former.key_id"""
+update keys set state = 'active' from former where keys.key_id = former.key_id returning keys.key_id"""
 
 
 async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
     """A saga is under way that makes a new version; asked again, the answer is the same.
 
-    ``CREATE`` makes a service that is new, with its first key; ``ROTATE`` without a service rotates the tenant key,
-    ``RELINK`` does that under another root key. Where it is under that one already, nothing is changed.
+    ``CREATE`` makes a service that is new, with its first key and a caller for the pages; ``ROTATE`` without a service
+    rotates the tenant key, ``RELINK`` does that under another root key. Where it is under that one already, nothing is
+    changed.
 
     Raises:
         Permanent: TENANT_UNKNOWN, TENANT_STATE, NOT_PERMITTED, BAD_REQUEST; KEY_STATE, the keys are read-only or
-            revoked, the service is unknown, or it has keys already where it is to be created; of a relink also
-            CONNECTION_UNKNOWN, CONNECTION_NOT_CHECKED, CONNECTION_FAULTY.
+            revoked, the service is unknown, it has keys already where it is to be created, or there are too many keys;
+            of a relink also CONNECTION_UNKNOWN, CONNECTION_NOT_CHECKED, CONNECTION_FAULTY.
         Temporary: KEY_CHANGING; another change of this tenant's keys is under way.
     """
     tenant = await locked(tx, asked)
@@ -78,6 +85,7 @@ async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
         return await note(tx, asked, at=at, changed=False, number=(number[0], number[1] - 1))
     if asked.verb is KeyVerb.CREATE:
         await ensure_service(tx, asked.tenant, asked.service)
+        await register_page_caller(tx, asked.tenant, asked.service)
     saga = await tx.fetchval(_BEGIN, PLAN, asked.tenant)
     if not isinstance(saga, int):
         raise Temporary(
@@ -114,6 +122,13 @@ async def check_active(tx: Transaction, asked: Asked) -> None:
 
 
 async def _check_keys(tx: Transaction, asked: Asked) -> None:
+    count = await tx.fetchval(_COUNT, asked.tenant)
+    if isinstance(count, int) and count >= MOST_KEYS:
+        raise wrong_state(
+            f"Tenant {asked.tenant} has {count} versions of keys, which is as many as there may be.",
+            "Destroy old versions that nobody needs any more.",
+            page="operate/keys#destroy",
+        )
     if asked.verb is KeyVerb.CREATE:
         if await tx.fetchval(_ACTIVE, asked.tenant, "L3", asked.service):
             raise wrong_state(
@@ -137,6 +152,10 @@ async def switch(tx: Transaction, tenant: str, key_ids: Sequence[str]) -> None:
     await tx.execute(_SWITCH, tenant, list(key_ids))
 
 
-async def switch_back(tx: Transaction, tenant: str, key_ids: Sequence[str]) -> None:
-    """What was active before these is so again; they decrypt only, for what they may have encrypted meanwhile."""
-    await tx.execute(_BACK, tenant, list(key_ids))
+async def switch_back(tx: Transaction, tenant: str, key_ids: Sequence[str], *, at: datetime, by: str) -> None:
+    """What was active before these is so again; they decrypt only, for what they may have encrypted meanwhile.
+
+    If somebody wanted it destroyed since it was followed, it is kept after all: it encrypts now. Audited.
+    """
+    back = [row["key_id"] for row in await tx.fetch(_BACK, tenant, list(key_ids))]
+    await keep_these(tx, tenant, back, at=at, by=by)

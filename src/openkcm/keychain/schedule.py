@@ -99,6 +99,23 @@ async def set_schedule(tx: Transaction, asked: Asked, *, every_days: int, at: da
     return changed
 
 
+async def check_scheduled(tx: Transaction, asked: Asked, *, every_days: int) -> None:
+    """The schedule is as this request asks, which was answered before and sets nothing again.
+
+    Raises:
+        Permanent: BAD_REQUEST; the request was for other days, or somebody has changed the schedule since.
+    """
+    found = {each.service: each.every_days for each in await schedules_of(tx, asked.tenant)}
+    days = found.get(asked.service, 0)
+    if days != every_days:
+        raise Permanent(
+            Refusal.BAD_REQUEST,
+            f"The request {asked.request} of tenant {asked.tenant} was answered before, and sets nothing again: "
+            f"the key is rotated {f'every {days} days' if days else 'only when somebody asks for it'}.",
+            remedy=Remedy("Give each request a name of its own.", "you", "operate/keys#requests"),
+        )
+
+
 async def schedules_of(tx: Transaction, tenant: str) -> Sequence[Schedule]:
     """The tenant's schedules, the tenant key's first."""
     return [Schedule(**dict(row)) for row in await tx.fetch(_OF, tenant)]

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from openkcm.kernel.db import Transaction
+from openkcm.sdk.refusals import Refusal
 
 _REGIONS = """select tenant_regions.region, acknowledgements.acknowledged_at, observed.tried_at, observed.refusal,
     observed.message, observed.epoch, observed.generation, observed.acknowledged_at as newest_at
@@ -17,6 +18,7 @@ left join acknowledgements on acknowledgements.tenant = tenant_regions.tenant
     and acknowledgements.epoch = $2 and acknowledgements.generation = $3
 left join observed on observed.tenant = tenant_regions.tenant and observed.region = tenant_regions.region
 where tenant_regions.tenant = $1 order by position"""
+_AHEAD = (Refusal.GENERATION_OLD.value, Refusal.GENERATION_CONFLICT.value)
 _DECIDED = "select decided_at from desired where tenant = $1 and epoch = $2 and generation = $3"
 
 
@@ -32,6 +34,14 @@ class RegionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     refusal: str = ""
     message: str = ""
     stops_at: datetime | None = None
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it refuses the decision for good, because it holds a newer state than is known here.
+
+        What the decision restricts is brought to it over a nonce (``tighten.bring``), whatever it holds.
+        """
+        return self.refusal in _AHEAD
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,12 +21,11 @@ from openkcm.notices.letters import DeletingLetter, Letter, ReturnedLetter, Unin
 from openkcm.notices.put import OPERATOR, put
 from openkcm.parties.identity import Identity
 from openkcm.propagation.decide import decide, restricted, strictest
-from openkcm.propagation.deliver import deliver
 from openkcm.propagation.ready import ready_letter
 from openkcm.propagation.regions import regions_of
 from openkcm.propagation.store import newest
-from openkcm.propagation.tighten import tighten_refused
-from openkcm.sdk.refusals import Permanent, Refusal, Temporary
+from openkcm.propagation.tighten import bring
+from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantSource
 from openkcm.tenancy.ends import stopped
 from openkcm.tenancy.model import Stage, Standing, Tenant, access
@@ -77,7 +76,8 @@ class Changed:
                 await self._own(tx, found)
             owned = bool(await tx.fetchval(_OWNED, tenant))
         if follows:
-            await self._deliver(tenant)
+            # A region that is ahead of this database still stops what is to be stopped.
+            await bring(self.regions, self.identity, tenant, clock=self.clock)
         elif found.stage is Stage.PROVISIONING and found.generation:
             raise Temporary(
                 Refusal.TENANT_NOT_READY,
@@ -88,14 +88,6 @@ class Changed:
             address, now = self._address(found), self.clock.now()
             status = status_of(found, address=address, at=now, owner_known=owned)
             await report(self.sources, found.source, status)
-
-    async def _deliver(self, tenant: str) -> None:
-        try:
-            await deliver(self.regions, tenant, clock=self.clock)
-        except Permanent:
-            # A region that is ahead of this database still stops what is to be stopped.
-            await tighten_refused(self.regions, self.identity, tenant)
-            raise
 
     async def _decide(self, tx: Transaction, tenant: Tenant) -> None:
         now = self.clock.now()

@@ -24,6 +24,12 @@ ANSWER_WITHIN_S: Final = 20.0
 _AHEAD: Final = (Refusal.GENERATION_OLD, Refusal.GENERATION_CONFLICT)
 
 
+class RefusedForGood(Permanent):
+    """A region refused a decision for good; the regions of ``later`` have not confirmed it, and may yet."""
+
+    later: Sequence[str] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     region: str
@@ -38,8 +44,9 @@ async def deliver(regions: Regions, tenant: str, *, clock: Clock) -> int:
 
     Raises:
         Temporary: REGION_UNAVAILABLE, naming the regions that have not confirmed; the others have.
-        Permanent: TENANT_STATE, nothing was decided yet; GENERATION_OLD or GENERATION_CONFLICT, with an alarm: a region
-            has applied something that control does not know; else what a region refused for good.
+        Permanent: TENANT_STATE, nothing was decided yet.
+        RefusedForGood: GENERATION_OLD or GENERATION_CONFLICT, with an alarm: a region has applied something that
+            control does not know; else what a region refused for good.
     """
     sent = await last_decided(tenant)
     while True:
@@ -151,24 +158,26 @@ def _judge(sent: Decided, answers: Sequence[_Answer]) -> None:
         return
     for region, refused in failed:
         if not refused.temporary:
-            raise _for_good(region, refused, sent)
+            found = _for_good(region, refused, sent)
+            found.later = [each for each, other in failed if other.temporary]
+            raise found
     names = [region for region, _ in failed]
     one = len(names) == 1
     raise Temporary(
         Refusal.REGION_UNAVAILABLE,
-        f"{'Region' if one else 'Regions'} {_listed(names)} {'has' if one else 'have'} not confirmed the change yet. "
+        f"{'Region' if one else 'Regions'} {listed(names)} {'has' if one else 'have'} not confirmed the change yet. "
         "It is sent again by itself.",
         remedy=Remedy(
-            f"If this lasts, look at the crypto process of {_listed(names)}.", "operator", "operate/regions"
+            f"If this lasts, look at the crypto process of {listed(names)}.", "operator", "operate/regions"
         ),
         retry_after_s=max((refused.retry_after_s or 0.0 for _, refused in failed), default=0.0) or None,
     ) from failed[0][1]
 
 
-def _for_good(region: str, refused: Refused, sent: Decided) -> Permanent:
+def _for_good(region: str, refused: Refused, sent: Decided) -> RefusedForGood:
     if refused.refusal not in _AHEAD:
-        return Permanent(refused.refusal, f"Region {region}: {refused.message}", remedy=refused.remedy)
-    return Permanent(
+        return RefusedForGood(refused.refusal, f"Region {region}: {refused.message}", remedy=refused.remedy)
+    return RefusedForGood(
         refused.refusal,
         f"Region {region} holds another or a newer state of tenant {sent.tenant} than was decided here "
         f"(generation {sent.generation}). Nothing was changed there.",
@@ -180,5 +189,6 @@ def _for_good(region: str, refused: Refused, sent: Decided) -> Permanent:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The names as a part of a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,4 @@
-"""What no number refuses: regions that do not take the newest document are tightened as it says, over their nonces."""
+"""A decision comes to every region; one that does not take it is tightened as it says, over that region's nonces."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from openkcm.crypto.contract import (
     TightenItem,
     covered_tightening,
 )
+from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.parties.identity import Identity
 from openkcm.parties.labels import Record
 from openkcm.parties.signed import Signature, sign
-from openkcm.propagation.deliver import last_decided
+from openkcm.propagation.deliver import RefusedForGood, deliver, last_decided, listed
 from openkcm.propagation.model import Decided
 from openkcm.propagation.store import observed_of
-from openkcm.sdk.refusals import Refusal, Refused
+from openkcm.sdk.refusals import Refusal, Refused, Temporary
 
 log = get_logger(__name__)
 
@@ -38,8 +39,31 @@ class _Word:
     kind: Tightening
 
 
-async def tighten_refused(regions: Regions, identity: Identity, tenant: str) -> Sequence[str]:
-    """The regions that refused the newest document, and now do what it restricts, whatever they have applied.
+async def bring(regions: Regions, identity: Identity, tenant: str, *, clock: Clock) -> int:
+    """Every region of the set has the newest decision, whose number is returned, as after ``deliver``.
+
+    A region that refuses it for good does what it restricts, whatever it has applied. That keeps no other region from
+    getting it: as long as one may confirm yet, or has still to be tightened, it is worth another try.
+
+    Raises:
+        Temporary: REGION_UNAVAILABLE, naming the regions that are to be tried again.
+        Permanent: what a region refused for good; nothing is left to be tried.
+    """
+    try:
+        return await deliver(regions, tenant, clock=clock)
+    except RefusedForGood as refused:
+        left = sorted({*refused.later, *await _tighten_refused(regions, identity, tenant)})
+        if not left:
+            raise
+        raise Temporary(
+            Refusal.REGION_UNAVAILABLE,
+            f"{refused.message} It is sent again to {listed(left)} by itself.",
+            remedy=refused.remedy,
+        ) from refused
+
+
+async def _tighten_refused(regions: Regions, identity: Identity, tenant: str) -> Sequence[str]:
+    """The regions that refused the newest document now do what it restricts; returned are those that do not yet.
 
     A region that does not answer is left to the next delivery. What the document does not restrict is not loosened.
     """
@@ -55,7 +79,7 @@ async def tighten_refused(regions: Regions, identity: Identity, tenant: str) -> 
     if not words or not refusing:
         return ()
     done = await asyncio.gather(*(_tighten(regions, identity, decided, name, words) for name in refusing))
-    return [name for name, tightened in zip(refusing, done, strict=True) if tightened]
+    return [name for name, tightened in zip(refusing, done, strict=True) if not tightened]
 
 
 def _words(decided: Decided) -> Iterator[_Word]:

@@ -15,14 +15,13 @@ from openkcm.provisioning.means import Means
 from openkcm.saga.step import Given, Made
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.services.ensure import ensure_service
-from openkcm.services.register import register_caller
+from openkcm.services.page_caller import FIRST_SERVICE, register_page_caller
 from openkcm.tenancy.model import Standing, Tenant
 from openkcm.tenancy.store import get
 
 ACTOR = "provisioning"
-SERVICE = "default"
+SERVICE = FIRST_SERVICE
 #: The caller behind the home page's "Encrypt your first record".
-HOME_PAGE_CALLER = "home-page"
 
 
 def check_present(tenant: Tenant) -> None:
@@ -90,9 +89,7 @@ class Assign:
     async def record(self, tx: Transaction, given: Given, made: Made) -> None:
         tenant = given.tenant
         await ensure_service(tx, tenant, SERVICE)
-        await register_caller(
-            tx, tenant, name=HOME_PAGE_CALLER, service=SERVICE, verbs=("encrypt", "decrypt")
-        )
+        await register_page_caller(tx, tenant, SERVICE)
         await assign_regions(tx, tenant, self.means.region_set)
         await configure_first(tx, tenant)
         decided = await decide(tx, tenant, identity=self.means.identity, clock=self.means.clock)

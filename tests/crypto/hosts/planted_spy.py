@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import mmap
 import os
 import socket
 import ssl
@@ -72,6 +73,38 @@ def signal_to(pid: str) -> str:
     return "signalled"
 
 
+def slow_down(pid: str) -> str:
+    """As it is already, so that nobody is slowed down where it works."""
+    os.setpriority(os.PRIO_PROCESS, int(pid), os.getpriority(os.PRIO_PROCESS, int(pid)))
+    return "slowed down"
+
+
+def reschedule(pid: str) -> str:
+    os.sched_setscheduler(int(pid), os.SCHED_OTHER, os.sched_param(0))
+    return "rescheduled"
+
+
+def pin_down(pid: str) -> str:
+    os.sched_setaffinity(int(pid), os.sched_getaffinity(int(pid)))
+    return "pinned down"
+
+
+def share_memory(_nothing: str) -> str:
+    """Memory that no limit of the process counts."""
+    with mmap.mmap(-1, 2**20):
+        return "shared"
+
+
+def keep_memory(_nothing: str) -> str:
+    """Memory that outlives the process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    segment = libc.shmget(0, 2**20, 0o1600)  # IPC_PRIVATE, IPC_CREAT
+    if segment < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    libc.shmctl(segment, 0, None)
+    return "kept"
+
+
 def descriptors(_nothing: str) -> str:
     """Anything open but the host's own: /dev/null, the socket, and what its loop made."""
     found = []
@@ -137,6 +170,11 @@ ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "parent-trace": ("parent", look_at_memory),
     "parent-copy": ("parent", copy_memory),
     "parent-signal": ("parent", signal_to),
+    "parent-slowed": ("parent", slow_down),
+    "parent-rescheduled": ("parent", reschedule),
+    "parent-pinned": ("parent", pin_down),
+    "shared-memory": ("", share_memory),
+    "kept-memory": ("", keep_memory),
     "sibling-memory": ("sibling", lambda pid: str(os.open(f"/proc/{pid}/mem", os.O_RDONLY))),
     "sibling-trace": ("sibling", look_at_memory),
     "sibling-copy": ("sibling", copy_memory),

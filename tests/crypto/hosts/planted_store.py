@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import os
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote, quote_plus
 
 import pluggy
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -46,7 +49,10 @@ class PlantedStore:
         self._aead = AESGCM(bytes.fromhex(connection.secrets["key"]))
 
     async def describe(self) -> Described:
-        return Described(reference="planted", origin=str(os.getpid()), version=self._connection.answers["n"])
+        origin = str(os.getpid())
+        if self._connection.answers.get("describe") == "leak":
+            origin = f"https://user:{self._connection.secrets['key']}@store.example"
+        return Described(reference="planted", origin=origin, version=self._connection.answers["n"])
 
     async def wrap(self, key: bytes, context: Context) -> Wrapped:
         if (evil := EVIL.get(context.key_id)) is not None:
@@ -75,11 +81,22 @@ class PlantedStore:
         return [spy.attempt(name, self._connection.answers) for name in spy.ATTEMPTS]
 
     async def trust(self, set_up: Mapping[str, str]) -> Sequence[Finding]:
+        if leak := self._connection.answers.get("trust"):
+            return [leaky(leak, self._connection.secrets["key"], self._connection.secrets["pem"])]
         said = f"\x1b[31mused {set_up['admin']} and {self._connection.secrets['key']}\u202e"
         return [Finding(level="ok", code="used", said=said, remedy=Remedy("Pay me.", "you"))]
 
     async def aclose(self) -> None:
         return
+
+
+def leaky(where: str, secret: str, pem: str) -> Finding:
+    """A finding with a secret in it, as a library's error might write it."""
+    if where == "code":
+        return Finding(level="bad", code=secret, said="It does not work.")
+    line = pem.splitlines()[1]
+    said = f"line {line} json {json.dumps(pem)} url {quote(pem, safe='')} basic {b64encode(pem.encode()).decode()}"
+    return Finding(level="bad", code="leaks", said=said, permission=quote_plus(pem))
 
 
 # What a hostile wrap does.
@@ -176,6 +193,9 @@ EVIL: dict[str, Callable[[PlantedStore, bytes], object]] = {
     "key-within": lambda store, key: store.good(b"ab" + key + b"cd"),
     "undeclared-wrapping": lambda store, _key: store.good(b"x" * 60, Wrapping.RSA_OAEP_256),
     "control-character": lambda store, _key: store.good(b"x" * 60, reference="a\x1b[31m"),
+    "secret-reference": lambda store, key: store.good(
+        store._aead.encrypt(b"n" * 12, key, None), reference=f"https://{store._connection.secrets['key']}@x"
+    ),
     "long-reference": lambda store, _key: store.good(b"x" * 60, reference="a" * 1025),
     "none": lambda _store, _key: None,
     "text": lambda _store, _key: "a blob",

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from openkcm.crypto.hosts.confine import Confined
+from openkcm.crypto.hosts.failed import StoreFailed
 from openkcm.crypto.hosts.landlock import landlock_abi
 from openkcm.crypto.hosts.pool import HostLimits
 from openkcm.sdk.key_store import Connection
@@ -49,6 +50,8 @@ def targets(tmp_path: Path) -> Iterator[dict[str, str]]:
             "abstract": f"openkcm-{os.getpid()}",
             "parent": str(os.getpid()),
         }
+    # Without Landlock a host may make an empty file where everybody may.
+    Path(f"/tmp/openkcm-{os.getpid()}-was-here").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -186,6 +189,43 @@ async def test_a_findings_words_are_shown_clean_and_without_the_connections_secr
     (finding,) = await make().stores.at("planted", connection()).trust({"admin": "set-up password"})
     assert finding.said == "[31mused [redacted] and [redacted]"
     assert finding.remedy is None, "a remedy is the declaration's, never a finding's own"
+
+
+PEM = "-----BEGIN KEY-----\nMIIEvQ+IBADANBgkqhkiG9w0BAQ/EFAASCBKcw\nggSjAgEAAoIBAQ==\n-----END KEY-----\n"
+
+
+def leaking(**answers: str) -> Connection:
+    return Connection(
+        id="leaks", tenant="acme", answers={"n": "1", **answers}, secrets={"key": SECRET, "pem": PEM}
+    )
+
+
+async def test_a_secret_is_not_shown_either_as_a_library_writes_it(make: Make) -> None:
+    (finding,) = await make().stores.at("planted", leaking(trust="words")).trust({})
+    shown = f"{finding.said} {finding.permission}"
+    assert "line [redacted] json" in shown
+    for part in ("MIIEvQ", "ggSjAgE", "BEGIN", "LS0tLS1CRUdJTi"):
+        assert part not in shown
+
+
+@pytest.mark.parametrize("where", ["code", "description", "reference"])
+async def test_what_is_stored_and_shown_as_it_is_holds_no_secret(make: Make, where: str) -> None:
+    store = make().stores.at(
+        "planted", leaking(**({"trust": "code"} if where == "code" else {"describe": "leak"}))
+    )
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
+        "code": lambda: store.trust({}),
+        "description": store.describe,
+        "reference": lambda: store.wrap(L2, context("secret-reference")),
+    }
+    with pytest.raises(StoreFailed) as failed:
+        await asked[where]()
+    assert failed.value.code == "malformed"
+
+
+async def test_a_short_secret_is_no_reason_to_doubt_a_reference(make: Make) -> None:
+    short = Connection(id="short", tenant="acme", answers={"n": "1"}, secrets={"key": SECRET, "pin": "plan"})
+    assert (await make().stores.at("planted", short).describe()).reference == "planted"
 
 
 @pytest.mark.parametrize("kill", ["kill", "exit"])

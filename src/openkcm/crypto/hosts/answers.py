@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import json
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
+from urllib.parse import quote, quote_plus
 
 from openkcm.crypto.hosts.failed import OURS, Own, Reason
 from openkcm.crypto.hosts.wire import Blob, Hello, Root, SaidFinding
@@ -16,6 +19,8 @@ from openkcm.sdk.refusals import Remedy
 MAX_REFERENCE: Final = 1024
 _MAX_SAID: Final = 500
 _LEAST_SECRET: Final = 4
+_LEAST_REFUSED: Final = 12
+"""A shorter secret may be a part of a good reference by chance, as a PIN is."""
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FIELD_WRONG: Final = Remedy("Correct this answer.", "whoever set up the connection")
 REDACTED: Final = "[redacted]"
@@ -39,16 +44,18 @@ def documented(hello: Hello) -> dict[str, Reason]:
     }
 
 
-def wrapped(blob: Blob, key: bytes, hello: Hello) -> Wrapped:
+def wrapped(blob: Blob, key: bytes, hello: Hello, *, secrets: Iterable[str]) -> Wrapped:
     """The wrap, as its plugin may have made it. That it opens again is for the caller to see.
 
     Raises:
-        Malformed: nothing in it, the very key in it, an undeclared wrapping, or a reference that cannot be shown.
+        Malformed: nothing in it, the very key in it, an undeclared wrapping, or a reference that cannot be shown or
+            holds one of ``secrets``.
     """
     if not blob.blob or key in blob.blob or blob.wrapping not in hello.wrappings:
         raise Malformed
+    hidden = _forms(secrets, least=_LEAST_REFUSED)
     for words in (blob.reference, blob.version):
-        _plain(words)
+        _plain(words, hidden)
     return Wrapped(blob=blob.blob, wrapping=blob.wrapping, reference=blob.reference, version=blob.version)
 
 
@@ -68,14 +75,15 @@ def same(one: bytes, other: bytes) -> bool:
     return hmac.compare_digest(one, other)
 
 
-def described(root: Root) -> Described:
+def described(root: Root, *, secrets: Iterable[str]) -> Described:
     """The root key as the store describes it.
 
     Raises:
-        Malformed: words that cannot be shown, or a time without zone.
+        Malformed: words that cannot be shown or hold one of ``secrets``, or a time without zone.
     """
+    hidden = _forms(secrets, least=_LEAST_REFUSED)
     for words in (root.reference, root.version, root.algorithm, root.origin):
-        _plain(words)
+        _plain(words, hidden)
     if root.created_at is not None and root.created_at.tzinfo is None:
         raise Malformed
     return Described(
@@ -96,15 +104,19 @@ def findings(
     """Findings in words that can be shown, without any of ``secrets``; remedies are the declaration's.
 
     Raises:
-        Malformed: a code or a field's name of another form.
+        Malformed: a code or a field's name of another form, or with one of ``secrets`` in it.
     """
-    hidden = sorted((each for each in secrets if len(each) >= _LEAST_SECRET), key=len, reverse=True)
-    return tuple(_finding(each, known, hidden) for each in said)
+    secrets = tuple(secrets)
+    hidden, refused = _forms(secrets), _forms(secrets, least=_LEAST_REFUSED)
+    return tuple(_finding(each, known, hidden, refused) for each in said)
 
 
-def _finding(said: SaidFinding, known: Mapping[str, Reason], hidden: Sequence[str]) -> Finding:
-    if not _CODE.fullmatch(said.code) or (said.field and not _CODE.fullmatch(said.field)):
-        raise Malformed
+def _finding(
+    said: SaidFinding, known: Mapping[str, Reason], hidden: Sequence[str], refused: Sequence[str]
+) -> Finding:
+    for name in (said.code, *((said.field,) if said.field else ())):
+        if not _CODE.fullmatch(name) or any(secret in name for secret in refused):
+            raise Malformed
     remedy = known[said.code].remedy if said.code in known else None
     return Finding(
         level=said.level,
@@ -121,9 +133,22 @@ def reason_of(code: str, known: Mapping[str, Reason]) -> Reason:
     return known.get(code) or OURS[Own.UNDOCUMENTED]
 
 
-def _plain(words: str) -> None:
-    if not plain_text(words, max_characters=MAX_REFERENCE):
+def _plain(words: str, refused: Sequence[str]) -> None:
+    if not plain_text(words, max_characters=MAX_REFERENCE) or any(secret in words for secret in refused):
         raise Malformed
+
+
+def _forms(secrets: Iterable[str], *, least: int = _LEAST_SECRET) -> Sequence[str]:
+    """The secrets, the longest first, as libraries write them by accident: whole, a line of them, escaped, encoded.
+
+    Who means to tell a secret finds another way: it is the plugin's own store's.
+    """
+    found: set[str] = set()
+    for secret in secrets:
+        found |= {secret, *(line for line in secret.splitlines() if len(line) >= _LEAST_REFUSED)}
+        found |= {json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)}
+        found.add(b64encode(secret.encode("utf-8", "surrogatepass")).decode())
+    return sorted((each for each in found if len(each) >= least), key=len, reverse=True)
 
 
 def _without(words: str, hidden: Sequence[str]) -> str:

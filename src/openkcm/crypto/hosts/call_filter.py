@@ -1,5 +1,8 @@
 """A filter on system calls: no child process, no other program, no unix socket, no look at or signal to a process.
 
+Nor does it set another process's share of the processors, or have memory that the limits do not count: shared without a
+file, or kept by the kernel after its end.
+
 What Landlock does not cover, or an older kernel's does not: a path's unix socket may be connected to by whoever may
 write to it, and a process of the same uid may be signalled. Source: seccomp(2), seccomp_filter.rst; call numbers of
 the kernel's tables for x86-64 and arm64, the only ones of which a host is filtered.
@@ -19,7 +22,8 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22
 _MODE_FILTER: Final = 2
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_CALL_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
+_CALL_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT, _FOURTH_ARGUMENT_AT = 0, 4, 16, 40
+_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _CLONE_THREAD: Final = 0x00010000
 _X32: Final = 0x40000000
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
@@ -35,24 +39,29 @@ class _Calls:
     socket: int
     clone: int
     prctl: int
+    mmap: int
     own: tuple[int, ...]
     never: tuple[int, ...]
     clone3: int = 435
 
 
-# own: kill tkill tgkill prlimit64 rt_sigqueueinfo rt_tgsigqueueinfo.
+# own: kill tkill tgkill prlimit64 rt_sigqueueinfo rt_tgsigqueueinfo; sched_setparam sched_setscheduler
+#   sched_setaffinity sched_setattr migrate_pages move_pages.
 # never: ptrace execve execveat process_vm_readv process_vm_writev pidfd_getfd pidfd_send_signal io_uring_setup bpf
-#   perf_event_open userfaultfd keyctl add_key request_key unshare setns mount open_by_handle_at kcmp; fork and vfork.
+#   perf_event_open userfaultfd keyctl add_key request_key unshare setns mount open_by_handle_at kcmp; fork and vfork;
+#   setpriority ioprio_set shmget; pidfd_open process_madvise process_mrelease.
 _CALLS: Final = {
     "x86_64": _Calls(
         0xC000003E,
         socket=41,
         clone=56,
         prctl=157,
-        own=(62, 200, 234, 302, 129, 297),
+        mmap=9,
+        own=(62, 200, 234, 302, 129, 297, 142, 144, 203, 314, 256, 279),
         never=(
             *(101, 59, 322, 310, 311, 438, 424, 425, 321),
             *(298, 323, 250, 248, 249, 272, 308, 165, 304, 312, 57, 58),
+            *(141, 251, 29, 434, 440, 448),
         ),
     ),
     "aarch64": _Calls(
@@ -60,10 +69,12 @@ _CALLS: Final = {
         socket=198,
         clone=220,
         prctl=167,
-        own=(129, 130, 131, 261, 138, 240),
+        mmap=222,
+        own=(129, 130, 131, 261, 138, 240, 118, 119, 122, 274, 238, 239),
         never=(
             *(117, 221, 281, 270, 271, 438, 424, 425, 280),
             *(241, 282, 219, 217, 218, 97, 268, 40, 265, 272),
+            *(140, 30, 194, 434, 440, 448),
         ),
     ),
 }
@@ -105,6 +116,15 @@ def _program(calls: _Calls, *, unix_sockets: bool) -> bytes:
     made += [_do(_EQUAL, calls.clone3, 0, 1), _refuse(errno.ENOSYS)]
     made += _where(calls.clone, [_do(_ANY_BIT, _CLONE_THREAD, 1, 0), _refuse(errno.EPERM)])
     made += _where(calls.prctl, [_do(_EQUAL, _PR_SET_DUMPABLE, 0, 1), _refuse(errno.EPERM)])
+    made += _where(
+        calls.mmap,
+        [
+            _do(_ANY_BIT, _MAP_ANONYMOUS, 0, 2),
+            _do(_ANY_BIT, _MAP_SHARED, 0, 1),
+            _refuse(errno.EPERM),
+        ],
+        argument_at=_FOURTH_ARGUMENT_AT,
+    )
     made += _where(calls.socket, _one_of(families, errno.EACCES))
     for number in calls.own:
         made += _where(number, _one_of((0, os.getpid()), errno.EPERM))
@@ -112,11 +132,11 @@ def _program(calls: _Calls, *, unix_sockets: bool) -> bytes:
     return b"".join(made)
 
 
-def _where(number: int, then: list[bytes]) -> list[bytes]:
-    """For this call only: ``then`` looks at the first argument, and what it lets through is allowed."""
+def _where(number: int, then: list[bytes], *, argument_at: int = _FIRST_ARGUMENT_AT) -> list[bytes]:
+    """For this call only: ``then`` looks at one argument, the first, and what it lets through is allowed."""
     return [
         _do(_EQUAL, number, 0, len(then) + 2),
-        _do(_LOAD, _FIRST_ARGUMENT_AT),
+        _do(_LOAD, argument_at),
         *then,
         _do(_RETURN, _ALLOW),
     ]

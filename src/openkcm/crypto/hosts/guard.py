@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -104,7 +104,9 @@ class GuardedStore:
 
     async def describe(self) -> Described:
         """The root key as it is now."""
-        return await self._ask(_call("describe"), lambda answer: answers.described(_as(Root, answer)))
+        return await self._ask(
+            _call("describe"), lambda answer: answers.described(_as(Root, answer), secrets=self._secrets)
+        )
 
     async def wrap(self, key: bytes, context: Context) -> Wrapped:
         """The key under the root key, which has opened it again: what comes back was compared."""
@@ -112,7 +114,7 @@ class GuardedStore:
             raise ValueError(f"a key of {len(key)} bytes is not wrapped")
         made = await self._ask(
             _call("wrap", key=key, context=context),
-            lambda answer: answers.wrapped(_as(Blob, answer), key, self._hello),
+            lambda answer: answers.wrapped(_as(Blob, answer), key, self._hello, secrets=self._secrets),
         )
         await self._unwrap(made, context, lambda again: answers.same(again, key))
         return made
@@ -143,13 +145,17 @@ class GuardedStore:
             self._session = None
 
     @property
+    def _secrets(self) -> Iterable[str]:
+        return self.connection.secrets.values()
+
+    @property
     def _hello(self) -> Hello:
         if self._known.hello is None:
             raise RuntimeError("no host has answered yet")
         return self._known.hello
 
     async def _find(self, verb: Verb, set_up: dict[str, str]) -> Sequence[Finding]:
-        secrets = (*self.connection.secrets.values(), *set_up.values())
+        secrets = (*self._secrets, *set_up.values())
         return await self._ask(
             _call(verb, set_up=set_up),
             lambda said: answers.findings(_as(Found, said).findings, self._known.reasons, secrets=secrets),

@@ -1,0 +1,70 @@
+"""A service that an owner makes on the pages: its name, its key, and how it is used first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from litestar import Litestar
+
+from openkcm.kernel.db import Role, transaction
+from openkcm.keychain.store import activate, add_records
+from tests.app.browser import Browser
+from tests.app.conftest import TENANT, MemoryRegions
+from tests.app.keyed import L2, Person, give_keys, seen
+from tests.control import key_record
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def links(links: dict[str, str]) -> dict[str, str]:
+    """The tenant has keys before the process gives up the worker's rights."""
+    await give_keys()
+    return links
+
+
+@pytest.fixture
+async def ada(app: Litestar, links: dict[str, str]) -> AsyncIterator[Person]:
+    """The owner, signed in."""
+    async with Browser(app) as browser:
+        await browser.sign_in(links[TENANT])
+        yield Person(browser)
+
+
+async def test_a_service_is_created_by_a_name_of_the_right_form(ada: Person) -> None:
+    request = ada.request_in(await ada.look("/-/create"))
+    refused = await ada.send("/-/create", request, name="Not <a> name")
+    assert refused.status_code == 422
+    assert 'value="Not &lt;a&gt; name"' in refused.text
+    assert "Nothing was changed. A service name has 1 to 63 characters" in refused.text
+    there = await ada.send("/-/create", "page-" + "4" * 32, name="default")
+    assert there.status_code == 409
+    assert "are there already" in there.text
+    assert (await ada.send("/-/create", request, name="billing")).status_code == 303
+    assert await seen("select name from services order by name") == [{"name": "billing"}, {"name": "default"}]
+    page = (await ada.look("/billing")).text
+    assert "No key yet" in page
+    assert "Get commands to paste" not in page
+    (caller,) = await seen("select name, service, verbs from callers where service = 'billing'")
+    assert caller == {"name": "home-page-billing", "service": "billing", "verbs": ["decrypt", "encrypt"]}
+
+
+async def test_a_service_that_was_made_gets_a_token_of_its_own(ada: Person, regions: MemoryRegions) -> None:
+    await ada.ask("/-/create", name="billing")
+    async with transaction(Role.APP, TENANT) as tx:
+        await tx.execute("update sagas set state = 'done'")
+        await add_records(tx, TENANT, [key_record(TENANT, "d" * 32, "L3", service="billing", parent=L2)])
+        await activate(tx, TENANT)
+    assert 'name="service" value="billing"' in (await ada.look("/billing")).text
+    told = await ada.browser.send(f"/t/{TENANT}/token", {"service": "billing"})
+    assert "for the service <code>billing</code>" in told.text
+    (asked,) = regions.each["north"].asked
+    assert (asked.caller, asked.service) == ("home-page-billing", "billing")
+    for wrong, status in (("nobody", 403), ("\x00", 400), ("x" * 64, 400)):
+        refused = await ada.browser.send(f"/t/{TENANT}/token", {"service": wrong})
+        assert refused.status_code == status, wrong
+    await ada.ask("/billing/read-only")
+    assert "Get commands to paste" not in (await ada.look("/billing")).text
+    refused = await ada.browser.send(f"/t/{TENANT}/token", {"service": "billing"})
+    assert (refused.status_code, "key-state" in refused.text) == (409, True)
