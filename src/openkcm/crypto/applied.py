@@ -60,6 +60,7 @@ class AppliedState:
     tight: dict[str, tuple[Tight, ...]] = field(default_factory=dict)
     set_back: bool = False
     """Whether the database has shown less than this process has acknowledged: it was restored or tampered with."""
+    _moved: set[str] = field(default_factory=set)
 
     @property
     def confirmed(self) -> bool:
@@ -105,6 +106,7 @@ class AppliedState:
             view = tightened(view, there)
         self.digest ^= view.digest ^ (old.digest if old else 0)
         self.views[view.tenant] = view
+        self._moved.add(view.tenant)
         self.troubled.pop(view.tenant, None)
         self.epoch = max(self.epoch, view.mark.epoch)
 
@@ -120,6 +122,12 @@ class AppliedState:
             self.tight[row.tenant] = (*others, row)
             if (view := self.views.get(row.tenant)) is not None:
                 self.views[row.tenant] = tightened(view, self.tight[row.tenant])
+                self._moved.add(row.tenant)
+
+    def take_moved(self) -> set[str]:
+        """The tenants that have another view than when this was asked last."""
+        moved, self._moved = self._moved, set()
+        return moved
 
     async def refresh(self, tx: Transaction) -> None:
         """What other processes of this region applied is in memory too, and the state is confirmed."""
