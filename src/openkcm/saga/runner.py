@@ -56,7 +56,8 @@ class Runner:
 
     async def due(self, overdue_s: float) -> list[tuple[int, int]]:
         """Sagas that nobody was woken for. Those that yield get more time, and wait here then: in the queue they would
-        run before new ones, and be woken again and again as long as it is not their turn."""
+        run before new ones, and be woken again and again as long as it is not their turn.
+        """
         found = await journal.due(overdue_s, max(30.0, 6 * overdue_s))
         for saga in (saga for saga, _, yields in found if yields):
             self.background.find(SagaId(saga))
