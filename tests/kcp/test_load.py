@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from _collections_abc import dict_values
 from collections import Counter
-from collections.abc import Iterator, ValuesView
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ class Counted(dict[str, Known]):
 
     times = 0
 
-    def values(self) -> ValuesView[Known]:
+    def values(self) -> dict_values[str, Known]:
         self.times += 1
         return super().values()
 
