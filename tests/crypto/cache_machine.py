@@ -244,12 +244,17 @@ class CacheMachine(RuleBasedStateMachine):
     def another_process_applied(self, tenant: str, new: Document) -> None:
         self.decide(tenant, new)
 
+    def sweep(self) -> None:
+        self.here.keys.sweep(self.here.state.views)
+        now = self.clock.monotonic()
+        young = all(now < key.expires_at for key in self.here.keys._keys.values())
+        assert young, "a key is in memory that is too old"
+
     @rule()
     def poll(self) -> None:
-        self.here.keys.sweep(self.here.state.views)
         if not self.stored.away:
             self.runner.run(self.stored.refresh(self.here.state))
-            self.here.keys.sweep(self.here.state.views)
+            self.here.keys.follow(self.here.state.take_moved(), self.here.state.views)
             self.known, self.confirmed_at = dict(self.written), self.clock.monotonic()
             self.check_swept()
         self.settle()
@@ -265,9 +270,11 @@ class CacheMachine(RuleBasedStateMachine):
     def database(self, *, away: bool) -> None:
         self.stored.away = away
 
-    @rule(seconds=st.sampled_from([0.5, 1.0, 10.0, 30.0, 31.0, KEY_LIFE_S]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 1.0, 10.0, 30.0, 31.0, KEY_LIFE_S]), swept=st.booleans())
+    def time_passes(self, seconds: float, *, swept: bool) -> None:
         self.clock.advance(seconds)
+        if swept:
+            self.sweep()
         self.settle()
 
     @invariant()

@@ -8,10 +8,11 @@ import os
 import tracemalloc
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from openkcm.crypto import loading
+from openkcm.crypto import cache, loading
 from openkcm.crypto.cache import KEY_LIFE_S, KEYS_A_LOAD, LOADS_AT_ONCE, KeyCache
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.loading import Loaded, Wanted
@@ -140,6 +141,27 @@ async def test_memory_is_bounded_while_fifty_thousand_tenants_pass(view: View) -
         tracemalloc.stop()
     assert len(keys._keys) == 1000
     assert after - before < 1000 * ENTRY_BYTES
+
+
+async def test_a_change_of_one_tenant_looks_at_no_other_ones_keys(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = Holder()
+    holder.gate.set()
+    keys = KeyCache(ROOT, SetClock(AT), load=holder)
+    views = {f"t-{n}": of(view, f"t-{n}") for n in range(1000)}
+    await asyncio.gather(*(keys.get(one, KEY) for one in views.values()))
+    looked_at: list[str] = []
+    allowed = cache._allowed
+
+    def looking(name: cache._Name, *given: Any) -> bool:  # noqa: ANN401 - as it has them
+        looked_at.append(name[0])
+        return allowed(name, *given)
+
+    monkeypatch.setattr(cache, "_allowed", looking)
+    keys.follow({"t-7", "t-8", "nobody"}, {name: one for name, one in views.items() if name != "t-7"})
+    assert sorted(looked_at) == ["t-7", "t-8"]
+    assert len(keys._keys) == 999
 
 
 async def test_nothing_of_a_tenant_that_is_gone_or_of_a_key_too_old_stays_reachable(view: View) -> None:

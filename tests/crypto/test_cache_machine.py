@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -39,6 +39,8 @@ TestCacheMachine.settings = settings(
 def keys_are_known_by_their_id_alone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cache, "_name", lambda _, key_id: ("", key_id, (0, 0, 0)))
     patch.setattr(KeyCache, "sweep", lambda *_: None)
+    patch.setattr(KeyCache, "follow", lambda *_: None)
+    patch.setattr(CacheMachine, "sweep", lambda _: None)
     patch.setattr(CacheMachine, "check_swept", lambda _: None)  # by their use alone it has to be found
 
 
@@ -46,13 +48,16 @@ def nobody_confirms(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AppliedState, "confirmed", True)
 
 
-def a_sweep_leaves_what_another_document_allowed(patch: pytest.MonkeyPatch) -> None:
-    def sweep(self: KeyCache, views: Mapping[str, View]) -> None:
-        now = self._clock.monotonic()
-        for name in [name for name, key in self._keys.items() if now >= key.expires_at]:
-            del self._keys[name]
+def a_change_leaves_what_another_document_allowed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(KeyCache, "follow", lambda *_: None)
 
-    patch.setattr(KeyCache, "sweep", sweep)
+
+def a_change_is_not_noted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(AppliedState, "take_moved", lambda _: set())
+
+
+def a_sweep_leaves_what_is_too_old(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(KeyCache, "sweep", lambda *_: None)
 
 
 def a_revoke_leaves_keys_in_memory(patch: pytest.MonkeyPatch) -> None:
@@ -82,7 +87,9 @@ def the_last_who_asked_takes_the_key_from_all(patch: pytest.MonkeyPatch) -> None
 PLANTED: list[tuple[Plant, str]] = [
     (keys_are_known_by_their_id_alone, "against the newest document"),
     (nobody_confirms, "that nobody confirmed"),
-    (a_sweep_leaves_what_another_document_allowed, "in memory after a sweep"),
+    (a_change_leaves_what_another_document_allowed, "in memory after a sweep"),
+    (a_change_is_not_noted, "in memory after a sweep"),
+    (a_sweep_leaves_what_is_too_old, "in memory that is too old"),
     (a_revoke_leaves_keys_in_memory, "a revoked key is in memory"),
     (what_counts_is_asked_once, "against the newest document|that nobody confirmed"),
     (the_last_who_asked_takes_the_key_from_all, "not a refusal|nothing forbade"),

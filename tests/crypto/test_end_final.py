@@ -107,7 +107,8 @@ async def test_a_process_that_has_not_looked_yet_forgets_with_the_destruction(pl
     left = dict(keys._keys)
     signed = await begin_end(plane, "acme")
     await later(plane, WEEK_S + 1)
-    keys._keys.update(left)
+    for name, key in left.items():
+        keys._put(name, key)
     await plane.local.end(end_of(signed))
     assert len(keys._keys) == 0
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from _collections_abc import dict_values
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from openkcm.sdk.tenant_source import Observation, Presence
+from openkcm.sdk.tenant_source import Known, Observation, Presence
 from openkcm_tenants_kcp.following import Following
 from openkcm_tenants_kcp.reflector import Reflector
 from tests.kcp.crowd import Crowd, Followed, crowd, followed, kept
@@ -66,6 +67,27 @@ async def test_of_a_burst_with_deletions_among_it_nothing_is_lost_or_told_twice(
         await core.until(lambda: empty(core), says="nothing is kept of them")
         assert core.those(Presence.DELETING) == short | long
         assert core.repeated == []
+
+
+class Counted(dict[str, Known]):
+    """Says how often all of it was looked through."""
+
+    times = 0
+
+    def values(self) -> dict_values[str, Known]:
+        self.times += 1
+        return super().values()
+
+
+async def test_a_change_of_one_account_looks_through_no_others(place: Crowd) -> None:
+    async with followed(place.settings) as core:
+        there = await place.appear(named("there", 20))
+        await core.until(lambda: core.those(Presence.PRESENT) == there, says="all are told")
+        core.following._stored = counted = Counted(core.following._stored)
+        one = await place.appear(["one"])
+        await core.until(lambda: core.those(Presence.PRESENT) == there | one, says="the new one is told")
+        await core.until(lambda: with_resource(core) == 21, says="it has our resource")
+        assert counted.times == 0
 
 
 async def test_memory_is_that_of_the_tenants_that_are_there(place: Crowd) -> None:

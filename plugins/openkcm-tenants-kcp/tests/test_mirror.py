@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from openkcm.sdk.plain_text import display_text
 from openkcm_tenants_kcp.mirror import Endpoint, Mirror
-from openkcm_tenants_kcp.wire import AccountInfo, Binding, Metadata, TenantResource
+from openkcm_tenants_kcp.wire import Account, AccountInfo, Binding, Metadata, TenantResource
 
 CLUSTER = "2hy7gk1p3c0zq9xv"
 
@@ -55,3 +56,13 @@ def test_nobody_is_missing_where_kcp_does_not_say_whose_a_binding_is(endpoint: E
 def test_a_deletion_without_a_time_zone_cannot_be_read() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"deletionTimestamp": "2026-11-27T12:00:00"}, Metadata)
+
+
+def test_of_an_accounts_name_no_more_is_kept_than_is_shown(endpoint: Endpoint) -> None:
+    name = "\N{KEY} " + "n" * 1_000_000
+    raw = msgspec.json.encode({"metadata": metadata("payments"), "spec": {"displayName": name}})
+    endpoint.accounts.put(msgspec.json.decode(raw, type=Account))
+    kept = endpoint.accounts.of[CLUSTER]["payments"].spec.display_name
+    assert len(kept) <= 512
+    assert display_text(kept) == display_text(name)
+    assert len(display_text(kept)) == 256

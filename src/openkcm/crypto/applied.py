@@ -62,6 +62,7 @@ class AppliedState:
     """Whether the database has shown less than this process has acknowledged: it was restored or tampered with."""
     followed: Callable[[Sequence[View]], None] = lambda _: None
     """Hears of the views that another process of this region, or a tightening, has brought into force."""
+    _moved: set[str] = field(default_factory=set)
 
     @property
     def confirmed(self) -> bool:
@@ -107,6 +108,7 @@ class AppliedState:
             view = tightened(view, there)
         self.digest ^= view.digest ^ (old.digest if old else 0)
         self.views[view.tenant] = view
+        self._moved.add(view.tenant)
         self.troubled.pop(view.tenant, None)
         self.epoch = max(self.epoch, view.mark.epoch)
 
@@ -123,6 +125,12 @@ class AppliedState:
             if (view := self.views.get(row.tenant)) is not None:
                 self.views[row.tenant] = tightened(view, self.tight[row.tenant])
                 self.followed([self.views[row.tenant]])
+                self._moved.add(row.tenant)
+
+    def take_moved(self) -> set[str]:
+        """The tenants that have another view than when this was asked last."""
+        moved, self._moved = self._moved, set()
+        return moved
 
     async def refresh(self, tx: Transaction) -> None:
         """What other processes of this region applied is in memory too, and the state is confirmed."""

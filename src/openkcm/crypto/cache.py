@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -75,6 +75,7 @@ class KeyCache:
         self._max_keys = max_keys
         self._load = load
         self._keys: OrderedDict[_Name, ServiceKey] = OrderedDict()
+        self._of: defaultdict[str, set[_Name]] = defaultdict(set)
         self._asked: dict[_Name, _Asked] = {}
         self._waiting: deque[_Asked] = deque()
         self._unanswered = 0
@@ -87,7 +88,7 @@ class KeyCache:
         if key is None:
             return None
         if self._clock.monotonic() >= key.expires_at:
-            del self._keys[name]
+            self._drop(name)
             return None
         self._keys.move_to_end(name)
         return key
@@ -95,21 +96,30 @@ class KeyCache:
     def sweep(self, views: Mapping[str, View]) -> None:
         """No key is left in memory that is too old, or that another document than the one in ``views`` allowed."""
         now = self._clock.monotonic()
-        past = [
-            name
-            for name, key in self._keys.items()
-            if now >= key.expires_at or not _allowed(name, key.service, views)
-        ]
-        for name in past:
-            del self._keys[name]
-        for name in [name for name, one in self._asked.items() if not _allowed(name, _service(one), views)]:
-            del self._asked[name]
+        for name in [name for name, key in self._keys.items() if now >= key.expires_at]:
+            self._drop(name)
+        self.follow(self._of.keys() | {name[0] for name in self._asked}, views)
+
+    def follow(self, tenants: Collection[str], views: Mapping[str, View]) -> None:
+        """Of these tenants no key is in memory that another document than the one in ``views`` allowed.
+
+        What it costs depends on them alone, not on how many keys are in memory: it is called with every change.
+        """
+        for tenant in tenants:
+            for name in list(self._of.get(tenant, ())):
+                if not _allowed(name, self._keys[name].service, views):
+                    self._drop(name)
+        for name in [name for name in self._asked if name[0] in tenants]:
+            if not _allowed(name, _service(self._asked[name]), views):
+                del self._asked[name]
 
     def forget(self, tenants: Collection[str]) -> None:
         """No key of these tenants is in memory, and none that is being loaded now comes to be."""
-        for names in (self._keys, self._asked):
-            for name in [name for name in names if name[0] in tenants]:
-                del names[name]
+        for tenant in tenants:
+            for name in list(self._of.get(tenant, ())):
+                self._drop(name)
+        for name in [name for name in self._asked if name[0] in tenants]:
+            del self._asked[name]
 
     async def get(self, view: View, key_id: bytes) -> ServiceKey:
         """The key, loaded by the first who asks while the others wait for the same load.
@@ -190,8 +200,15 @@ class KeyCache:
 
     def _put(self, name: _Name, key: ServiceKey) -> None:
         self._keys[name] = key
+        self._of[name[0]].add(name)
         while len(self._keys) > self._max_keys:
-            self._keys.popitem(last=False)
+            self._drop(next(iter(self._keys)))
+
+    def _drop(self, name: _Name) -> None:
+        del self._keys[name]
+        self._of[name[0]].discard(name)
+        if not self._of[name[0]]:
+            del self._of[name[0]]
 
 
 def _name(view: View, key_id: bytes) -> _Name:

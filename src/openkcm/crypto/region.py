@@ -134,18 +134,19 @@ async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None
     cancelled. ``confirm_s`` runs while it fails.
     """
     told = told or Told()
-    offers_at = 0.0
+    offers_at = sweep_at = 0.0
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(every_s):
                 await told.wait()
-        here.keys.sweep(here.state.views)
+        if here.clock.monotonic() >= sweep_at:  # not with every change: it looks at every key
+            here.keys.sweep(here.state.views)
+            sweep_at = here.clock.monotonic() + every_s
+        here.keys.follow(here.state.take_moved(), here.state.views)
         try:
             async with transaction(Role.OWN) as tx:
-                before = here.state.change
                 await here.state.refresh(tx)
-                if here.state.change != before:
-                    here.keys.sweep(here.state.views)
+                here.keys.follow(here.state.take_moved(), here.state.views)
                 if here.state.set_back:
                     await follow_journal(tx, set_back=True)
                 if here.clock.monotonic() >= offers_at:

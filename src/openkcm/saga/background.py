@@ -26,6 +26,7 @@ class Background:
         self._work = work
         self._tasks = tasks
         self._waiting: asyncio.Queue[SagaId] = asyncio.Queue()
+        self._here: set[SagaId] = set()
         self._foreground = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -48,7 +49,13 @@ class Background:
 
     def put(self, saga: SagaId, *, delay_s: float = 0.0) -> None:
         """The saga goes on after ``delay_s``, when it is quiet, or ``PATIENCE_S`` later at the latest."""
-        asyncio.get_running_loop().call_later(delay_s, self._waiting.put_nowait, saga)
+        asyncio.get_running_loop().call_later(delay_s, self.find, saga)
+
+    def find(self, saga: SagaId) -> None:
+        """As ``put`` without delay; one that waits here already is not put twice."""
+        if saga not in self._here:
+            self._here.add(saga)
+            self._waiting.put_nowait(saga)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -60,6 +67,7 @@ class Background:
         _in_background.set(True)
         while True:
             saga = await self._waiting.get()
+            self._here.discard(saga)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_S):
                     await self._quiet.wait()

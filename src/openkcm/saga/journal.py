@@ -103,10 +103,11 @@ _WRITE = """with written as (
     insert into saga_steps (saga, step, direction, tenant, made, attempts, took_ms)
     values ($1, $2, $3, $4, $5::text::jsonb, $6, $7)
 ) select pg_notify($8, $4)"""
-_DUE = """select id, attempt from sagas where state in ('running', 'undoing')
+# Those that yield come last: however many they are, they hide nobody whom somebody waits for.
+_DUE = """select id, attempt, background from sagas where state in ('running', 'undoing')
 and coalesce(lease_until, next_at + make_interval(secs => case when background then $2::float8 else $1::float8 end))
     < now()
-and next_at <= now() limit 500"""
+and next_at <= now() order by background, next_at limit 500"""
 # A row that is locked is in a commit of ours, which renews it itself, or it has been lost, which the next round finds.
 _RENEW = """with held as (
     select sagas.id from sagas join unnest($1::bigint[], $2::bigint[]) as held (id, fence) using (id, fence)
@@ -222,10 +223,11 @@ async def tell(tx: Transaction, held: Held) -> None:
     await publish(tx, CHANNEL, held.tenant)
 
 
-async def due(overdue_s: float, background_overdue_s: float) -> list[tuple[int, int]]:
-    """Sagas (id, attempt) that are due and that nobody holds or was woken for."""
+async def due(overdue_s: float, background_overdue_s: float) -> list[tuple[int, int, bool]]:
+    """Sagas (id, attempt, whether it yields) that are due and that nobody holds or was woken for."""
     async with transaction(Role.SYSTEM) as tx:
-        return [(row["id"], row["attempt"]) for row in await tx.fetch(_DUE, overdue_s, background_overdue_s)]
+        rows = await tx.fetch(_DUE, overdue_s, background_overdue_s)
+    return [(row["id"], row["attempt"], row["background"]) for row in rows]
 
 
 async def renew(held: dict[SagaId, int], *, lease_s: float) -> set[SagaId]:

@@ -55,8 +55,13 @@ class Runner:
         self._begun: asyncio.Queue[Held] = asyncio.Queue()
 
     async def due(self, overdue_s: float) -> list[tuple[int, int]]:
-        """Sagas that nobody was woken for; those that yield get more time before somebody looks for them."""
-        return await journal.due(overdue_s, max(30.0, 6 * overdue_s))
+        """Sagas that nobody was woken for. Those that yield get more time, and wait here then: in the queue they would
+        run before new ones, and be woken again and again as long as it is not their turn.
+        """
+        found = await journal.due(overdue_s, max(30.0, 6 * overdue_s))
+        for saga in (saga for saga, _, yields in found if yields):
+            self.background.find(SagaId(saga))
+        return [(saga, attempt) for saga, attempt, yields in found if not yields]
 
     async def begin(self, plan: str, tenants: Sequence[str]) -> None:
         """Every tenant has a saga of ``plan``, under way in this worker or behind it; a second call changes nothing.

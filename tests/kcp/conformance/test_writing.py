@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -62,6 +63,21 @@ async def test_our_resource_is_made_and_the_status_changes_nothing_else(offer: O
         await core.source.report([status(tenant)])
         again = await offer.resource(tenant)
         assert again["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
+
+
+async def test_the_longest_status_that_we_write_is_within_the_bounds_of_our_own_resource(
+    offer: Offer,
+) -> None:
+    tenant = await offer.enable("first")
+    async with offer.core() as core:
+        await core.hear(tenant.cluster, Presence.PRESENT)
+        await offer.resource(tenant)
+        url = "https://cmk.example/" + "d" * 2028
+        longest = replace(status(tenant, "uninstalled"), message="\N{KEY}" * 5000, url=url, owner_known=False)
+        await core.source.report([longest])
+        found = (await offer.resource(tenant))["status"]
+        assert (found["url"], len(found["message"])) == (url, 1024)
+        assert {each["status"] for each in found["conditions"]} == {"False"}
 
 
 async def test_a_status_path_writes_no_spec_and_the_other_writes_no_status(offer: Offer) -> None:

@@ -187,8 +187,10 @@ class Following:
 
     def _most_gone(self) -> bool:
         """Whether so many are missing that a mistake is likelier than as many uninstalls: an emptied slice, say."""
+        if len(self._missing) < _MANY:
+            return False  # before anybody is counted: this is asked with every change
         present = sum(each.presence is Presence.PRESENT for each in self._stored.values())
-        return len(self._missing) >= _MANY and 2 * len(self._missing) > present
+        return 2 * len(self._missing) > present
 
     def _store(self, told: Observation) -> None:
         cluster = told.reference

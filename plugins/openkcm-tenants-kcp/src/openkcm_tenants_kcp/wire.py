@@ -8,6 +8,8 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from openkcm.sdk.plain_text import MAX_DISPLAY_CHARACTERS
+
 FINALIZER = "operations.openkcm.io/tenant-cleanup"
 GROUP = "operations.openkcm.io"
 TENANT_NAME = "tenant"
@@ -15,6 +17,9 @@ TENANT_NAME = "tenant"
 CLUSTER_NAME, INFO_NAME = "cluster", "account"
 #: What the binding that a workspace type makes by default is named after, and what every object's tenant is told by.
 CLUSTER, PATH = "kcp.io/cluster", "kcp.io/path"
+
+#: As much of a name as ``display_text`` looks at: what is shown is the same as if all of it were there.
+_NAME_CHARACTERS = 2 * MAX_DISPLAY_CHARACTERS
 
 
 class Annotations(msgspec.Struct, frozen=True):
@@ -120,6 +125,11 @@ class AccountInfo(msgspec.Struct, frozen=True):
 class _AccountSpec(msgspec.Struct, frozen=True, rename="camel"):
     creator: str = ""
     display_name: str = ""
+
+    def __post_init__(self) -> None:
+        # Every account's is kept in memory, and whoever may write it may write a megabyte.
+        if len(self.display_name) > _NAME_CHARACTERS:
+            msgspec.structs.force_setattr(self, "display_name", self.display_name[:_NAME_CHARACTERS])
 
 
 class Account(msgspec.Struct, frozen=True):
