@@ -152,7 +152,7 @@ async def _place() -> AsyncIterator[Place]:
                 yield place
             finally:
                 await place.control.regions.aclose()
-                place.process.stop()
+                await asyncio.to_thread(place.process.stop)
                 if place.process.process.stdout is not None:
                     place.process.process.stdout.close()
     finally:

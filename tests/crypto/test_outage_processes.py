@@ -48,7 +48,7 @@ class Region:
         await self.client.aclose()
         await self.control.regions.aclose()
         if self.process.process.poll() is None:
-            self.process.stop()
+            await asyncio.to_thread(self.process.stop)
         assert self.process.process.stdout is not None
         self.process.process.stdout.close()
 
