@@ -32,6 +32,7 @@ from openkcm.kernel.migrate import check_schema
 from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
+from openkcm.parties.pins import Pins
 from openkcm.parties.settings import read_pins
 from openkcm.propagation import changed, remarked, reported
 from openkcm.provisioning import begin, overlooked
@@ -129,7 +130,7 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
     )
     sources: dict[str, queue.Source] = {
         outbox.KIND: outbox.Outbox(
-            {**_handlers(means, sagas), carry.TOPIC: carry.Carry(keys)}, lease_s=worker.lease_s
+            {**_handlers(means, sagas, ending.pins), carry.TOPIC: carry.Carry(keys)}, lease_s=worker.lease_s
         ),
         runner.KIND: sagas,
     }
@@ -148,7 +149,7 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         ready()
 
 
-def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
+def _handlers(means: Means, sagas: runner.Runner, pins: Pins) -> dict[str, outbox.Handler]:
     return {
         begin.TOPIC: begin.Begin(sagas),
         changed.TOPIC: changed.Changed(
@@ -157,6 +158,7 @@ def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
             clock=means.clock,
             public_url=means.public_url,
             operator=means.operator,
+            pins=pins,
             sources=means.sources,
         ),
         remarked.TOPIC: remarked.Remarked(clock=means.clock, public_url=means.public_url),

@@ -15,12 +15,16 @@ from openkcm.crypto.contract import (
     Applied,
     Challenge,
     ChallengeItem,
+    Checked,
+    CheckItem,
     Ending,
     EndItem,
     HandOver,
     HandOverItem,
     KeyEnding,
     KeyEndItem,
+    LinksItem,
+    LinksTold,
     Minted,
     MintItem,
     Offer,
@@ -29,6 +33,8 @@ from openkcm.crypto.contract import (
     ProveItem,
     Region,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -46,6 +52,7 @@ from openkcm.crypto.mint import mint
 from openkcm.crypto.offer import offer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
+from openkcm.crypto.show import show
 from openkcm.crypto.take import take
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
@@ -64,6 +71,7 @@ class Near:
     inside: Inside
     turn: asyncio.Lock
     failure: Refused | None = None
+    hides: Refused | None = None
     calls: list[str] = field(default_factory=list)
 
     @property
@@ -128,6 +136,17 @@ class Near:
 
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
         return await self._run(end_key, item)
+
+    async def check(self, item: CheckItem) -> Checked:
+        raise NotImplementedError
+
+    async def links(self, item: LinksItem) -> LinksTold:
+        raise NotImplementedError
+
+    async def show(self, item: ShowItem) -> Shown:
+        if self.hides is not None:
+            raise self.hides
+        return await self._run(show, item)
 
     async def aclose(self) -> None:
         """Nothing is open."""

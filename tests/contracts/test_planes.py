@@ -23,16 +23,22 @@ PROVIDERS = {
     "kmip",
     "hvac",
 }
-#: What control may load of the crypto plane: the contract and its parts, its client, what that checks signatures by.
+#: What control may load of the crypto plane: the contract and its parts, the rules that both sides keep,
+#: its client, what that checks signatures by.
 OFFERED = {
     "openkcm.crypto",
     "openkcm.crypto.asking",
     "openkcm.crypto.believed",
+    "openkcm.crypto.bounds",
     "openkcm.crypto.client",
     "openkcm.crypto.contract",
+    "openkcm.crypto.connection",
     "openkcm.crypto.contract_ends",
+    "openkcm.crypto.contract_keys",
+    "openkcm.crypto.contract_knowledge",
     "openkcm.crypto.covered",
     "openkcm.crypto.desired",
+    "openkcm.crypto.exchange",
     "openkcm.crypto.settings",
     "openkcm.crypto.signed_answers",
 }

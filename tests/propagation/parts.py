@@ -16,6 +16,8 @@ from openkcm.crypto.contract import (
     Applied,
     Challenge,
     ChallengeItem,
+    Checked,
+    CheckItem,
     Desired,
     Ending,
     EndItem,
@@ -23,6 +25,8 @@ from openkcm.crypto.contract import (
     HandOverItem,
     KeyEnding,
     KeyEndItem,
+    LinksItem,
+    LinksTold,
     Minted,
     MintItem,
     Offer,
@@ -31,6 +35,8 @@ from openkcm.crypto.contract import (
     ProveItem,
     Region,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -55,7 +61,7 @@ UNAVAILABLE = Temporary(Refusal.REGION_UNAVAILABLE, "connection refused by 10.0.
 
 @dataclass
 class MemoryRegion:
-    """Applies newer generations, refuses older ones and another document of the same; can be down, or slow."""
+    """Applies what names the document that it holds, and shows that one; can be down, or slow."""
 
     name: str
     failure: Refused | None = None
@@ -74,10 +80,10 @@ class MemoryRegion:
         desired = msgspec.json.decode(item.document, type=Desired)
         new = (desired.epoch, desired.generation, hashlib.sha256(item.document).hexdigest())
         held = self.applied.get(desired.tenant, (0, 0, ""))
-        if new[:2] < held[:2]:
-            raise Permanent(Refusal.GENERATION_OLD, "older than what is applied")
         if new[:2] == held[:2] and new != held:
             raise Permanent(Refusal.GENERATION_CONFLICT, "another document of this generation is applied")
+        if new[:2] < held[:2] or held[2] not in ("", new[2], *desired.replaces):
+            raise Permanent(Refusal.GENERATION_OLD, "older than what is applied, or without knowledge of it")
         self.applied[desired.tenant] = new
         return Applied(
             tenant=desired.tenant, epoch=new[0], generation=new[1], hash=self.confirms_hash or new[2]
@@ -132,6 +138,24 @@ class MemoryRegion:
             epoch=item.epoch,
             generation=item.generation,
         )
+
+    async def show(self, item: ShowItem) -> Shown:
+        if self.failure is not None and self.failure.temporary:
+            raise self.failure
+        epoch, generation, held = self.applied[item.tenant]
+        documents = [one for one in self.received if hashlib.sha256(one.document).hexdigest() == held]
+        return Shown(
+            tenant=item.tenant,
+            order=(1, epoch, generation),
+            hash=held,
+            document=documents[0] if documents else None,
+        )
+
+    async def check(self, item: CheckItem) -> Checked:
+        self._not_here()
+
+    async def links(self, item: LinksItem) -> LinksTold:
+        self._not_here()
 
     async def end(self, item: EndItem) -> Ending:
         self._not_here()

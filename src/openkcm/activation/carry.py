@@ -1,4 +1,4 @@
-"""A decision about keys goes to the regions; what it restricts counts also where one refuses it for its number."""
+"""A decision about keys goes to the regions; what it restricts counts also where one refuses it for what it knows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from openkcm.activation.change import DECIDED
 from openkcm.activation.means import Means
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.notify import publish
-from openkcm.propagation.deliver import deliver
-from openkcm.propagation.tighten import tighten_refused
 from openkcm.saga.journal import CHANNEL
-from openkcm.sdk.refusals import Permanent, Refused
+from openkcm.sdk.refusals import Refused
 
 TOPIC: Final = DECIDED
 
@@ -40,10 +38,7 @@ class Carry:
         """
         tenant = msgspec.convert(payload, Payload).tenant
         try:
-            await deliver(self.means.regions, tenant, clock=self.means.clock)
-        except Permanent:
-            await tighten_refused(self.means.regions, self.means.identity, tenant)
-            raise
+            await self.means.exchange.bring(tenant)
         finally:
             await _told(tenant)
 

@@ -35,6 +35,8 @@ from openkcm.crypto.contract import (
     ProveItem,
     Region,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -98,6 +100,7 @@ class PinnedRegion:
         self._links: Asking[LinksItem, LinksTold] = self._verb(
             "links", Answer[LinksTold], lambda _, told: bool(told.run)
         )
+        self._show = self._verb("show", Answer[Shown], signed.shown)
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -143,6 +146,9 @@ class PinnedRegion:
 
     async def links(self, item: LinksItem) -> LinksTold:
         return await self._links.ask(item)
+
+    async def show(self, item: ShowItem) -> Shown:
+        return await self._show.ask(item)
 
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""

@@ -38,6 +38,7 @@ from openkcm.crypto.contract_ends import (
     covered_tightening,
 )
 from openkcm.crypto.contract_keys import KeyRecord, Minted, MintItem, RenewItem, Statement, Wrap
+from openkcm.crypto.contract_knowledge import ShowItem, Shown
 from openkcm.crypto.desired import (
     FORMAT,
     Access,
@@ -88,6 +89,8 @@ __all__ = [
     "RenewItem",
     "SealedSecret",
     "ServiceAccess",
+    "ShowItem",
+    "Shown",
     "SignedDesired",
     "Statement",
     "StoppedBy",
@@ -226,7 +229,7 @@ PATHS = {
     verb: f"/control/v1/{verb.replace('_', '-')}"
     for verb in (
         *("apply", "mint", "renew", "store", "offer", "hand_over", "accept", "prove", "token"),
-        *("challenge", "tighten", "end", "end_key", "check", "links"),
+        *("challenge", "tighten", "end", "end_key", "check", "links", "show"),
     )
 }
 
@@ -254,6 +257,7 @@ class Region(Protocol):
     async def end_key(self, item: KeyEndItem) -> KeyEnding: ...
     async def check(self, item: CheckItem) -> Checked: ...
     async def links(self, item: LinksItem) -> LinksTold: ...
+    async def show(self, item: ShowItem) -> Shown: ...
     async def aclose(self) -> None: ...
 
 

@@ -23,6 +23,7 @@ from openkcm.crypto.contract import (
     OfferItem,
     ProveItem,
     RenewItem,
+    ShowItem,
     SignedDesired,
     StoreItem,
     TightenItem,
@@ -39,6 +40,7 @@ from openkcm.crypto.offer import offer
 from openkcm.crypto.outcomes import answer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
+from openkcm.crypto.show import show
 from openkcm.crypto.take import take
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
@@ -77,6 +79,7 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
             _route(here, "tighten", Call[TightenItem], tighten),
             _route(here, "end", Call[EndItem], end),
             _route(here, "end_key", Call[KeyEndItem], end_key),
+            _route(here, "show", Call[ShowItem], show),
         ],
         exception_handlers=handlers(),
         request_max_body_size=MAX_BODY_BYTES,

@@ -20,7 +20,12 @@ from openkcm.crypto.contract import (
     Verb,
 )
 from openkcm.crypto.mark import Mark
-from openkcm.crypto.whole import check_connections_said, check_end_said, check_key_ends_said
+from openkcm.crypto.whole import (
+    check_connections_said,
+    check_end_said,
+    check_key_ends_said,
+    check_knowledge_said,
+)
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm_client.enc import enc
 from openkcm_client.errors import BadName
@@ -198,6 +203,7 @@ def read(signed: SignedDesired) -> View:
         if len(services) != len(desired.services):
             raise ValueError("a service twice")
         check_connections_said(desired)
+        check_knowledge_said(desired)
         check_end_said(desired)
         check_key_ends_said(desired)
     except (msgspec.MsgspecError, ValueError, BadName) as wrong:

@@ -78,6 +78,7 @@ async def _tighten(
                 kind=word.kind,
                 epoch=decided.epoch,
                 generation=decided.generation,
+                hash=decided.hash,
                 nonce=given.nonce,
                 signature=_UNSIGNED,
             )
