@@ -9,7 +9,7 @@ from pathlib import Path
 
 from arq.connections import RedisSettings
 
-from openkcm.activation import carry
+from openkcm.activation import adopt, carry
 from openkcm.activation.means import Means as KeyMeans
 from openkcm.activation.plan import CHANGE_KEYS, change_keys
 from openkcm.activation.sweep import LOCK as KEYS
@@ -29,12 +29,15 @@ from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.kernel.installation import open_installation
 from openkcm.kernel.log import get_logger
 from openkcm.kernel.migrate import check_schema
+from openkcm.keystores.told import Telling
+from openkcm.keystores.watch import LOCK as LINKS
+from openkcm.keystores.watch import Watch
 from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
 from openkcm.parties.pins import Pins
 from openkcm.parties.settings import read_pins
-from openkcm.propagation import changed, remarked, reported
+from openkcm.propagation import agree, changed, remarked, reported
 from openkcm.provisioning import begin, overlooked
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
@@ -72,7 +75,7 @@ async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: 
         for broken in registry.broken:
             log.error("worker.plugin_left_out", plugin=broken.name, reason=broken.reason)
         async with _means(settings, registry) as means, queue.waking(redis):
-            await _work(settings, means, redis, ready)
+            await _work(settings, means, registry, redis, ready)
     finally:
         await close_database()
 
@@ -101,7 +104,13 @@ async def _means(settings: Settings, registry: Registry) -> AsyncIterator[Means]
         )
 
 
-async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: Callable[[], None]) -> None:
+async def _work(
+    settings: Settings,
+    means: Means,
+    registry: Registry,
+    redis: RedisSettings,
+    ready: Callable[[], None],
+) -> None:
     worker = settings.worker
     ending = EndMeans(
         regions=means.regions,
@@ -125,12 +134,17 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
         {NEW_TENANT: new_tenant(means), END_TENANT: end_tenant(ending), CHANGE_KEYS: change_keys(keys)},
         Told(means),
         clock=means.clock,
-        observers={END_TENANT: EndTold(ending), CHANGE_KEYS: KeysTold()},
+        observers={END_TENANT: EndTold(ending), CHANGE_KEYS: KeysTold(keys.deciding)},
         lease_s=worker.lease_s,
     )
     sources: dict[str, queue.Source] = {
         outbox.KIND: outbox.Outbox(
-            {**_handlers(means, sagas, ending.pins), carry.TOPIC: carry.Carry(keys)}, lease_s=worker.lease_s
+            {
+                **_handlers(means, sagas, ending.pins),
+                carry.TOPIC: carry.Carry(keys),
+                adopt.TOPIC: adopt.Adopt(keys),
+            },
+            lease_s=worker.lease_s,
         ),
         runner.KIND: sagas,
     }
@@ -144,9 +158,17 @@ async def _work(settings: Settings, means: Means, redis: RedisSettings, ready: C
             group.create_task(_lead(settings, means, source.name))
         database = needed(settings.control.worker_database, "control.worker_database")
         group.create_task(lead(database, LOCK, lambda: Sweep(ending).run(_SWEEPS * worker.sweep_s)))
+        group.create_task(lead(database, agree.LOCK, agree.Agreements(keys.exchange).run))
         group.create_task(lead(database, KEYS, lambda: KeySweep(keys).run(_SWEEPS * worker.sweep_s)))
+        watch = Watch(regions=means.regions, telling=_telling(means, registry), clock=means.clock)
+        group.create_task(lead(database, LINKS, watch.run))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
         ready()
+
+
+def _telling(means: Means, registry: Registry) -> Telling:
+    declarations = {name: plugin.declaration for name, plugin in registry.key_stores.items()}
+    return Telling(declarations=declarations, public_url=means.public_url, operator=means.operator)
 
 
 def _handlers(means: Means, sagas: runner.Runner, pins: Pins) -> dict[str, outbox.Handler]:

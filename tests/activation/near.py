@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from openkcm.crypto.accept import accept
+from openkcm.crypto.agree import agree, held
 from openkcm.crypto.apply import apply
+from openkcm.crypto.check import check
 from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
+    Agreed,
+    AgreeItem,
     Applied,
     Challenge,
     ChallengeItem,
@@ -21,6 +25,8 @@ from openkcm.crypto.contract import (
     EndItem,
     HandOver,
     HandOverItem,
+    HeldItem,
+    HeldList,
     KeyEnding,
     KeyEndItem,
     LinksItem,
@@ -54,6 +60,7 @@ from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
 from openkcm.crypto.show import show
 from openkcm.crypto.take import take
+from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.kernel.db import DB
@@ -137,11 +144,17 @@ class Near:
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
         return await self._run(end_key, item)
 
+    async def agree(self, item: AgreeItem) -> Agreed:
+        return await self._run(agree, item)
+
+    async def held(self, item: HeldItem) -> HeldList:
+        return await self._run(held, item)
+
     async def check(self, item: CheckItem) -> Checked:
-        raise NotImplementedError
+        return await self._run(check, item)
 
     async def links(self, item: LinksItem) -> LinksTold:
-        raise NotImplementedError
+        return await self._run(tell_links, item)
 
     async def show(self, item: ShowItem) -> Shown:
         if self.hides is not None:

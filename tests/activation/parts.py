@@ -59,9 +59,9 @@ class Keys:
     def __post_init__(self) -> None:
         self.runner = Runner(
             {CHANGE_KEYS: change_keys(self.means)},
-            KeysTold(),
+            KeysTold(self.deciding),
             clock=self.clock,
-            observers={CHANGE_KEYS: KeysTold()},
+            observers={CHANGE_KEYS: KeysTold(self.deciding)},
         )
         self.sweep = Sweep(self.means)
         self.carry = Carry(self.means)
@@ -82,6 +82,7 @@ class Keys:
         key_id: str = "",
         request: str = "",
         by: Asker | None = None,
+        connection: str = "",
     ) -> Asked:
         return Asked(
             tenant=TENANT,
@@ -90,6 +91,7 @@ class Keys:
             by=by or operator("operator:ops"),
             service=service,
             key_id=key_id,
+            connection=connection,
         )
 
     async def ask(self, verb: KeyVerb, service: str = "", **changes: str) -> Answer:

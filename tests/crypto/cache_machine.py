@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -22,8 +22,9 @@ from openkcm.crypto.contract import Access, DesiredKey, DesiredService
 from openkcm.crypto.here import Here
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.loading import Loaded, Wanted
+from openkcm.crypto.root_keys import RootKeys
 from openkcm.crypto.rootfile import Root
-from openkcm.crypto.view import read
+from openkcm.crypto.view import View, read
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import unavailable
 from openkcm.sdk.refusals import Refused
@@ -93,6 +94,14 @@ documents = st.builds(
 )
 
 
+class OwnRoots:
+    """No tenant here has a root key of its own: there is nobody to ask."""
+
+    async def ready(self, _: View) -> None: ...
+    def check(self, _: View) -> None: ...
+    def follow(self, _: Sequence[View]) -> None: ...
+
+
 class CacheMachine(RuleBasedStateMachine):
     """The product's state, cache and verbs; a database and a holder of keys that answer when the machine says so."""
 
@@ -120,6 +129,7 @@ class CacheMachine(RuleBasedStateMachine):
             clock=self.clock,
             state=state,
             keys=KeyCache(root, self.clock, max_keys=MAX_KEYS, load=self.load),
+            roots=cast("RootKeys", OwnRoots()),
             data_address="",
             least_grace_s=0,
         )

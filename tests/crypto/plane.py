@@ -48,10 +48,13 @@ from openkcm.crypto.end import end
 from openkcm.crypto.end_key import end_key
 from openkcm.crypto.hand_over import hand_over
 from openkcm.crypto.here import Here
+from openkcm.crypto.hosts.pool import HostLimits, Hosts
+from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.crypto.issue import issue
 from openkcm.crypto.mark import HighWater, open_high_water
 from openkcm.crypto.mint import mint
 from openkcm.crypto.offer import offer
+from openkcm.crypto.place import Place, open_place
 from openkcm.crypto.prove import prove
 from openkcm.crypto.region import open_region
 from openkcm.crypto.renew import renew
@@ -90,20 +93,33 @@ class Inside:
     pool: asyncpg.Pool[asyncpg.Record]
     here: Here = field(init=False)
     marks: HighWater | None = None
+    place: Place | None = None
+    stores: GuardedStores = field(default_factory=lambda: GuardedStores(Hosts({}, HostLimits())))
 
     async def open(self) -> None:
         """The region starts, as after a stop or a kill."""
         self.close()
         DB.pool = self.pool
         self.marks = open_high_water(Path(self.settings.state_directory))
+        self.place = open_place(Path(self.settings.state_directory) / "leases")
         self.here = await open_region(
-            self.settings, self.identity, self.world.pins, clock=self.clock, marks=self.marks
+            self.settings,
+            self.identity,
+            self.world.pins,
+            clock=self.clock,
+            marks=self.marks,
+            place=self.place,
+            stores=self.stores,
         )
+        self.here.roots.links.agreed()  # as control says within seconds
 
     def close(self) -> None:
         if self.marks is not None:
             self.marks.close()
             self.marks = None
+        if self.place is not None:
+            self.place.close()
+            self.place = None
 
     async def run(
         self, verb: Callable[[Here, Sequence[Asked]], Awaitable[Sequence[Done | Refused]]], *items: Asked

@@ -190,7 +190,7 @@ async def test_a_block_that_another_process_of_the_region_applied_is_lifted_by_n
     """The second process learns of the block by its poll; its own mark holds when the database is set back."""
     minted = await plane.protect("acme")
     settings = msgspec.structs.replace(plane.local.settings, state_directory=str(tmp_path))
-    second = replace(plane.local, settings=settings, marks=None)
+    second = replace(plane.local, settings=settings, marks=None, place=None)
     await second.open()
     (before,) = await plane.local.edit("select * from applied")
     blocked = plane.world.decide("acme", keys=keys_of(minted), access="blocked")

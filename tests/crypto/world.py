@@ -18,7 +18,9 @@ from openkcm.crypto.contract import (
     Access,
     Desired,
     DesiredCaller,
+    DesiredConnection,
     DesiredKey,
+    DesiredPolicy,
     DesiredService,
     DestroyPending,
     KeyState,
@@ -100,6 +102,9 @@ class World:
         destroyed: Sequence[SignedReceipt] | None = None,
         services: Sequence[DesiredService] = (),
         buried: Sequence[SignedKeyReceipt] = (),
+        connections: Sequence[DesiredConnection] = (),
+        policy: DesiredPolicy | None = None,
+        revoked: tuple[int, int, int] | None = None,
     ) -> SignedDesired:
         """The next document of a tenant, signed by control (or whom the test names), in knowledge of all that were."""
         self.keys[tenant] = keys or self.keys.get(tenant, ())
@@ -120,6 +125,9 @@ class World:
                 destroyed=None if destroyed is None else tuple(destroyed),
                 services=tuple(services),
                 buried=tuple(buried),
+                connections=tuple(connections),
+                policy=policy or DesiredPolicy(),
+                revoked=revoked,
             )
         )
         signer = by or self.control

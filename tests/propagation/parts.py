@@ -13,6 +13,8 @@ import msgspec
 from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
+    Agreed,
+    AgreeItem,
     Applied,
     Challenge,
     ChallengeItem,
@@ -23,6 +25,9 @@ from openkcm.crypto.contract import (
     EndItem,
     HandOver,
     HandOverItem,
+    HeldDocument,
+    HeldItem,
+    HeldList,
     KeyEnding,
     KeyEndItem,
     LinksItem,
@@ -44,6 +49,7 @@ from openkcm.crypto.contract import (
     TightenItem,
     Token,
     TokenItem,
+    document_digest,
 )
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
@@ -151,16 +157,36 @@ class MemoryRegion:
             document=documents[0] if documents else None,
         )
 
-    async def check(self, item: CheckItem) -> Checked:
-        self._not_here()
-
-    async def links(self, item: LinksItem) -> LinksTold:
-        self._not_here()
-
     async def end(self, item: EndItem) -> Ending:
         self._not_here()
 
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
+        self._not_here()
+
+    async def agree(self, item: AgreeItem) -> Agreed:
+        if self.failure is not None and self.failure.temporary:
+            raise self.failure
+        digest, count = 0, 0
+        for tenant, (_, generation, held) in self.applied.items():
+            if tenant not in item.but:
+                digest ^= document_digest(tenant, generation, held)
+                count += 1
+        return Agreed(same=(item.tenants, item.digest) == (count, f"{digest:064x}"))
+
+    async def held(self, item: HeldItem) -> HeldList:
+        there = sorted((tenant, *held) for tenant, held in self.applied.items() if tenant > item.after)
+        return HeldList(
+            documents=tuple(
+                HeldDocument(tenant=tenant, epoch=epoch, generation=generation, hash=held)
+                for tenant, epoch, generation, held in there[:2]
+            ),
+            more=len(there) > 2,
+        )
+
+    async def check(self, item: CheckItem) -> Checked:
+        self._not_here()
+
+    async def links(self, item: LinksItem) -> LinksTold:
         self._not_here()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What control came to know of documents that it has not decided itself: by collecting from regions.
+"""What control came to know of documents by collecting from regions, and when each region last agreed with it.
 
 Revision ID: 0005
 """
@@ -6,7 +6,7 @@ Revision ID: 0005
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -20,16 +20,31 @@ create table learnt (
     primary key (tenant, hash)
 );
 create index learnt_by_generation on learnt (tenant, named_by);
+-- When each region last agreed on all tenants; on those of whom it did not, when it last did.
+create table agreements (
+    region text primary key,
+    agreed_at timestamptz not null
+);
+create table agreements_apart (
+    tenant text not null references tenants (id),
+    region text not null,
+    agreed_at timestamptz,
+    primary key (tenant, region)
+);
+create index agreements_apart_by_region on agreements_apart (region);
 """
 
 
 def upgrade() -> None:
     op.execute(TABLES)
-    op.execute("alter table learnt enable row level security")
-    op.execute(
-        "create policy learnt_of_tenant on learnt to app using (tenant = current_setting('openkcm.tenant')) "
-        "with check (tenant = current_setting('openkcm.tenant'))"
-    )
-    op.execute("create policy learnt_of_all on learnt to system using (true) with check (true)")
-    op.execute("grant select, insert on learnt to app")
-    op.execute("grant select, insert on learnt to system")
+    for table in ("learnt", "agreements_apart"):
+        op.execute(f"alter table {table} enable row level security")
+        op.execute(
+            f"create policy {table}_of_tenant on {table} to app "
+            "using (tenant = current_setting('openkcm.tenant')) "
+            "with check (tenant = current_setting('openkcm.tenant'))"
+        )
+        op.execute(f"create policy {table}_of_all on {table} to system using (true) with check (true)")
+    op.execute("grant select, insert on learnt to app, system")
+    op.execute("grant select on agreements, agreements_apart to app")
+    op.execute("grant select, insert, update, delete on agreements, agreements_apart to system")

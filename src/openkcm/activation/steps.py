@@ -14,7 +14,9 @@ from openkcm.audit.verbs import AuditVerb
 from openkcm.crypto.contract import ProveItem
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.keychain.access import restrictions_of
+from openkcm.keychain.configure import configure_back, configure_next
 from openkcm.keychain.destroy import destroys_of, put_destroys
+from openkcm.keychain.relink import connection_in_force
 from openkcm.keychain.rotate import switch, switch_back
 from openkcm.keychain.states import KeyState, KeyVerb
 from openkcm.keychain.store import keys_of
@@ -28,12 +30,20 @@ from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.tenancy.model import Standing
 from openkcm.tenancy.store import get
 
-_REQUEST = "select verb, service, request, asked_by from key_requests where saga = $1"
+_REQUEST = "select verb, service, connection, request, asked_by from key_requests where saga = $1"
+
+_AUDITED = {
+    KeyVerb.CREATE.value: AuditVerb.KEY_ACTIVATED,
+    KeyVerb.RELINK.value: AuditVerb.KEYS_RELINKED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """What was asked for stands in the journal, with the regions that it concerns. Nothing outside was changed."""
+    """What was asked for stands in the journal, with the regions that it concerns.
+
+    A relink is decided for: the next document has the way to the root key, which no key uses yet.
+    """
 
     means: Means
     name: str = "prepare"
@@ -46,16 +56,21 @@ class Prepare:
         row = await tx.fetchrow(_REQUEST, given.saga)
         if row is None:
             raise Permanent(Refusal.KEY_STATE, "Nobody asked for this change of keys.")
+        relinks = row["verb"] == KeyVerb.RELINK.value
+        stays = "" if row["service"] else await connection_in_force(tx, given.tenant)
         made.update(
             verb=row["verb"],
             service=row["service"],
+            connection=row["connection"] if relinks else stays,
             asked_by=row["asked_by"],
             regions=list(await regions_of(tx, given.tenant)),
         )
         await _check_active(tx, given.tenant, str(row["service"]))
+        if row["connection"]:
+            await send(tx, self.means.deciding, given.tenant)
 
     async def undo(self, given: Given, made: Made | None) -> None:
-        """Nothing outside was changed."""
+        """The way to a root key that nothing uses goes with the next decision, which ``KeysTold`` makes."""
 
     async def record_undo(self, tx: Transaction, given: Given, made: Made | None) -> None:
         """A service that was created for it stays: it has no key, and may be asked for again."""
@@ -82,14 +97,16 @@ class Switch:
         observed = cast("list[Observed]", made.pop("observed"))
         await add_answers(tx, given.tenant, observed, at=self.means.clock.now())
         prepared = given.past["prepare"]
-        created = prepared["verb"] == KeyVerb.CREATE.value
+        detail = {"generation": made["generation"], "key_ids": given.past["mint"]["key_ids"]}
+        if _relinks(given):
+            detail["connection"] = prepared["connection"]
         await record(
             tx,
             given.tenant,
             actor=str(prepared["asked_by"]),
-            verb=AuditVerb.KEY_ACTIVATED if created else AuditVerb.KEY_ROTATED,
+            verb=_AUDITED.get(str(prepared["verb"]), AuditVerb.KEY_ROTATED),
             object=f"service:{prepared['service']}" if prepared["service"] else given.tenant,
-            detail={"generation": made["generation"], "key_ids": given.past["mint"]["key_ids"]},
+            detail=detail,
         )
 
     async def undo(self, given: Given, made: Made | None) -> None:
@@ -100,6 +117,8 @@ class Switch:
             switched = any(there.get(key_id) is KeyState.ACTIVE for key_id in key_ids)
             if switched:
                 await switch_back(tx, given.tenant, key_ids)
+                if _relinks(given):
+                    await configure_back(tx, given.tenant)
                 await decide(tx, given.tenant, identity=self.means.identity, clock=self.means.clock)
         if switched or any(there.get(key_id) is KeyState.DECRYPT_ONLY for key_id in key_ids):
             await deliver(self.means.regions, given.tenant, clock=self.means.clock)
@@ -122,6 +141,8 @@ class Switch:
                 return last
             await _check_active(tx, given.tenant, str(given.past["prepare"]["service"]))
             await switch(tx, given.tenant, key_ids)
+            if _relinks(given):
+                await configure_next(tx, given.tenant, str(given.past["prepare"]["connection"]))
             return await decide(tx, given.tenant, identity=self.means.identity, clock=self.means.clock)
 
     async def _prove(self, given: Given) -> None:
@@ -181,6 +202,10 @@ class Settle:
 
     async def record_undo(self, tx: Transaction, given: Given, made: Made | None) -> None:
         """It is after the pivot."""
+
+
+def _relinks(given: Given) -> bool:
+    return given.past["prepare"]["verb"] == KeyVerb.RELINK.value
 
 
 async def _some_service(tx: Transaction, tenant: str) -> str:

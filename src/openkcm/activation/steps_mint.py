@@ -50,11 +50,10 @@ class Mint:
         observed = await push(self.means.regions, decided, clock=self.means.clock)
         first = self.means.regions.get(names[0])
         try:
-            minted = await first.renew(_item(given, decided.generation))
+            item = _item(given, decided.generation)
+            minted = await first.renew(item)
             others = [self.means.regions.get(name) for name in names[1:]]
-            wraps = await asyncio.gather(
-                *(_give(first, other, minted, decided.generation) for other in others)
-            )
+            wraps = await asyncio.gather(*(_give(first, other, minted, item) for other in others))
         except Permanent as refused:
             raise _again(refused, given.tenant) from refused
         return {
@@ -69,7 +68,7 @@ class Mint:
         observed = cast("list[Observed]", made.pop("observed"))
         records = msgspec.convert(made.pop("records"), tuple[KeyRecord, ...])
         wraps = msgspec.convert(made.pop("wraps"), tuple[Wrap, ...])
-        await _store(tx, given.tenant, Minted(tenant=given.tenant, records=records))
+        await _store(tx, given, Minted(tenant=given.tenant, records=records))
         await add_wraps(tx, given.tenant, wraps)
         await add_answers(tx, given.tenant, observed, at=self.means.clock.now())
         await record(
@@ -98,7 +97,7 @@ class Mint:
         """What was never in force is abandoned, and goes after its waiting period if every region confirms that."""
         orphans = self.orphans.pop(given.token, None)
         if made is None and orphans is not None:
-            await _store(tx, given.tenant, orphans)
+            await _store(tx, given, orphans)
             made = {"key_ids": [one.statement.key_id for one in _new(orphans)]}
         if made is not None:
             await abandon(tx, given.tenant, cast("list[str]", made["key_ids"]))
@@ -112,7 +111,13 @@ def _item(given: Given, generation: int) -> RenewItem:
         generation=generation,
         services=(service,) if service else (),
         token=f"keys-{given.token}",
+        connection=_connection(given),
     )
+
+
+def _connection(given: Given) -> str:
+    """The way to the root key that wraps a new tenant key; a journal of an earlier release does not have it."""
+    return str(given.past["prepare"].get("connection", ""))
 
 
 def _what(given: Given) -> str:
@@ -125,26 +130,31 @@ def _new(minted: Minted) -> tuple[KeyRecord, ...]:
     return minted.records[:1] if minted.records[0].statement.level == "L2" else minted.records
 
 
-async def _store(tx: Transaction, tenant: str, minted: Minted) -> None:
+async def _store(tx: Transaction, given: Given, minted: Minted) -> None:
     new = _new(minted)
-    await add_records(tx, tenant, new)
-    await add_rewraps(tx, tenant, minted.records[len(new) :])
+    await add_records(tx, given.tenant, new, connection=_connection(given))
+    await add_rewraps(tx, given.tenant, minted.records[len(new) :])
 
 
-async def _give(first: Region, other: Region, minted: Minted, generation: int) -> Wrap | None:
+async def _give(first: Region, other: Region, minted: Minted, item: RenewItem) -> Wrap | None:
     """The other region holds the same; its own wrap of a new tenant key, None where it has the tenant key already."""
     head, *rest = minted.records
     if head.statement.level != "L2":
-        await other.store(StoreItem(tenant=minted.tenant, generation=generation, records=minted.records))
+        await other.store(StoreItem(tenant=minted.tenant, generation=item.generation, records=minted.records))
         return None
     offer = await other.offer(
         OfferItem(
-            tenant=minted.tenant, key_id=head.statement.key_id, generation=generation, sender=first.name
+            tenant=minted.tenant,
+            key_id=head.statement.key_id,
+            generation=item.generation,
+            sender=first.name,
         )
     )
     handed = await first.hand_over(HandOverItem(offer=offer))
     accepted = await other.accept(
-        AcceptItem(hand_over=handed, statement=head.statement, services=tuple(rest))
+        AcceptItem(
+            hand_over=handed, statement=head.statement, services=tuple(rest), connection=item.connection
+        )
     )
     return accepted.wrap
 

@@ -44,6 +44,16 @@ class AuditVerb(StrEnum):
     KEY_DESTROY_HALTED = "keychain:destroy:stop"
     KEY_DESTROY_DONE = "keychain:destroy:done"
     SCHEDULE_SET = "keychain:schedule:set"
+    KEYS_RELINKED = "keychain:key:relink"
+    # Tenants' own root keys
+    CONNECTION_MADE = "keystores:connection:make"
+    CONNECTION_CHANGED = "keystores:connection:change"
+    CONNECTION_CHECKED = "keystores:connection:check"
+    CONNECTION_COUNTS = "keystores:connection:adopt"
+    CONNECTION_REMOVED = "keystores:connection:remove"
+    OUTAGE_CHOSEN = "keystores:outage:choose"
+    LINK_FAILED = "keystores:link:fail"
+    LINK_HEALED = "keystores:link:heal"
     # The life of single keys, in a region
     KEY_DESTROY_COUNTED = "crypto:key:count"
     KEY_DESTROY_STOPPED = "crypto:key:stop"

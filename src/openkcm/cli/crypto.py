@@ -23,4 +23,4 @@ def command(region: str | None) -> None:
     if region is not None and crypto.region != region:
         raise click.BadParameter(f"these settings are region {crypto.region}'s", param_hint="--region")
     configure_logging(level=crypto.log_level, process=f"crypto-{crypto.region}")
-    uvloop.run(serve_crypto(crypto, settings.parties))
+    uvloop.run(serve_crypto(crypto, settings.parties, settings.plugins))

@@ -27,6 +27,7 @@ from openkcm.cli._operator import (
     run_on_control,
     state_option,
 )
+from openkcm.cli._outage import outage
 from openkcm.dashboard.key_actions import DOES
 from openkcm.dashboard.keys import shown_keys
 from openkcm.kernel.clock import SystemClock
@@ -42,6 +43,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.group("keys")
 def command() -> None:
     """A tenant's keys: versions, who may use them, and their end. Without SERVICE the whole tenant is meant."""
+
+
+command.add_command(outage)
 
 
 def _asking(of: F) -> F:

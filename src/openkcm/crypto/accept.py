@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from os import urandom
+from dataclasses import dataclass, field
 
 from openkcm.crypto import hierarchy
 from openkcm.crypto.contract import Accepted, AcceptItem, KeyRecord, Statement
 from openkcm.crypto.covered import covered_hand_over, covered_statement, covered_wrap
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept, keep
-from openkcm.crypto.mint import own_l2_wrap
+from openkcm.crypto.l2_wraps import by
+from openkcm.crypto.l2_wraps import opened as opened_l2
 from openkcm.crypto.offer import open_offer, read_key_id
-from openkcm.crypto.outcomes import attempt, good
+from openkcm.crypto.outcomes import attempt, attempt_all, good
 from openkcm.crypto.store import KeptOffer, add_keys, read_keys, take_offers
 from openkcm.crypto.view import View, not_in_set
 from openkcm.kernel.db import Role, transaction
@@ -21,6 +21,20 @@ from openkcm.parties.labels import Record, Sealed
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
 _PAGE = "reference/crypto-service#hand-over"
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsealed:
+    item: AcceptItem
+    view: View
+    l2: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrapped:
+    item: AcceptItem
+    l2: bytes = field(repr=False)
+    kept: Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,8 @@ async def accept(here: Here, items: Sequence[AcceptItem]) -> list[Accepted | Ref
 
     Refused alone: an offer that is unknown, used or older than 60 s (HANDOVER_EXPIRED); a sender or minter that is not
     pinned or not in the set; a bad signature; records that do not belong together, or a key that is not the one
-    its statement commits to (RECORD_MISMATCH, SIGNATURE_INVALID, CIPHERTEXT_INVALID).
+    its statement commits to (RECORD_MISMATCH, SIGNATURE_INVALID, CIPHERTEXT_INVALID); a root key that does not wrap or
+    unwrap (KEY_STORE_*).
     """
     seen: set[str] = set()
     checked = await attempt(items, lambda item: _checked(here, item, seen))
@@ -42,7 +57,9 @@ async def accept(here: Here, items: Sequence[AcceptItem]) -> list[Accepted | Ref
         offers = await take_offers(tx, ids, now=here.clock.now())
         there = [read_key_id(known) for item in good(checked) for known in _known(here, item)]
         held = await read_keys(tx, there) if there else {}
-    opened = await attempt(checked, lambda item: _open(here, item, offers, held))
+    unsealed = await attempt(checked, lambda item: _unseal(here, item, offers))
+    wrapped = await attempt_all(unsealed, lambda one: _wrap(here, one))
+    opened = await attempt(wrapped, lambda one: _with_services(here, one, held))
     async with transaction(Role.OWN) as tx:
         await add_keys(tx, [key for one in good(opened) for key in one.keys])
     async with transaction(Role.OWN) as tx:
@@ -51,7 +68,10 @@ async def accept(here: Here, items: Sequence[AcceptItem]) -> list[Accepted | Ref
             [key.key_id for one in good(opened) for key in one.keys],
             under=[one.keys[0].key_id for one in good(opened)],
         )
-    return await attempt(opened, lambda one: _proven(here, one, stored))
+    views = here.state.views
+    heads = [stored[one.keys[0].key_id] for one in good(opened) if one.keys[0].key_id in stored]
+    l2s = await here.roots.open_all((views[kept.tenant], kept) for kept in heads if kept.tenant in views)
+    return await attempt(opened, lambda one: _proven(here, one, stored, l2s))
 
 
 def _checked(here: Here, item: AcceptItem, seen: set[str]) -> AcceptItem:
@@ -121,7 +141,7 @@ def check_service(here: Here, view: View, record: KeyRecord, l2_id: str, *, know
     here.verify(wrap.signature, Record.WRAP, *covered_wrap(wrap), signer=wrap.signature.signer)
 
 
-def _open(here: Here, item: AcceptItem, offers: dict[bytes, KeptOffer], held: dict[bytes, Kept]) -> _Opened:
+def _unseal(here: Here, item: AcceptItem, offers: dict[bytes, KeptOffer]) -> _Unsealed:
     given = item.hand_over
     kept = offers.get(read_key_id(given.offer_id))
     if kept is None:
@@ -134,32 +154,40 @@ def _open(here: Here, item: AcceptItem, offers: dict[bytes, KeptOffer], held: di
     if offered != (given.tenant, given.key_id, given.generation, given.sender):
         raise hierarchy.mismatch("The offer of this hand-over")
     l2 = open_offer(here, kept).open(given.sealed, Sealed.HAND_OVER, *covered_hand_over(given)[:-1])
-    sealing, erase_secret = here.root.current, urandom(hierarchy.KEY_BYTES)
-    blob = hierarchy.wrap_l2(l2, sealing, tenant=given.tenant, key_id=kept.key_id, erase_secret=erase_secret)
-    record = KeyRecord(statement=item.statement, wrap=own_l2_wrap(here, kept.key_id, blob))
-    keys = [keep(record, sealing, erase_secret=erase_secret)]
-    keys += [keep(service, sealing) for service in item.services]
+    return _Unsealed(item, here.state.view(given.tenant), l2)
+
+
+async def _wrap(here: Here, one: _Unsealed) -> _Wrapped:
+    kept = await by(here, one.view, one.item.connection, one.item.statement, one.l2)
+    return _Wrapped(one.item, one.l2, kept)
+
+
+def _with_services(here: Here, one: _Wrapped, held: dict[bytes, Kept]) -> _Opened:
+    item = one.item
+    keys = [one.kept, *(keep(service, here.root.current) for service in item.services)]
     known = _known(here, item)
     for key in keys[1:]:
         there = held.get(key.key_id)
         if key.key_id.hex() in known and (there is None or not there.same_statement(key)):
             raise hierarchy.mismatch(f"The statement of key {key.key_id.hex()}")
-    _prove(here, keys)  # before anything is stored: a substituted key leaves no row
+    l2 = one.kept.l2_from(here.root, one.l2) if item.connection else one.kept.open_l2(here.root)
+    _prove(here, keys, l2)  # before anything is stored: a substituted key leaves no row
     return _Opened(keys)
 
 
-def _proven(here: Here, one: _Opened, stored: dict[bytes, Kept]) -> Accepted:
+def _proven(
+    here: Here, one: _Opened, stored: dict[bytes, Kept], l2s: dict[bytes, bytes | Refused]
+) -> Accepted:
     keys = [stored[key.key_id] for key in one.keys if key.key_id in stored]
     if len(keys) != len(one.keys):
         raise hierarchy.mismatch("What was handed over")
     # A key that was here before is left as it was; then it has to be the same key, which its commitment tells.
     if not all(key.same_statement(given) for key, given in zip(keys, one.keys, strict=True)):
         raise hierarchy.mismatch("What was handed over")
-    _prove(here, keys)
+    _prove(here, keys, opened_l2(l2s, keys[0].key_id))
     return Accepted(tenant=keys[0].tenant, wrap=keys[0].record().wrap)
 
 
-def _prove(here: Here, keys: list[Kept]) -> None:
-    l2 = keys[0].open_l2(here.root)
+def _prove(here: Here, keys: list[Kept], l2: bytes) -> None:
     for key in keys[1:]:
         key.open_l3(here.root, l2, keys[0].key_id)

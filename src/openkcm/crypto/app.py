@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from openkcm.crypto.control_door import control_door
 from openkcm.crypto.data_door import data_door
 from openkcm.crypto.harden import harden
+from openkcm.crypto.hosts.pool import HostLimits, Hosts
+from openkcm.crypto.hosts.stores import GuardedStores
+from openkcm.crypto.keep_watch import KeyWatch
 from openkcm.crypto.mark import open_high_water
+from openkcm.crypto.place import open_place
 from openkcm.crypto.region import keep_confirmed, open_region, read_parties
 from openkcm.crypto.settings import CryptoSettings
 from openkcm.crypto.tokens import TokenMaker
@@ -29,13 +33,14 @@ from openkcm.serving.server import Served, serve, tls_context
 async def serve_crypto(
     settings: CryptoSettings,
     parties: PartiesSettings,
+    plugins: Mapping[str, Mapping[str, str]] | None = None,
     *,
     closing: asyncio.Event | None = None,
     started: Callable[[], None] | None = None,
 ) -> None:
     """The region serves both doors until SIGINT or SIGTERM (or ``closing``); then nothing of it is left.
 
-    ``started`` is called when both doors are open.
+    ``plugins`` are the key-store plugins' own settings, by name. ``started`` is called when both doors are open.
 
     Raises:
         Refused: whatever keeps it from starting: settings, files, root, database, ports.
@@ -50,13 +55,25 @@ async def serve_crypto(
     with ExitStack() as opened:
         marks = open_high_water(Path(settings.state_directory))
         opened.callback(marks.close)
+        place = open_place(Path(settings.state_directory) / "leases")
+        opened.callback(place.close)
+        stores = GuardedStores(Hosts(plugins or {}, HostLimits.of(settings)))
         data = opened.enter_context(listen(data_bind, setting="crypto.data_bind"))
         control = opened.enter_context(listen(control_bind, setting="crypto.control_bind"))
         try:
             await open_database(
                 settings.database, application=f"openkcm-crypto-{settings.region}", max_size=4
             )
-            here = await open_region(settings, identity, pins, clock=clock, marks=marks)
+            here = await open_region(
+                settings, identity, pins, clock=clock, marks=marks, place=place, stores=stores
+            )
+            watch = KeyWatch(
+                here.roots,
+                here.root,
+                here.roots.l1.clocks,
+                process=place.name,
+                calls_per_min=settings.probes_per_min,
+            )
             tokens = TokenMaker(here.root)
             door = Door(identity, pins, admits="control", clock=clock)
             told = Told()
@@ -69,10 +86,14 @@ async def serve_crypto(
                 beside=[
                     keep_confirmed(here, every_s=settings.poll_s, told=told),
                     told.listen(settings.database),
+                    watch.run(),
                 ],
                 started=started,
             )
+            await here.roots.aclose()
+            await watch.write()
         finally:
+            await stores.aclose()
             await close_database()
 
 

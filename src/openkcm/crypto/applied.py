@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
 
 import msgspec
@@ -60,6 +60,8 @@ class AppliedState:
     tight: dict[str, tuple[Tight, ...]] = field(default_factory=dict)
     set_back: bool = False
     """Whether the database has shown less than this process has acknowledged: it was restored or tampered with."""
+    followed: Callable[[Sequence[View]], None] = lambda _: None
+    """Hears of the views that another process of this region, or a tightening, has brought into force."""
 
     @property
     def confirmed(self) -> bool:
@@ -121,6 +123,7 @@ class AppliedState:
                 self.tight[row.tenant] = (*(one for one in there if not one.same(row)), row)
             if (view := self.views.get(row.tenant)) is not None:
                 self.views[row.tenant] = tightened(view, self.tight[row.tenant])
+                self.followed([self.views[row.tenant]])
 
     async def refresh(self, tx: Transaction) -> None:
         """What other processes of this region applied is in memory too, and the state is confirmed."""
@@ -167,7 +170,7 @@ class AppliedState:
         that is set back later lifts no block in this one.
 
         Raises:
-            Permanent: DISK_FULL; nothing of it counts then.
+            Permanent: DISK_FULL; nothing of it counts then. STATE_UNWRITABLE; what it stops may be on the disk still.
         """
         taken: list[tuple[View, int]] = []
         for row in rows:
@@ -188,6 +191,7 @@ class AppliedState:
         self.marks.raise_to((view.tenant, view.mark) for view, _ in taken)
         for view, change in taken:
             self.put(view, change=change)
+        self.followed([self.views[view.tenant] for view, _ in taken])
 
     def _believed(self, row: Tight) -> bool:
         if not row.whole(self.root):

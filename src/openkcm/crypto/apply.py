@@ -17,6 +17,7 @@ from openkcm.crypto.journal import note_active
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.key_endings import KeyCounted
 from openkcm.crypto.knows import Conflict, check_knows, held_of
+from openkcm.crypto.l1_wrap import wrapped_by
 from openkcm.crypto.metrics import GENERATION_CONFLICTS
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.store import read_keys
@@ -130,7 +131,8 @@ def _held(here: Here, view: View, kept: Kept | None, key_id: bytes) -> None:
             remedy=Remedy("Hand the key over to this region first.", "control", _PAGE),
         )
     kept.check(here.root)
-    if (kept.tenant, kept.level, kept.service) != (view.tenant, named.level, named.service):
+    is_other = (kept.tenant, kept.level, kept.service) != (view.tenant, named.level, named.service)
+    if is_other or (named.level == "L2" and wrapped_by(kept) != named.connection):
         raise Permanent(
             Refusal.RECORD_MISMATCH,
             f"Key {named.key_id} is not what the document of tenant '{view.tenant}' says it is.",
@@ -156,6 +158,8 @@ def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow], lifted: S
     stopped |= {one.view.tenant for one in given if one.view.desired.services}
     if stopped:
         here.keys.forget(stopped)
+    here.roots.follow([here.state.views[one.view.tenant] for one in given])
+    here.roots.links.agreed_on(one.view.tenant for one in given)
 
 
 def _applied(one: _Given) -> Applied:

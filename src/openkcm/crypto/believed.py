@@ -17,6 +17,8 @@ from openkcm.crypto.contract import (
     EndItem,
     HandOver,
     HandOverItem,
+    HeldItem,
+    HeldList,
     KeyEnding,
     KeyEndItem,
     Minted,
@@ -141,6 +143,16 @@ def shown_belongs(item: ShowItem, shown: Shown) -> bool:
         and all(word.tenant == item.tenant for word in shown.tightened)
         and all(record.statement.tenant == item.tenant for record in shown.records)
         and all(record.wrap.key_id == record.statement.key_id for record in shown.records)
+    )
+
+
+def held_belongs(item: HeldItem, held: HeldList) -> bool:
+    """It goes on after the tenant that was named, and comes to an end."""
+    tenants = [document.tenant for document in held.documents]
+    return (
+        tenants == sorted(set(tenants))
+        and all(tenant > item.after for tenant in tenants)
+        and bool(tenants or not held.more)
     )
 
 

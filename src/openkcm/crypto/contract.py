@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from openkcm.crypto.bounds import GOVERNANCE_S, Choice, Policy, WorstCase, worst_case
 from openkcm.crypto.connection import (
     Checked,
     CheckItem,
@@ -38,7 +39,16 @@ from openkcm.crypto.contract_ends import (
     covered_tightening,
 )
 from openkcm.crypto.contract_keys import KeyRecord, Minted, MintItem, RenewItem, Statement, Wrap
-from openkcm.crypto.contract_knowledge import ShowItem, Shown
+from openkcm.crypto.contract_knowledge import (
+    Agreed,
+    AgreeItem,
+    HeldDocument,
+    HeldItem,
+    HeldList,
+    ShowItem,
+    Shown,
+    covered_agreement,
+)
 from openkcm.crypto.desired import (
     FORMAT,
     Access,
@@ -54,17 +64,22 @@ from openkcm.crypto.desired import (
     SignedDesired,
     Verb,
     covered_desired,
+    document_digest,
 )
 from openkcm.parties.signed import Signature
 
 #: What the contract's own parts hold; everybody outside of the plane takes it from here.
 __all__ = [
     "FORMAT",
+    "GOVERNANCE_S",
     "Access",
+    "AgreeItem",
+    "Agreed",
     "Challenge",
     "ChallengeItem",
     "CheckItem",
     "Checked",
+    "Choice",
     "Desired",
     "DesiredCaller",
     "DesiredConnection",
@@ -75,6 +90,9 @@ __all__ = [
     "EndItem",
     "Ending",
     "Found",
+    "HeldDocument",
+    "HeldItem",
+    "HeldList",
     "KeyDestroy",
     "KeyEndItem",
     "KeyEnding",
@@ -86,6 +104,7 @@ __all__ = [
     "LinksTold",
     "MintItem",
     "Minted",
+    "Policy",
     "RenewItem",
     "SealedSecret",
     "ServiceAccess",
@@ -98,10 +117,14 @@ __all__ = [
     "Tightened",
     "Tightening",
     "Verb",
+    "WorstCase",
     "Wrap",
+    "covered_agreement",
     "covered_desired",
     "covered_tightening",
+    "document_digest",
     "secret_context",
+    "worst_case",
 ]
 
 
@@ -229,7 +252,7 @@ PATHS = {
     verb: f"/control/v1/{verb.replace('_', '-')}"
     for verb in (
         *("apply", "mint", "renew", "store", "offer", "hand_over", "accept", "prove", "token"),
-        *("challenge", "tighten", "end", "end_key", "check", "links", "show"),
+        *("challenge", "tighten", "end", "end_key", "check", "links", "show", "agree", "held"),
     )
 }
 
@@ -258,6 +281,8 @@ class Region(Protocol):
     async def check(self, item: CheckItem) -> Checked: ...
     async def links(self, item: LinksItem) -> LinksTold: ...
     async def show(self, item: ShowItem) -> Shown: ...
+    async def agree(self, item: AgreeItem) -> Agreed: ...
+    async def held(self, item: HeldItem) -> HeldList: ...
     async def aclose(self) -> None: ...
 
 

@@ -11,14 +11,20 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
 from openkcm.crypto.accept import accept
+from openkcm.crypto.agree import agree, held
 from openkcm.crypto.apply import apply
+from openkcm.crypto.check import check
 from openkcm.crypto.contract import (
     PATHS,
     AcceptItem,
+    AgreeItem,
     ChallengeItem,
+    CheckItem,
     EndItem,
     HandOverItem,
+    HeldItem,
     KeyEndItem,
+    LinksItem,
     MintItem,
     OfferItem,
     ProveItem,
@@ -42,6 +48,7 @@ from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
 from openkcm.crypto.show import show
 from openkcm.crypto.take import take
+from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.parties.pins import Pin
@@ -80,6 +87,10 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
             _route(here, "end", Call[EndItem], end),
             _route(here, "end_key", Call[KeyEndItem], end_key),
             _route(here, "show", Call[ShowItem], show),
+            _route(here, "agree", Call[AgreeItem], agree),
+            _route(here, "held", Call[HeldItem], held),
+            _route(here, "check", Call[CheckItem], check),
+            _route(here, "links", Call[LinksItem], tell_links),
         ],
         exception_handlers=handlers(),
         request_max_body_size=MAX_BODY_BYTES,

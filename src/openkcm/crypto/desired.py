@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from openkcm.crypto.connection import DesiredConnection, DesiredPolicy
 from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import Signature
+from openkcm_client.enc import enc
 
 FORMAT = 1
 
@@ -118,3 +120,8 @@ class SignedDesired(msgspec.Struct, frozen=True, kw_only=True):
 def covered_desired(document: bytes) -> tuple[bytes]:
     """What control's signature on desired state covers (record ``desired``, version ``FORMAT``)."""
     return (document,)
+
+
+def document_digest(tenant: str, generation: int, document_hash: str) -> int:
+    """One document's part of ``Answer.digest``: SHA-256(enc(tenant, generation, hash)) as a number to XOR."""
+    return int.from_bytes(sha256(enc(tenant, generation, bytes.fromhex(document_hash))).digest())

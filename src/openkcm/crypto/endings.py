@@ -125,6 +125,9 @@ _ERASE = """with erased as (
     where keys.key_id = erase_secrets.key_id and keys.tenant = any($1::text[]) returning 1
 ), closed as (
     delete from offers where tenant = any($1::text[]) returning 1
+), unlinked as (
+    delete from wraps using keys
+    where keys.key_id = wraps.key_id and keys.tenant = any($1::text[]) and wraps.parent like 'l1:%' returning 1
 )
 select tenant, level, key_id from keys where tenant = any($1::text[]) order by tenant, level, key_id"""
 
@@ -148,7 +151,9 @@ async def drop_counted(tx: Transaction, tenants: Sequence[str]) -> None:
 
 
 async def erase(tx: Transaction, tenants: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """No erase secret of these tenants is stored, nor a one-time key; the ids of their keys, by tenant and level."""
+    """No erase secret of these tenants is stored, nor a one-time key, nor what a customer's root key opens; the ids of
+    their keys, by tenant and level.
+    """
     found: dict[str, dict[str, tuple[str, ...]]] = {tenant: {} for tenant in tenants}
     for row in await tx.fetch(_ERASE, list(tenants)):
         levels = found[row["tenant"]]

@@ -10,6 +10,7 @@ from openkcm.crypto.contract import HandOver, HandOverItem
 from openkcm.crypto.covered import covered_hand_over, covered_offer
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept
+from openkcm.crypto.l2_wraps import opened
 from openkcm.crypto.offer import read_key_id
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.store import read_keys
@@ -35,7 +36,11 @@ async def hand_over(here: Here, items: Sequence[HandOverItem]) -> list[HandOver 
     if ids:
         async with transaction(Role.OWN) as tx:
             stored = await read_keys(tx, ids)
-    return await attempt(checked, lambda item: _sealed(here, item, stored))
+    views = here.state.views
+    l2s = await here.roots.open_all(
+        (views[kept.tenant], kept) for kept in stored.values() if kept.level == "L2" and kept.tenant in views
+    )
+    return await attempt(checked, lambda item: _sealed(here, item, stored, l2s))
 
 
 def _checked(here: Here, item: HandOverItem) -> HandOverItem:
@@ -55,7 +60,9 @@ def _checked(here: Here, item: HandOverItem) -> HandOverItem:
     return item
 
 
-def _sealed(here: Here, item: HandOverItem, stored: dict[bytes, Kept]) -> HandOver:
+def _sealed(
+    here: Here, item: HandOverItem, stored: dict[bytes, Kept], l2s: dict[bytes, bytes | Refused]
+) -> HandOver:
     offer = item.offer
     kept = stored.get(read_key_id(offer.key_id))
     if kept is None or kept.tenant != offer.tenant or kept.level != "L2":
@@ -74,6 +81,6 @@ def _sealed(here: Here, item: HandOverItem, stored: dict[bytes, Kept]) -> HandOv
         sealed=b"",
         signature=_UNSIGNED,
     )
-    sealed = seal(kept.open_l2(here.root), offer.public, Sealed.HAND_OVER, *covered_hand_over(bare)[:-1])
+    sealed = seal(opened(l2s, kept.key_id), offer.public, Sealed.HAND_OVER, *covered_hand_over(bare)[:-1])
     bare = replace(bare, sealed=sealed)
     return replace(bare, signature=here.sign(Record.HAND_OVER, *covered_hand_over(bare)))

@@ -8,7 +8,9 @@ from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.cache import KeyCache
 from openkcm.crypto.contract import FORMAT
 from openkcm.crypto.covered import Item
+from openkcm.crypto.link_news import LinkNews
 from openkcm.crypto.nonces import Nonces
+from openkcm.crypto.root_keys import RootKeys
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.view import View, not_in_set
 from openkcm.kernel.clock import Clock
@@ -35,8 +37,10 @@ class Here:
     clock: Clock
     state: AppliedState
     keys: KeyCache
+    roots: RootKeys
     data_address: str
     least_grace_s: float
+    news: LinkNews = field(default_factory=LinkNews)
     nonces: Nonces = field(default_factory=Nonces)
     used: set[tuple[bytes, tuple[int, int]]] = field(default_factory=set)
 

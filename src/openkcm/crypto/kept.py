@@ -77,6 +77,17 @@ class Kept:
         )
         return self._committed(key)
 
+    def l2_from(self, root: Root, key: bytes) -> bytes:
+        """The L2 itself, where this is what its customer's root key opened.
+
+        Raises:
+            Permanent: RECORD_MISMATCH; changed rows, or another key than its statement commits to.
+        """
+        self.check(root)
+        if self.level != "L2" or self.parent == ROOT_PARENT:
+            raise mismatch(f"Key {self.key_id.hex()}")
+        return self._committed(key)
+
     def open_l3(self, root: Root, l2: bytes, l2_id: bytes) -> bytes:
         """The L3 itself, which is the one its statement commits to.
 

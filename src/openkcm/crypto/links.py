@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -10,8 +10,8 @@ from typing import Protocol
 from openkcm.crypto.bounds import Choice, Policy
 from openkcm.crypto.lease_files import Stamp
 from openkcm.crypto.leases import LeaseStore, NewLease
-from openkcm.crypto.logbook import Logbook
-from openkcm.crypto.moments import Clocks, Moment
+from openkcm.crypto.logbook import Draft, Logbook
+from openkcm.crypto.moments import Clocks, Moment, passed_s
 from openkcm.crypto.rounds import Worth
 from openkcm.crypto.windows import (
     Decision,
@@ -61,7 +61,7 @@ class Links:
         self._clocks = clocks
         self._logbook = logbook
         self._leases = leases
-        self._alarm = alarm
+        self.alarm = alarm
         self._watched: dict[bytes, Watched] = {}
         self._refusing: dict[tuple[str, str], dict[str, Heard]] = {}
         self._refused_by: dict[str, tuple[str, str]] = {}
@@ -106,7 +106,7 @@ class Links:
         self._logbook.put(key_id.hex(), link.answered(sent) if link else Link(proved=sent))
         self._forget_refusal(key_id.hex())
         if link is not None and link.seen:
-            self._alarm(watched, Change.HEALED)
+            self.alarm(watched, Change.HEALED)
         if l2 is not None and watched.policy.choice is Choice.LEASE:
             new = NewLease(tenant=watched.tenant, key_id=key_id, l2=l2, stamp=stamp, issued=sent)
             self._leases.issue([new])
@@ -125,16 +125,26 @@ class Links:
         after = before.failed(heard, sent, shared=is_shared(heard, others))
         self._logbook.put(heard.key_id, after)
         if after.suspended and not before.suspended:
-            self._alarm(watched, Change.SUSPENDED)
+            self.alarm(watched, Change.SUSPENDED)
             self._leases.drop([key_id])
         for outage in after.seen - before.seen - {Outage.REFUSED}:
-            self._alarm(watched, Change(outage.value))
+            self.alarm(watched, Change(outage.value))
         if after.seen - before.seen - {Outage.NO_ANSWER}:
             self._save_or_drop(key_id)
 
-    def agreed(self, but: frozenset[str] = frozenset()) -> None:
-        """Control and this region hold the same of every tenant but these."""
-        self._logbook.agree_but(self._clocks.now(), but)
+    def agreed(self, but: frozenset[str] = frozenset(), *, at: Moment | None = None) -> None:
+        """Control and this region hold the same of every tenant but these, as of ``at``, or now.
+
+        What is known of a later agreement stays.
+        """
+        now, last = self._clocks.now(), self._logbook.last_agreed
+        mark = self._logbook.mark
+        if at is None or last is None or passed_s(at, now, mark) < passed_s(last, now, mark):
+            self._logbook.agree_but(at or now, but)
+
+    def agreed_on(self, tenants: Iterable[str]) -> None:
+        """Control has just said what counts for these tenants, and this region holds it."""
+        self._logbook.agree_on(self._clocks.now(), tenants)
 
     def decision(self, key_id: bytes) -> Decision:
         """What may be done with the key now, and for how long."""
@@ -144,6 +154,15 @@ class Links:
             return Decision(Verdict.WINDOW_OVER)
         store = store_decision(link, watched.policy, self._clocks.now(), self._logbook.mark)
         return both(store, self.governed(watched.tenant, watched.policy))
+
+    def known(self, key_id: bytes) -> Link | None:
+        """What is known of the way to the key's root key; None before it first answered."""
+        return self._link(key_id)
+
+    def is_unasked(self, key_id: bytes) -> bool:
+        """Whether nothing is known against the key: it has not been asked for yet, or for too long."""
+        link = self._link(key_id)
+        return link is None or not (link.seen or link.suspended)
 
     def governed(self, tenant: str, policy: Policy) -> Decision:
         """What the last agreement with control allows, for a tenant whose root key is the platform's too."""
@@ -181,10 +200,23 @@ class Links:
         Raises:
             Permanent: DISK_FULL or STATE_UNWRITABLE; it is tried again by the next one.
         """
+        self.write(self.due(), [])
+
+    def due(self) -> Draft | None:
+        """What the disk does not have yet, time confirmed as far as it is."""
         self._logbook.confirm(self._clocks.now())
-        if self._logbook.changed:
-            self._logbook.save()
+        return self._logbook.draft() if self._logbook.changed else None
+
+    def write(self, draft: Draft | None, leases: Sequence[NewLease]) -> None:
+        """The disk has this, old secrets are gone, and these leases are issued; from a thread of its own.
+
+        Raises:
+            Permanent: DISK_FULL or STATE_UNWRITABLE; what is not written is due again, but for the leases.
+        """
+        if draft is not None:
+            self._logbook.write(draft)
         self._leases.sweep(self._logbook.mark)
+        self._leases.issue(leases)
 
     def _link(self, key_id: bytes) -> Link | None:
         if (known := self._logbook.links.get(key_id.hex())) is not None:

@@ -1,8 +1,8 @@
-"""Loading service keys: the one function that asks whoever holds their parents. Today that is this region's root."""
+"""Loading service keys: out of the database, and opened by the tenant key that is at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from openkcm.crypto.hierarchy import mismatch
@@ -11,7 +11,7 @@ from openkcm.crypto.rootfile import Root
 from openkcm.crypto.store import read_keys
 from openkcm.crypto.view import View
 from openkcm.kernel.db import Role, transaction
-from openkcm.sdk.refusals import Refused
+from openkcm.sdk.refusals import Refusal, Refused, Remedy, Temporary
 from openkcm_client.xaes import XAES256GCM
 
 
@@ -31,9 +31,12 @@ class Loaded:
     aead: XAES256GCM
 
 
-async def load_keys(root: Root, wanted: Sequence[Wanted]) -> list[Loaded | Refused]:
+async def load_keys(
+    root: Root, wanted: Sequence[Wanted], *, held: Callable[[Kept], bytes | None] | None = None
+) -> list[Loaded | Refused]:
     """Each key, or why it cannot be had: RECORD_MISMATCH where the database does not hold it as this region accepted
-    it. One query for all.
+    it. One query for all; nobody else is asked. ``held`` gives an L2, or None where its root key has to be asked
+    first: then UNAVAILABLE. Without it, L2s are this region's own.
 
     Raises:
         Temporary: DATABASE_UNAVAILABLE; none of them could be read.
@@ -44,17 +47,25 @@ async def load_keys(root: Root, wanted: Sequence[Wanted]) -> list[Loaded | Refus
     ids = {*parents, *(one.key_id for one in wanted)}
     async with transaction(Role.OWN) as tx:
         kept = await read_keys(tx, ids, under=parents)
-    return [_attempt(root, one, kept) for one in wanted]
+    return [_attempt(root, one, kept, held or (lambda l2: l2.open_l2(root))) for one in wanted]
 
 
-def _attempt(root: Root, wanted: Wanted, kept: Mapping[bytes, Kept]) -> Loaded | Refused:
+def _attempt(
+    root: Root, wanted: Wanted, kept: Mapping[bytes, Kept], held: Callable[[Kept], bytes | None]
+) -> Loaded | Refused:
     try:
-        return _open(root, wanted.view, wanted.key_id, kept)
+        return _open(root, wanted.view, wanted.key_id, kept, held)
     except Refused as refused:
         return refused
 
 
-def _open(root: Root, view: View, key_id: bytes, kept: Mapping[bytes, Kept]) -> Loaded:
+def _open(
+    root: Root,
+    view: View,
+    key_id: bytes,
+    kept: Mapping[bytes, Kept],
+    held: Callable[[Kept], bytes | None],
+) -> Loaded:
     l3 = kept.get(key_id)
     named = view.keys.get(key_id)
     parents = [kept[i] for i in view.l2_ids() if i in kept and l3 is not None and l3.parent == i.hex()]
@@ -63,5 +74,12 @@ def _open(root: Root, view: View, key_id: bytes, kept: Mapping[bytes, Kept]) -> 
     l2 = parents[0]
     if {l2.tenant, l3.tenant} != {view.tenant} or l3.service != named.service:
         raise mismatch(f"Key {key_id.hex()}")
-    key = l3.open_l3(root, l2.open_l2(root), l2.key_id)
+    if (opened := held(l2)) is None:
+        raise Temporary(
+            Refusal.UNAVAILABLE,
+            f"The tenant key of tenant '{view.tenant}' is just being loaded.",
+            remedy=Remedy("Ask again.", "caller", "reference/crypto-service#keys-in-memory"),
+            retry_after_s=0.2,
+        )
+    key = l3.open_l3(root, opened, l2.key_id)
     return Loaded(service=l3.service, aead=XAES256GCM(key))

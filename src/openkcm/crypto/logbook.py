@@ -6,9 +6,11 @@ process's own stands in it, and without it nothing is believed: no key is known 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from hmac import compare_digest
-from typing import Final
+from threading import Lock
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -42,6 +44,13 @@ class _File(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     mac: bytes
 
 
+class Draft(NamedTuple):
+    """The file's content as it was when the draft of this number was made."""
+
+    number: int
+    content: bytes
+
+
 class Logbook:
     """The file's content in memory. ``changed`` says that the disk does not have all of it yet.
 
@@ -56,10 +65,17 @@ class Logbook:
         self.changed = False
         self._agreed: Moment | None = None
         self._apart: dict[str, Moment | None] = {}
+        self._number = self._written = 0
+        self._lock = Lock()
 
     def agreed(self, tenant: str) -> Moment | None:
         """When this region last agreed with control on the tenant."""
         return self._apart.get(tenant, self._agreed)
+
+    @property
+    def last_agreed(self) -> Moment | None:
+        """When control was last agreed with on all tenants, or all but some."""
+        return self._agreed
 
     def agree(self, at: Moment) -> None:
         """Control and this region hold the same of every tenant."""
@@ -69,6 +85,11 @@ class Logbook:
         """They hold the same of every tenant but these, for whom the last agreement is what it was."""
         self._apart = {tenant: self.agreed(tenant) for tenant in tenants}
         self._agreed, self.changed = at, True
+
+    def agree_on(self, at: Moment, tenants: Iterable[str]) -> None:
+        """They hold the same of these tenants; of the others the last agreement is what it was."""
+        self._apart.update((tenant, at) for tenant in tenants)
+        self.changed = True
 
     def put(self, key_id: str, link: Link | None) -> None:
         """This is what is known of the key; None: nothing."""
@@ -90,12 +111,33 @@ class Logbook:
         Raises:
             Permanent: DISK_FULL or STATE_UNWRITABLE; the disk has what it had, memory what it has.
         """
+        self.write(self.draft())
+
+    def draft(self) -> Draft:
+        """All of it as it is now, to be written by whoever calls; later changes are of a later draft."""
         content = msgspec.msgpack.encode(_Content(_FORMAT, self.mark, self._agreed, self._apart, self.links))
         version = self._root.current.version
         file = _File(version, content, self._mac(version, content))
-        self._place.write(_NAME, msgspec.msgpack.encode(file))
-        self._place.sync()
+        self._number += 1
         self.changed = False
+        return Draft(self._number, msgspec.msgpack.encode(file))
+
+    def write(self, draft: Draft) -> None:
+        """The disk has this draft or a later one; from any thread.
+
+        Raises:
+            Permanent: DISK_FULL or STATE_UNWRITABLE; the disk has what it had, and ``changed`` says so.
+        """
+        with self._lock:
+            if draft.number < self._written:
+                return
+            try:
+                self._place.write(_NAME, draft.content)
+                self._place.sync()
+            except Refused:
+                self.changed = True
+                raise
+            self._written = draft.number
 
     def load(self) -> None:
         """Memory has what the disk has, or nothing, where the file is not this process's own, whole and private."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import urandom
 
 from msgspec.structs import replace
 
 from openkcm.crypto import hierarchy
 from openkcm.crypto.contract import KeyRecord, Level, Minted, MintItem, RenewItem, Statement, Wrap
-from openkcm.crypto.covered import covered_statement, covered_wrap
+from openkcm.crypto.covered import covered_statement
 from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept, keep
+from openkcm.crypto.l2_wraps import by_own_root, signed_wrap
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.store import MintToken, add_keys, claim_tokens, read_keys
 from openkcm.crypto.view import View
@@ -58,7 +58,8 @@ def _make(here: Here, item: MintItem) -> _Made:
     check_asked(item)
     view = here.at(item.tenant, item.generation)
     check_makes(view)
-    l2_id, l2, kept = new_l2(here, item.tenant)
+    l2_id, l2, statement = new_l2(here, item.tenant)
+    kept = by_own_root(here, statement, l2)
     sealing = here.root.current
     keys = [kept]
     keys += [keep(new_l3(here, item.tenant, service, l2, l2_id), sealing) for service in item.services]
@@ -71,15 +72,10 @@ def _make(here: Here, item: MintItem) -> _Made:
     return _Made(token, keys)
 
 
-def new_l2(here: Here, tenant: str) -> tuple[bytes, bytes, Kept]:
-    """A new L2: its id, the key itself, and what is stored of it, with an erase secret of its own."""
-    sealing = here.root.current
+def new_l2(here: Here, tenant: str) -> tuple[bytes, bytes, Statement]:
+    """A new L2: its id, the key itself, and what it is for ever."""
     l2_id, l2 = hierarchy.new_key()
-    erase_secret = urandom(hierarchy.KEY_BYTES)
-    blob = hierarchy.wrap_l2(l2, sealing, tenant=tenant, key_id=l2_id, erase_secret=erase_secret)
-    statement = _statement(here, l2, l2_id, level="L2", tenant=tenant, service="")
-    record = KeyRecord(statement=statement, wrap=own_l2_wrap(here, l2_id, blob))
-    return l2_id, l2, keep(record, sealing, erase_secret=erase_secret)
+    return l2_id, l2, _statement(here, l2, l2_id, level="L2", tenant=tenant, service="")
 
 
 def check_makes(view: View) -> None:
@@ -116,20 +112,6 @@ def check_asked(item: MintItem | RenewItem, *, least: int = 1) -> None:
         raise Permanent(Refusal.BAD_REQUEST, "A mint's token has 1 to 200 printable ASCII characters.")
 
 
-def own_l2_wrap(here: Here, l2_id: bytes, blob: bytes) -> Wrap:
-    """This region's signed wrap of an L2 under its own root."""
-    wrap = Wrap(
-        key_id=l2_id.hex(),
-        holder=here.region,
-        parent=hierarchy.ROOT_PARENT,
-        parent_version=here.root.current.version,
-        algorithm=hierarchy.ALGORITHM,
-        blob=blob,
-        signature=_UNSIGNED,
-    )
-    return _signed_wrap(here, wrap)
-
-
 def new_l3(here: Here, tenant: str, service: str, l2: bytes, l2_id: bytes) -> KeyRecord:
     """A new L3 under this L2."""
     key_id, key = hierarchy.new_key()
@@ -150,7 +132,7 @@ def wrapped_l3(here: Here, statement: Statement, key: bytes, l2: bytes, l2_id: b
         blob=blob,
         signature=_UNSIGNED,
     )
-    return KeyRecord(statement=statement, wrap=_signed_wrap(here, wrap))
+    return KeyRecord(statement=statement, wrap=signed_wrap(here, wrap))
 
 
 def _statement(
@@ -167,10 +149,6 @@ def _statement(
         signature=_UNSIGNED,
     )
     return replace(bare, signature=here.sign(Record.STATEMENT, *covered_statement(bare)))
-
-
-def _signed_wrap(here: Here, wrap: Wrap) -> Wrap:
-    return replace(wrap, signature=here.sign(Record.WRAP, *covered_wrap(wrap)))
 
 
 def _proven(here: Here, asked: MintToken, stands: MintToken, stored: dict[bytes, Kept]) -> Minted:

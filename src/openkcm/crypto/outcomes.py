@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from openkcm.crypto.here import Here
@@ -34,6 +34,18 @@ async def attempt(items: Sequence[T | Refused], verb: Callable[[T], R]) -> list[
         if number % _TURN == 0:
             await asyncio.sleep(0)
     return done
+
+
+async def attempt_all(items: Sequence[T | Refused], verb: Callable[[T], Awaitable[R]]) -> list[R | Refused]:
+    """As ``attempt``, for what waits for somebody: all at the same time."""
+
+    async def one(item: T | Refused) -> R | Refused:
+        try:
+            return item if isinstance(item, Refused) else await verb(item)
+        except Refused as refused:
+            return refused
+
+    return list(await asyncio.gather(*map(one, items)))
 
 
 def good(items: Sequence[T | Refused]) -> list[T]:

@@ -33,6 +33,11 @@ class Place:
     identity: bytes
     descriptor: int
 
+    @property
+    def name(self) -> str:
+        """What may be shown of its identity."""
+        return sha256(enc("place name", self.identity)).hexdigest()[:16]
+
     def write(self, name: str, content: bytes) -> None:
         """The file of this name has this content, mode 0600: the old or the new one, whatever ends the process.
 

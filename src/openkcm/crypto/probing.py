@@ -17,6 +17,7 @@ from openkcm.sdk.refusals import Refused
 CLAIM_S: Final = 2 * PROBE_S
 """A claim outlives a missed renewal, and a process that died no longer."""
 AT_ONCE: Final = 32
+"""Calls of one store; those of another do not wait for them."""
 
 
 class Asks(Protocol):
@@ -62,6 +63,8 @@ class Prober:
         self._worth = worth
         self._clocks = clocks
         self.rounds = Rounds(calls_per_min=calls_per_min, jitter=jitter)
+        self._gates: dict[str, asyncio.Semaphore] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     def watch(self, targets: Iterable[Target]) -> None:
         """These keys are asked for, and no others."""
@@ -69,27 +72,37 @@ class Prober:
 
     async def step(self) -> None:
         """Whoever's turn it was has been asked and what was heard is told."""
+        await asyncio.gather(*await self.start())
+
+    async def start(self) -> Sequence[asyncio.Task[None]]:
+        """Whoever's turn it is is being asked; what is heard is told when it comes."""
         now = self._clocks.now().monotonic
         due = self.rounds.due(now, self._worth)
         if not due:
-            return
+            return ()
         mine = await self._claims.claim([target.key_id for target in due], for_s=CLAIM_S)
         self.rounds.elsewhere([target for target in due if target.key_id not in mine], now)
         asked = [target for target in due if target.key_id in mine]
         self.rounds.asked(asked, now)
-        gate = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for target in asked:
-                group.create_task(self._ask(target, gate))
+        tasks = [asyncio.create_task(self._ask(target)) for target in asked]
+        for task in tasks:
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        return tasks
 
     async def run(self) -> None:
-        """Goes on until it is cancelled."""
-        while True:
-            await self.step()
-            await asyncio.sleep(min(max(self.rounds.next_in_s(self._clocks.now().monotonic), 0.1), 1.0))
+        """Goes on until it is cancelled. A store that hangs keeps no other one waiting."""
+        try:
+            while True:
+                await self.start()
+                await asyncio.sleep(min(max(self.rounds.next_in_s(self._clocks.now().monotonic), 0.1), 1.0))
+        finally:
+            for task in self._asking:
+                task.cancel()
+            await asyncio.gather(*self._asking, return_exceptions=True)
 
-    async def _ask(self, target: Target, gate: asyncio.Semaphore) -> None:
-        async with gate:
+    async def _ask(self, target: Target) -> None:
+        async with self._gates.setdefault(target.store, asyncio.Semaphore(AT_ONCE)):
             sent = self._clocks.now()
             try:
                 heard = await self._asks(target)

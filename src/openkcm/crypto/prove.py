@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
@@ -23,7 +24,7 @@ async def prove(here: Here, items: Sequence[ProveItem]) -> list[Proof | Refused]
     Refused alone, as ``encrypt`` and ``decrypt`` are.
     """
     await here.keys.warm([found for item in items if (found := _key(here, item)) is not None])
-    return [await _one(here, item) for item in items]
+    return list(await asyncio.gather(*(_one(here, item) for item in items)))
 
 
 def _key(here: Here, item: ProveItem) -> tuple[View, bytes] | None:

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
+from openkcm.crypto.agree import take_agreement
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.cache import KeyCache
+from openkcm.crypto.heard_rows import database_time
 from openkcm.crypto.here import Here
+from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.crypto.journal import follow_journal
+from openkcm.crypto.l1 import L1
+from openkcm.crypto.lease_files import Stamp
+from openkcm.crypto.leases import LeaseStore
+from openkcm.crypto.link_news import LinkNews
+from openkcm.crypto.links import Links
+from openkcm.crypto.loading import load_keys
+from openkcm.crypto.logbook import Logbook
 from openkcm.crypto.mark import HighWater
+from openkcm.crypto.moments import Clocks
+from openkcm.crypto.place import Place
+from openkcm.crypto.root_keys import RootKeys
 from openkcm.crypto.settings import CryptoSettings
 from openkcm.crypto.start import establish
 from openkcm.crypto.store import drop_expired_offers
 from openkcm.crypto.told import Told
+from openkcm.crypto.view import View
+from openkcm.crypto.ways import Ways
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
@@ -29,12 +45,21 @@ _OFFERS_EVERY_S = 10.0
 
 
 async def open_region(
-    settings: CryptoSettings, identity: Identity, pins: Pins, *, clock: Clock, marks: HighWater
+    settings: CryptoSettings,
+    identity: Identity,
+    pins: Pins,
+    *,
+    clock: Clock,
+    marks: HighWater,
+    place: Place,
+    stores: GuardedStores,
 ) -> Here:
     """The region as it serves: its root is its database's, every stored document is verified, the state confirmed.
 
+    What ``place`` kept for the time of an outage is known, and nothing of it that is older than a known revoke.
+
     Raises:
-        Refused: as ``establish``.
+        Refused: as ``establish``; STATE_UNWRITABLE.
     """
     own = [pin for pin in pins if (pin.kind, pin.name) == ("region", settings.region)]
     former = {pin.fingerprint for pin in own if pin.serial < identity.serial}
@@ -45,18 +70,33 @@ async def open_region(
         former=former,
     )
     state = AppliedState(root=root, pins=pins, marks=marks, clock=clock, confirm_s=settings.confirm_s)
+    clocks = Clocks(clock)
     async with transaction(Role.OWN) as tx:
         await state.load_all(tx)
         await follow_journal(tx, set_back=state.set_back)
+        clocks.heard_database(await database_time(tx))
     state.set_back = False
+    links = Links(clocks, Logbook(place, root), LeaseStore(place, root), lambda _, __: None)
+    links.load(_revoked(state.views.values()))
+    l1 = L1(region=settings.region, root=root, ways=Ways(settings.region, identity, stores), clocks=clocks)
+    keys = KeyCache(root, clock, load=lambda root, wanted: load_keys(root, wanted, held=roots.held))
+    roots = RootKeys(
+        region=settings.region, root=root, l1=l1, links=links, clock=clock, forget_keys=keys.forget
+    )
+    roots.follow(list(state.views.values()))
+    state.followed = roots.follow
+    news = LinkNews()
+    roots.changed = news.note
     return Here(
         region=settings.region,
+        news=news,
         root=root,
         identity=identity,
         pins=pins,
         clock=clock,
         state=state,
-        keys=KeyCache(root, clock),
+        keys=keys,
+        roots=roots,
         data_address=settings.data_address or _address(settings),
         least_grace_s=settings.least_grace_s,
     )
@@ -104,6 +144,7 @@ async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None
             async with transaction(Role.OWN) as tx:
                 before = here.state.change
                 await here.state.refresh(tx)
+                await take_agreement(here, tx)
                 if here.state.change != before:
                     here.keys.sweep(here.state.views)
                 if here.state.set_back:
@@ -114,6 +155,12 @@ async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None
             here.state.set_back = False
         except Refused as refused:
             log.warning("crypto.not_confirmed", refusal=refused.refusal, served=here.state.confirmed)
+
+
+def _revoked(views: Iterable[View]) -> dict[str, Stamp]:
+    """By tenant the last revoke that its document knows of, or is."""
+    stamps = {view.tenant: view.desired.revoked for view in views if view.desired.revoked is not None}
+    return stamps | {view.tenant: view.stamp for view in views if view.access in ("blocked", "revoked")}
 
 
 def _address(settings: CryptoSettings) -> str:

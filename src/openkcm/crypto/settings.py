@@ -44,6 +44,8 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A key-store host that was asked nothing for so long is ended; the next call starts it again."""
     host_memory_mib: int = 1024
     """How much memory of its own one key-store host may take."""
+    probes_per_min: float = 6000.0
+    """How often a minute all root keys of one kind of key store are asked together whether they still answer."""
     short_grace: bool = False
     """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
 

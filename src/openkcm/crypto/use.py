@@ -19,13 +19,18 @@ async def encrypt(here: Here, view: View, service: str, plaintext: bytes, aad: b
     """A message under the service's active key.
 
     Raises:
-        Permanent: REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED, KEY_READ_ONLY, KEY_NOT_ACTIVE, RECORD_MISMATCH.
-        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory; UNAVAILABLE.
+        Permanent: REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED, KEY_READ_ONLY, KEY_NOT_ACTIVE, RECORD_MISMATCH;
+            KEY_SUSPENDED, KEY_STORE_REFUSED, KEY_STORE_DOUBTFUL of a customer's root key.
+        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory; UNAVAILABLE; KEY_STORE_SILENT,
+            KEY_STORE_NO_ANSWER, CUT_OFF.
     """
     while True:
         view.check_here(here.region)
-        key = await here.keys.get(view, view.encrypting_key(service))
+        key_id = view.encrypting_key(service)
+        await here.roots.ready(view)
+        key = await here.keys.get(view, key_id)
         if (now := here.state.view(view.tenant)) is view:
+            here.roots.check(view)
             return key.encrypting(here.clock.monotonic()).encrypt(plaintext, aad)
         view = _followed(view, now)
 
@@ -37,8 +42,9 @@ async def decrypt(here: Here, view: View, service: str, message: bytes, aad: byt
 
     Raises:
         Permanent: CIPHERTEXT_INVALID, the same for every cause; REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED,
-            RECORD_MISMATCH.
-        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory or is to be destroyed; UNAVAILABLE.
+            RECORD_MISMATCH; of the root key as ``encrypt``.
+        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory or is to be destroyed; UNAVAILABLE; of the
+            root key as ``encrypt``.
     """
     while True:
         view.check_here(here.region)
@@ -49,6 +55,7 @@ async def decrypt(here: Here, view: View, service: str, message: bytes, aad: byt
         except FormatError:
             raise bad_ciphertext() from None
         if (now := here.state.view(view.tenant)) is view:
+            here.roots.check(view)
             return plaintext
         view = _followed(view, now)
 
@@ -58,6 +65,7 @@ async def _opened(
 ) -> bytes:
     if not view.decrypts(service, envelope.l3_key_id):
         raise bad_ciphertext()
+    await here.roots.ready(view)
     key = await here.keys.get(view, envelope.l3_key_id)
     plaintext = unwrap(key.aead, envelope, view.tenant, service).decrypt(message, aad)
     if envelope.l3_key_id in view.pending and not await note_use(here, view, envelope.l3_key_id):

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from openkcm.activation.change import STEPS_UP
 from openkcm.keychain.states import KeyAccess, KeyVerb, reached, target
 
 #: What each action does, in words for a button and a confirmation.
@@ -26,9 +27,10 @@ DOES: Final[Mapping[KeyVerb, str]] = MappingProxyType(
         KeyVerb.DESTROY: "After a waiting period, which any use stops, what it alone encrypted is gone for ever.",
         KeyVerb.KEEP: "Takes back that it is to be destroyed.",
         KeyVerb.SCHEDULE: "Rotates it by itself every so many days.",
+        KeyVerb.RELINK: "Puts all keys under another root key, in every region at once. No data is touched.",
+        KeyVerb.OUTAGE: "Says what happens while the key store does not answer.",
     }
 )
-STEPS_UP: Final = frozenset({KeyVerb.REVOKE, KeyVerb.DESTROY})
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):

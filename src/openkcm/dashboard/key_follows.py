@@ -28,7 +28,7 @@ class Consequence:
 def consequences(verb: KeyVerb, meant: Meant) -> tuple[Consequence, ...]:
     """What follows: for applications, in the regions, and whether it can be taken back."""
     found = list(_EFFECTS[verb](meant))
-    if verb not in (KeyVerb.SCHEDULE, KeyVerb.CREATE, KeyVerb.ROTATE):
+    if verb not in (KeyVerb.SCHEDULE, KeyVerb.CREATE, KeyVerb.ROTATE, KeyVerb.RELINK):
         found.append(_regions(meant))
     return (*found, _way_back(verb, meant))
 
@@ -201,6 +201,44 @@ def _schedule(_meant: Meant) -> Sequence[Consequence]:
     )
 
 
+def _relink(meant: Meant) -> Sequence[Consequence]:
+    return (
+        Consequence(
+            tone="ok",
+            icon="ok",
+            title="Applications notice nothing",
+            text="No service key changes and no data is touched.",
+        ),
+        Consequence(
+            tone="run",
+            icon="key",
+            title="The other root key decides from then on",
+            text=f"Every service key is wrapped anew by a tenant key under it, in {_places(meant)}. "
+            "Whoever may use that root key decides whether your data can be read.",
+            soon="a few seconds",
+        ),
+        Consequence(
+            tone="warn",
+            icon="gone",
+            title="The old tenant key goes by itself",
+            text=f"It is destroyed after {duration(meant.wait_s)}, unless anything uses it meanwhile. Until then "
+            "the root key before is needed for it.",
+        ),
+    )
+
+
+def _outage(_meant: Meant) -> Sequence[Consequence]:
+    return (
+        Consequence(
+            tone="ok",
+            icon="ok",
+            title="Applications notice nothing while the key store answers",
+            text="The choice counts from the next time that it does not, and stays whatever root key comes next.",
+            soon="within seconds",
+        ),
+    )
+
+
 _EFFECTS: Final = {
     KeyVerb.READ_ONLY: _read_only,
     KeyVerb.ENABLE: _enable,
@@ -211,6 +249,8 @@ _EFFECTS: Final = {
     KeyVerb.DESTROY: _destroy,
     KeyVerb.KEEP: _keep,
     KeyVerb.SCHEDULE: _schedule,
+    KeyVerb.RELINK: _relink,
+    KeyVerb.OUTAGE: _outage,
 }
 
 
@@ -248,6 +288,8 @@ def _way_back(verb: KeyVerb, meant: Meant) -> Consequence:
             if meant.service
             else "A tenant key can be rotated again at any time."
         )
+    elif verb is KeyVerb.RELINK:
+        title, text = "You can relink at any time", "To another root key, or back to the platform’s own."
     elif verb is KeyVerb.CREATE:
         title, text = "It stays", "A service’s name is for ever. Its key can be revoked or destroyed."
     else:

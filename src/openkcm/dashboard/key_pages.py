@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from openkcm.activation.change import STEPS_UP
 from openkcm.activation.means import Deciding
-from openkcm.dashboard.key_actions import STEPS_UP, Action
+from openkcm.dashboard.key_actions import Action
 from openkcm.dashboard.key_change import key_change, recent_changes
 from openkcm.dashboard.key_follows import consequences
 from openkcm.dashboard.key_words import BUTTONS, TYPED, Meant, question

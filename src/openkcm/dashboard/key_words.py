@@ -21,6 +21,8 @@ BUTTONS: Final[Mapping[str, str]] = MappingProxyType(
         KeyVerb.DESTROY: "Destroy",
         KeyVerb.KEEP: "Keep",
         KeyVerb.SCHEDULE: "Set the schedule",
+        KeyVerb.RELINK: "Relink",
+        KeyVerb.OUTAGE: "Choose for an outage",
     }
 )
 #: The short words of a change that was asked for, before what it was asked of.
@@ -35,9 +37,11 @@ DONE_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         KeyVerb.DESTROY: "Destroying",
         KeyVerb.KEEP: "Keeping",
         KeyVerb.SCHEDULE: "Scheduling",
+        KeyVerb.RELINK: "Relinking",
+        KeyVerb.OUTAGE: "Choosing, for an outage, for",
     }
 )
-TYPED: Final = frozenset({KeyVerb.REVOKE, KeyVerb.DESTROY})
+TYPED: Final = frozenset({KeyVerb.REVOKE, KeyVerb.DESTROY, KeyVerb.RELINK})
 """What wants the name typed."""
 
 
@@ -121,6 +125,16 @@ _QUESTIONS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
         KeyVerb.SCHEDULE: (
             "Rotate {key} by itself?",
             "A new version is made every so many days, without anybody asking.",
+            _STAY,
+        ),
+        KeyVerb.RELINK: (
+            "Put {keys} under another root key?",
+            "A new tenant key is made, which that root key wraps. No data is touched.",
+            _STAY,
+        ),
+        KeyVerb.OUTAGE: (
+            "Choose for {keys}?",
+            "It says what happens while the key store does not answer.",
             _STAY,
         ),
     }

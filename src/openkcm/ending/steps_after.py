@@ -16,6 +16,7 @@ from openkcm.ending.store import add_certificate, certificate_of
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.keychain.store import destroy as destroy_keys
+from openkcm.keystores.store import forget as forget_connections
 from openkcm.notices.end_letters import DestroyedLetter
 from openkcm.notices.put import OPERATOR, put
 from openkcm.propagation.decide import decide
@@ -80,6 +81,7 @@ class Bury(Kept):
             before = await newest(tx, given.tenant)
             if before is not None and before.desired.destroyed is None:
                 await destroy_keys(tx, given.tenant)
+                await forget_connections(tx, given.tenant)
                 await decide(
                     tx,
                     given.tenant,

@@ -7,49 +7,44 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from openkcm.identity.principal import Principal
 from openkcm.kernel.db import Transaction
 from openkcm.keychain.states import KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.tenancy.asking import Asker, locked_for, operator, person
 from openkcm.tenancy.model import Standing, Tenant
-from openkcm.tenancy.store import tenant_of, unknown
+
+#: Who asks is the same for all that may be asked of a tenant; most who ask, ask of keys.
+__all__ = [
+    "Answer",
+    "Asked",
+    "Asker",
+    "answered",
+    "check_lives",
+    "locked",
+    "next_number",
+    "note",
+    "operator",
+    "person",
+    "wrong_state",
+]
 
 _PAGE: Final = "operate/keys#requests"
 _NAME: Final = re.compile(r"[!-~]{1,200}")
-_LOCKED = "select * from tenants where id = $1 for no key update"
-_OWNER = "select exists (select from grants where tenant = $1 and issuer = $2 and username = $3 and role = 'owner')"
-_THERE = """select verb, service, key_id, asked_by, asked_at, changed, epoch, generation, saga
+_THERE = """select verb, service, key_id, connection, asked_by, asked_at, changed, epoch, generation, saga
 from key_requests where tenant = $1 and request = $2"""
 _NUMBERS = """select (select epoch from installation) as epoch,
     (select coalesce(max(generation), 0) from desired where tenant = $1) + 1 as generation"""
 _NOTE = """insert into key_requests
-    (tenant, request, verb, service, key_id, asked_by, asked_at, changed, epoch, generation, saga)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks: an operator by a name for the audit, or a person, who has to own the tenant."""
-
-    actor: str
-    person: Principal | None = None
-
-
-def operator(name: str) -> Asker:
-    """Somebody who runs the operator's commands, or a part of the product that acts by itself."""
-    return Asker(name)
-
-
-def person(who: Principal) -> Asker:
-    """Somebody on the tenant's pages."""
-    return Asker(who.actor, who)
+    (tenant, request, verb, service, key_id, connection, asked_by, asked_at, changed, epoch, generation, saga)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """One request. ``service`` is empty for the tenant as a whole, ``key_id`` empty where no single key is meant.
 
-    ``request`` names it: whoever gives the same name again means the same request.
+    ``connection`` is the root key that a relink leads to, empty for the platform's own. ``request`` names it: whoever
+    gives the same name again means the same request.
     """
 
     tenant: str
@@ -58,6 +53,7 @@ class Asked:
     by: Asker
     service: str = ""
     key_id: str = ""
+    connection: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +89,7 @@ async def locked(tx: Transaction, asked: Asked) -> Tenant:
             "A request's name has 1 to 200 printable ASCII characters.",
             remedy=Remedy("Give it another name.", "you", _PAGE),
         )
-    row = await tx.fetchrow(_LOCKED, asked.tenant)
-    if row is None:
-        raise unknown(asked.tenant)
-    who = asked.by.person
-    if who is not None and not await tx.fetchval(_OWNER, asked.tenant, who.issuer, who.username):
-        raise Permanent(
-            Refusal.NOT_PERMITTED,
-            f"Only an owner of tenant {asked.tenant} may ask this of its keys.",
-            remedy=Remedy("Ask an owner, or the operator for a grant.", "owner", _PAGE),
-        )
-    return tenant_of(row)
+    return await locked_for(tx, asked.tenant, asked.by)
 
 
 async def answered(tx: Transaction, asked: Asked) -> Answer | None:
@@ -115,7 +101,8 @@ async def answered(tx: Transaction, asked: Asked) -> Answer | None:
     row = await tx.fetchrow(_THERE, asked.tenant, asked.request)
     if row is None:
         return None
-    if (row["verb"], row["service"], row["key_id"]) != (asked.verb.value, asked.service, asked.key_id):
+    given = (asked.verb.value, asked.service, asked.key_id, asked.connection)
+    if (row["verb"], row["service"], row["key_id"], row["connection"]) != given:
         raise Permanent(
             Refusal.BAD_REQUEST,
             f"The request {asked.request} of tenant {asked.tenant} was another one: {row['verb']}.",
@@ -154,6 +141,7 @@ async def note(
         asked.verb.value,
         asked.service,
         asked.key_id,
+        asked.connection,
         asked.by.actor,
         at,
         changed,

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from openkcm.audit.record import Entry, record_all
 from openkcm.audit.verbs import AuditVerb
+from openkcm.identity.step_up import check_step_up
 from openkcm.kernel.db import Transaction
 from openkcm.keychain.access import restrictions_of, unknown_service, whose
 from openkcm.keychain.asked import Asked, check_lives, locked, next_number, wrong_state
 from openkcm.keychain.model import Key
-from openkcm.keychain.revoke import check_step_up
 from openkcm.keychain.states import DESTROY_MOVES, OPEN, DestroyState, KeyState, KeyVerb
 from openkcm.keychain.store import keys_of
 

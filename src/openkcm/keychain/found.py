@@ -34,11 +34,13 @@ async def take_found(
     records: Sequence[KeyRecord],
     states: Mapping[str, KeyState],
     versions: Mapping[str, int],
+    connections: Mapping[str, str],
 ) -> list[str]:
     """These keys are the tenant's, with the wraps that were shown, and every key of ``states`` is in that state.
 
     Returns the ids of those that were not known. What encrypted here and is not in ``states``, while another key of
     its service encrypts there, only decrypts from now on. ``versions`` put new ones in their order; the label is ours.
+    ``connections`` are the ways to the root keys that wrap L2s.
 
     Raises:
         Permanent: RECORD_MISMATCH; a key is known with another statement or wrap, or as another tenant's.
@@ -53,7 +55,13 @@ async def take_found(
             continue
         if statement.service:
             await ensure_service(tx, tenant, statement.service)
-        await add_records(tx, tenant, [record], state=KeyState.DECRYPT_ONLY)
+        await add_records(
+            tx,
+            tenant,
+            [record],
+            state=KeyState.DECRYPT_ONLY,
+            connection=connections.get(statement.key_id, ""),
+        )
         if statement.key_id not in known:
             known.add(statement.key_id)
             new.append(statement.key_id)

@@ -11,7 +11,10 @@ from openkcm.keychain.states import KeyState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A tenant's key. ``service`` is empty for an L2; ``version`` counts per (level, service) from 1."""
+    """A tenant's key. ``service`` is empty for an L2; ``version`` counts per (level, service) from 1.
+
+    ``connection`` is the way to the root key that wraps an L2, empty where that is each region's own root.
+    """
 
     key_id: str
     tenant: str
@@ -22,3 +25,4 @@ class Key:
     statement: Statement
     created_at: datetime
     activated_at: datetime | None
+    connection: str = ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from openkcm.identity.step_up import check_step_up
 from openkcm.kernel.db import Transaction
 from openkcm.keychain.access import move
 from openkcm.keychain.asked import Asked, check_lives, locked
 from openkcm.keychain.states import KeyVerb
-from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 
 async def revoke(tx: Transaction, asked: Asked, *, at: datetime, without_step_up: bool) -> bool:
@@ -32,24 +32,6 @@ async def restore(tx: Transaction, asked: Asked, *, at: datetime) -> bool:
     _check(asked, KeyVerb.RESTORE)
     check_lives(await locked(tx, asked))
     return await move(tx, asked, at=at)
-
-
-def check_step_up(verb: KeyVerb, *, without_step_up: bool) -> None:
-    """Who asks has just proven again who they are, or the operator has set this installation to do without.
-
-    Raises:
-        Permanent: STEP_UP_NEEDED.
-    """
-    if not without_step_up:
-        raise Permanent(
-            Refusal.STEP_UP_NEEDED,
-            f"'{verb}' wants a fresh proof of who asks, which this release cannot take yet.",
-            remedy=Remedy(
-                "On a machine for trials, set control.unsafe_without_step_up; doctor shows it in red.",
-                "operator",
-                "operate/keys#step-up",
-            ),
-        )
 
 
 def _check(asked: Asked, verb: KeyVerb) -> None:

@@ -19,6 +19,7 @@ from openkcm.keychain.asked import (
     note,
     wrong_state,
 )
+from openkcm.keychain.relink import check_relink
 from openkcm.keychain.states import KeyVerb
 from openkcm.sdk.refusals import Refusal, Remedy, Temporary
 from openkcm.services.ensure import ensure_service
@@ -52,11 +53,13 @@ update keys set state = 'active' from former where keys.key_id = former.key_id""
 async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
     """A saga is under way that makes a new version; asked again, the answer is the same.
 
-    ``CREATE`` makes a service that is new, with its first key; ``ROTATE`` without a service rotates the tenant key.
+    ``CREATE`` makes a service that is new, with its first key; ``ROTATE`` without a service rotates the tenant key,
+    ``RELINK`` does that under another root key. Where it is under that one already, nothing is changed.
 
     Raises:
         Permanent: TENANT_UNKNOWN, TENANT_STATE, NOT_PERMITTED, BAD_REQUEST; KEY_STATE, the keys are read-only or
-            revoked, the service is unknown, or it has keys already where it is to be created.
+            revoked, the service is unknown, or it has keys already where it is to be created; of a relink also
+            CONNECTION_UNKNOWN, CONNECTION_NOT_CHECKED, CONNECTION_FAULTY.
         Temporary: KEY_CHANGING; another change of this tenant's keys is under way.
     """
     tenant = await locked(tx, asked)
@@ -70,6 +73,9 @@ async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
         )
     await check_active(tx, asked)
     await _check_keys(tx, asked)
+    if asked.verb is KeyVerb.RELINK and await check_relink(tx, asked):
+        number = await next_number(tx, asked.tenant)
+        return await note(tx, asked, at=at, changed=False, number=(number[0], number[1] - 1))
     if asked.verb is KeyVerb.CREATE:
         await ensure_service(tx, asked.tenant, asked.service)
     saga = await tx.fetchval(_BEGIN, PLAN, asked.tenant)
@@ -87,7 +93,8 @@ async def ask_rotate(tx: Transaction, asked: Asked, *, at: datetime) -> Answer:
         actor=asked.by.actor,
         verb=AuditVerb.KEY_REQUESTED,
         object=f"service:{asked.service}" if asked.service else asked.tenant,
-        detail={"verb": asked.verb.value, "request": asked.request},
+        detail={"verb": asked.verb.value, "request": asked.request}
+        | ({"connection": asked.connection} if asked.verb is KeyVerb.RELINK else {}),
     )
     return answer
 

@@ -56,6 +56,8 @@ class KeyVerb(StrEnum):
     DESTROY = "destroy"
     KEEP = "keep"
     SCHEDULE = "schedule"
+    RELINK = "relink"
+    OUTAGE = "outage"
 
 
 #: Legal moves of access, by the verb that makes them. ``RESTORE`` leads back to where ``REVOKE`` began.

@@ -12,8 +12,9 @@ from openkcm.keychain.model import Key
 from openkcm.keychain.states import KeyState
 from openkcm.sdk.refusals import Permanent, Refusal
 
-_ADD = """insert into keys (key_id, tenant, level, service, version, state, statement)
-select fresh.key_id, $1, fresh.level, fresh.service, 1 + coalesce((select max(version) from keys
+_ADD = """insert into keys (key_id, tenant, level, service, connection, version, state, statement)
+select fresh.key_id, $1, fresh.level, fresh.service,
+    case when fresh.level = 'L2' then $7 else '' end, 1 + coalesce((select max(version) from keys
     where keys.tenant = $1 and keys.level = fresh.level and keys.service = fresh.service), 0), $2,
     fresh.statement::jsonb
 from unnest($3::text[], $4::text[], $5::text[], $6::text[]) as fresh (key_id, level, service, statement)
@@ -50,16 +51,23 @@ delete from wraps where tenant = $1 and (key_id = $2 or wrap->>'parent' = $2)"""
 _DESTROY = "update keys set state = 'destroyed' where tenant = $1"
 _FORGET = "delete from wraps where tenant = $1"
 _FORGET_REWRAPS = "delete from rewraps where tenant = $1"
-_KEYS = """select key_id, tenant, level, service, version, state, statement::text as statement, created_at, activated_at
-from keys where tenant = $1 order by level, service, version"""
+_KEYS = """select key_id, tenant, level, service, version, state, statement::text as statement, created_at,
+    activated_at, connection from keys where tenant = $1 order by level, service, version"""
 _WRAPS = """select wrap::text as wrap, key_id, holder, '' as parent from wraps where tenant = $1
 union all select wrap::text, key_id, '', parent from rewraps where tenant = $1 order by key_id, holder, parent"""
 
 
 async def add_records(
-    tx: Transaction, tenant: str, records: Sequence[KeyRecord], *, state: str = KeyState.READY
+    tx: Transaction,
+    tenant: str,
+    records: Sequence[KeyRecord],
+    *,
+    state: str = KeyState.READY,
+    connection: str = "",
 ) -> None:
     """The keys are the tenant's, each with its wrap, under the next version; the same again changes nothing.
+
+    ``connection`` is the way to the root key that wraps the tenant key among them.
 
     Raises:
         Permanent: RECORD_MISMATCH; a key id is known with another tenant, statement or wrap.
@@ -82,6 +90,7 @@ async def add_records(
         [statement.level for statement in statements],
         [statement.service for statement in statements],
         written,
+        connection,
     )
     if await tx.fetchval(_SAME, tenant, ids, written) != len(set(ids)):
         raise _mismatch()
@@ -170,6 +179,7 @@ async def keys_of(tx: Transaction, tenant: str) -> list[Key]:
             statement=msgspec.json.decode(row["statement"], type=Statement),
             created_at=row["created_at"],
             activated_at=row["activated_at"],
+            connection=row["connection"],
         )
         for row in await tx.fetch(_KEYS, tenant)
     ]

@@ -9,13 +9,17 @@ from openkcm.kernel.db import DB
 
 
 class ConfigurationRow(Table, tablename="key_configurations", db=DB):
-    """A tenant's choice of L1. The key is (tenant, version); Piccolo knows keys of one column only."""
+    """A tenant's choice of L1. The key is (tenant, version); Piccolo knows keys of one column only.
+
+    ``connection`` is the way to it, empty for the platform's own.
+    """
 
     tenant = Text(primary_key=True)
     version = Integer()
     kind = Text()
     in_force = Boolean()
     created_at = Timestamptz()
+    connection = Text()
 
 
 class KeyRow(Table, tablename="keys", db=DB):
@@ -30,6 +34,7 @@ class KeyRow(Table, tablename="keys", db=DB):
     statement = JSONB()
     created_at = Timestamptz()
     activated_at = Timestamptz(null=True, default=None)
+    connection = Text()
 
 
 class WrapRow(Table, tablename="wraps", db=DB):
@@ -77,6 +82,7 @@ class RequestRow(Table, tablename="key_requests", db=DB):
     epoch = BigInt()
     generation = BigInt()
     saga = BigInt(null=True, default=None)
+    connection = Text()
 
 
 class DestroyRow(Table, tablename="key_destroys", db=DB):

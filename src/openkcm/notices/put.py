@@ -31,6 +31,9 @@ _TONES: Final[dict[str, Tone]] = {
     "mail/destroyed": "off",
     "mail/key-stopped": "bad",
     "mail/key-destroyed": "off",
+    "mail/key-store-silent": "warn",
+    "mail/key-store-stopped": "bad",
+    "mail/key-store-healed": "ok",
 }
 _PUT = """insert into messages (tenant, event, tone, subject, text, html) values ($1, $2, $3, $4, $5, $6)
 on conflict (tenant, event) do nothing returning id"""

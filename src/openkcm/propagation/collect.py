@@ -117,8 +117,10 @@ async def _keys(tx: Transaction, tenant: str, found: Sequence[Seen]) -> list[str
     )
     states: dict[str, KeyState] = {}
     versions: dict[str, int] = {}
+    ways: dict[str, str] = {}
     for one in shown:
         for key in one.desired.keys if one.desired else ():
             states[key.key_id], versions[key.key_id] = KeyState(key.state), key.version
+            ways[key.key_id] = key.connection
     records = [record for one in shown for record in one.records if record.statement.key_id in states]
-    return await take_found(tx, tenant, records, states, versions)
+    return await take_found(tx, tenant, records, states, versions, ways)

@@ -24,6 +24,7 @@ from openkcm.crypto.exchange import Order
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Transaction
 from openkcm.keychain.states import KeyState
+from openkcm.keystores import carried
 from openkcm.parties.identity import Identity
 from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.labels import Record
@@ -42,13 +43,13 @@ STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "bloc
 ENDING: Final = (Standing.DELETING, Standing.GONE)
 CARRIED: Final = (KeyState.ACTIVE, KeyState.DECRYPT_ONLY)
 _LOCKED = "select * from tenants where id = $1 for no key update"
-_PARTS = """select
+_PARTS = f"""select
     (select epoch from installation) as epoch,
     (select coalesce(max(generation), 0) from desired where tenant = $1) as generation,
     (select document from desired where tenant = $1 order by epoch desc, generation desc limit 1) as before,
     array(select region from tenant_regions where tenant = $1 order by position) as regions,
     (select coalesce(json_agg(json_build_object('key_id', key_id, 'level', level, 'service', service,
-        'version', version,
+        'version', version, 'connection', connection,
         'state', case when d.state in ('closing', 'destroying') then 'abandoned' else keys.state end,
         'destroy', case when d.key_id is not null then json_build_object('wait_s', d.wait_s,
             'since', json_build_array(d.since_epoch, d.since_generation), 'never_used', d.never_used) end)
@@ -62,7 +63,9 @@ _PARTS = """select
     (select coalesce(json_agg(receipts order by key_id), '[]')::text
         from key_certificates where tenant = $1 and backups_end_at > $3) as buried,
     (select coalesce(json_agg(json_build_object('name', name, 'service', service, 'verbs', verbs) order by name),
-        '[]')::text from callers where tenant = $1) as callers"""
+        '[]')::text from callers where tenant = $1) as callers,
+    {carried.CONNECTIONS} as connections,
+    {carried.CHOSEN} as chosen"""  # noqa: S608 - our own words
 _RESTRICTED = "select access from key_access where tenant = $1 and service = ''"
 _STORE = """with stored as (
     insert into desired (tenant, epoch, generation, document, hash, signature, decided_at)
@@ -81,7 +84,7 @@ async def decide(
     destroyed: tuple[SignedReceipt, ...] | None = None,
     knowing: Knowing | None = None,
 ) -> Decided:
-    """The tenant's next generation is stored: regions, keys, callers and access as the rows of ``tx`` say.
+    """The tenant's next generation is stored: regions, keys, root keys, callers and access as the rows of ``tx`` say.
 
     Keys are those in use, and those on their way out; access is what presence and people allow.
 
@@ -132,6 +135,8 @@ async def decide(
         else (),
         buried=_receipts(found["buried"]) if destroyed is None else (),
         revoked=max((one for one in revokes if one is not None), default=None),
+        connections=carried.connections(found["connections"]) if destroyed is None else (),
+        policy=carried.policy(found["chosen"], found["connections"]),
     )
     await learn(tx, tenant, learnt.hashes, named_by=generation, at=now)
     document = ENCODER.encode(desired)

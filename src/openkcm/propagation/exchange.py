@@ -102,6 +102,13 @@ def _next(own: Decided, one: Seen, known: Sequence[str]) -> Next:
     if own.desired.destroyed is not None or (one.desired is not None and one.desired.destroyed is not None):
         # A tombstone is the last: nothing follows from it, and a tenant that is at its end there is not brought back.
         return Next.DONE if one.report.known[1] == own.hash else Next.ASK
+    ways = {connection.id for connection in own.desired.connections}
+    if any(
+        key.connection and key.connection not in ways for key in (one.desired.keys if one.desired else ())
+    ):
+        return (
+            Next.ASK
+        )  # a way to a customer's root key with what opens it: nobody but its owner brings that back
     return after(one.report, document_of(own.signed, own.desired), known)
 
 

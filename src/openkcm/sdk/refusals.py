@@ -66,6 +66,12 @@ class Refusal(StrEnum):
     KEY_STORE_REFUSED = "key-store-refused"
     KEY_STORE_NO_ANSWER = "key-store-no-answer"
     KEY_STORE_DOUBTFUL = "key-store-doubtful"
+    ANSWERS_INVALID = "answers-invalid"
+    SECRETS_NEEDED = "secrets-needed"
+    CONNECTION_UNKNOWN = "connection-unknown"
+    CONNECTION_IN_USE = "connection-in-use"
+    CONNECTION_NOT_CHECKED = "connection-not-checked"
+    CONNECTION_FAULTY = "connection-faulty"
     # Between the planes
     PARTY_UNKNOWN = "party-unknown"
     PIN_INVALID = "pin-invalid"

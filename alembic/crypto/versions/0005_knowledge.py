@@ -1,14 +1,15 @@
 """Tightenings carry the decision they come from, and stay on record when a document that knows of it lifts them.
 
 A row of before is not believed, which stops its tenant, until the next document is applied.
+And when the region last agreed with control.
 
-Revision ID: 0004
+Revision ID: 0005
 """
 
-from alembic import op
+from alembic import context, op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -22,11 +23,21 @@ alter table tightenings
     add column signature bytea not null default '',
     add column lifted boolean not null default false,
     add primary key (tenant, service, kind, hash);
+create table agreement (
+    "only" boolean primary key default true check ("only"),
+    root_version integer not null references roots (version),
+    record bytea not null,
+    mac bytea not null check (length(mac) = 32)
+);
 """
 
 
 def upgrade() -> None:
     op.execute(TABLES)
+    login = context.config.attributes.get("login", "")
+    if login:
+        role = '"' + login.replace('"', '""') + '"'
+        op.execute(f"grant select, insert, update on agreement to {role}")
 
 
 def downgrade() -> None:

@@ -1,0 +1,151 @@
+"""Keeping watch over the customers' root keys: they are asked in turn, all processes hear of it, the disk has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from openkcm.crypto.bounds import CONFIRM_S
+from openkcm.crypto.heard_rows import claim, database_time, drop_old, read_heard, write_heard
+from openkcm.crypto.moments import Clocks, Moment, passed_s
+from openkcm.crypto.probing import Prober
+from openkcm.crypto.root_keys import RootKeys
+from openkcm.crypto.rootfile import Root
+from openkcm.crypto.rounds import Target
+from openkcm.crypto.windows import Heard
+from openkcm.kernel.db import Role, transaction
+from openkcm.kernel.log import get_logger
+from openkcm.sdk.refusals import Refused
+
+log = get_logger(__name__)
+
+SHARE_S: Final = 1.0
+WRITE_S: Final = 2.0
+_DROP_S: Final = 3600.0
+
+
+class KeyWatch:
+    """One process of a region. ``run`` goes on until it is cancelled, whatever database, disk or key stores do.
+
+    ``process`` names it among those of its region, also after a restart: then it goes on asking at once.
+    """
+
+    def __init__(
+        self, roots: RootKeys, root: Root, clocks: Clocks, *, process: str, calls_per_min: float
+    ) -> None:
+        self._roots = roots
+        self._root = root
+        self._clocks = clocks
+        self._process = process
+        self._since: object = None
+        self._to_tell: dict[bytes, tuple[Heard, Moment]] = {}
+        self._newest: dict[bytes, datetime] = {}
+        self._watching: frozenset[bytes] = frozenset()
+        self.prober = Prober(
+            self._probe, self, self._told, roots.links.worth, clocks, calls_per_min=calls_per_min
+        )
+        roots.l1.hears = self.heard
+
+    async def run(self) -> None:
+        """Every root key is asked in its turn, and what is heard is shared and kept."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.prober.run())
+            group.create_task(self._each(SHARE_S, self.share))
+            group.create_task(self._each(WRITE_S, self.write))
+            group.create_task(self._each(_DROP_S, self._drop))
+
+    def heard(self, heard: Heard, sent: Moment) -> None:
+        """A call of this process came to this: it counts here at once, and soon everywhere in the region."""
+        key_id = bytes.fromhex(heard.key_id)
+        if key_id in self._roots.watched:
+            self._to_tell[key_id] = (heard, sent)
+            self._newest[key_id] = sent.database or sent.wall
+        self._roots.note(heard, sent)
+
+    async def claim(self, key_ids: Sequence[bytes], *, for_s: float) -> Collection[bytes]:
+        """``probing.Claims``; while the database is away, this process asks for none: it soon serves none."""
+        try:
+            async with transaction(Role.OWN) as tx:
+                return await claim(tx, self._process, key_ids, for_s=for_s)
+        except Refused as refused:
+            log.warning("crypto.no_claim", refusal=refused.refusal)
+            return ()
+
+    async def share(self) -> None:
+        """The region's other processes see what was heard here, and this one what was heard there.
+
+        Raises:
+            Temporary: DATABASE_UNAVAILABLE; it is told the next time.
+        """
+        if self._watching != (watching := frozenset(self._roots.watched)):
+            self._watching = watching
+            self.prober.watch(self._targets())
+            self._newest = {key_id: at for key_id, at in self._newest.items() if key_id in watching}
+        telling = dict(self._to_tell)
+        async with transaction(Role.OWN) as tx:
+            self._clocks.heard_database(await database_time(tx))
+            if telling:
+                await write_heard(tx, self._root, self._process, telling)
+            if not watching:
+                return
+            found, self._since = await read_heard(tx, self._root, self._process, since=self._since)
+        for key_id, told in telling.items():
+            if self._to_tell.get(key_id) is told:
+                del self._to_tell[key_id]
+        for heard, sent in found:
+            self._elsewhere(heard, sent)
+
+    async def write(self) -> None:
+        """The disk has what memory has.
+
+        Raises:
+            Permanent: DISK_FULL or STATE_UNWRITABLE.
+        """
+        self._roots.drop_ended()
+        draft, leases = self._roots.links.due(), self._roots.memory.take_leases()
+        if draft is not None or leases:
+            await asyncio.to_thread(self._roots.links.write, draft, leases)
+
+    def _elsewhere(self, heard: Heard, sent: Moment) -> None:
+        """Each word counts once and only while it is new: a row that somebody puts back brings nothing back."""
+        key_id, at = bytes.fromhex(heard.key_id), sent.database or sent.wall
+        known = self._newest.get(key_id)
+        if known is not None and at <= known:
+            return
+        if passed_s(sent, self._clocks.now(), None) > CONFIRM_S:
+            return
+        self._newest[key_id] = at
+        self._roots.note(heard, sent)
+
+    def _targets(self) -> list[Target]:
+        """A store's budget is its plugin's: how many systems stand behind one, nobody here can tell."""
+        targets: list[Target] = []
+        for key_id, view in self._roots.watched.items():
+            connection = view.keys[key_id].connection
+            plugin = next((one.plugin for one in view.desired.connections if one.id == connection), "")
+            targets.append(Target(key_id=key_id, tenant=view.tenant, store=plugin))
+        return targets
+
+    async def _probe(self, target: Target) -> Heard:
+        view = self._roots.watched.get(target.key_id)
+        if view is None:  # since its turn came
+            return Heard(key_id=target.key_id.hex(), tenant=target.tenant, identity="")
+        return await self._roots.l1.probe(view, target.key_id)
+
+    def _told(self, target: Target, heard: Heard, sent: Moment) -> None:
+        if target.key_id in self._roots.watched:
+            self.heard(heard, sent)
+
+    async def _drop(self) -> None:
+        async with transaction(Role.OWN) as tx:
+            await drop_old(tx)
+
+    async def _each(self, every_s: float, do: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await do()
+            except Refused as refused:
+                log.error("crypto.watch_failed", alarm=True, refusal=refused.refusal, reason=refused.message)
+            await asyncio.sleep(every_s)

@@ -1,0 +1,69 @@
+"""L2s that customers' root keys have opened, in memory; and which of them are to be kept for the time of an outage."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from openkcm.crypto.bounds import Choice
+from openkcm.crypto.leases import NewLease
+from openkcm.crypto.moments import Moment
+from openkcm.crypto.view import View
+
+MOST: Final = 100_000
+MOST_FRESH: Final = 256
+
+
+class L2Memory:
+    """By key id, the longest unused going first. A *fresh* one was opened before a document brought it into force."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[bytes, bytes] = OrderedDict()
+        self._fresh: OrderedDict[bytes, tuple[bytes, Moment]] = OrderedDict()
+        self._to_lease: dict[bytes, NewLease] = {}
+
+    def __contains__(self, key_id: bytes) -> bool:
+        return key_id in self._held
+
+    def get(self, key_id: bytes) -> bytes | None:
+        """The L2, if it is here."""
+        if key_id in self._held:
+            self._held.move_to_end(key_id)
+        return self._held.get(key_id)
+
+    def put(self, key_id: bytes, l2: bytes) -> None:
+        """The L2 is here."""
+        self._held[key_id] = l2
+        if len(self._held) > MOST:
+            self._held.popitem(last=False)
+
+    def drop(self, key_id: bytes) -> None:
+        """Nothing of it is here, and no lease of it is written any more."""
+        self._held.pop(key_id, None)
+        self._fresh.pop(key_id, None)
+        self._to_lease.pop(key_id, None)
+
+    def keep_fresh(self, key_id: bytes, l2: bytes, sent: Moment) -> None:
+        """It may come into force: then nobody has to wait for it. ``sent`` is when its root key was asked."""
+        self._fresh[key_id] = (l2, sent)
+        while len(self._fresh) > MOST_FRESH:
+            self._fresh.popitem(last=False)
+
+    def take_fresh(self, key_id: bytes) -> tuple[bytes, Moment] | None:
+        """What was kept fresh, if it was; it is fresh no more."""
+        return self._fresh.pop(key_id, None)
+
+    def lease(self, view: View, key_id: bytes, sent: Moment) -> None:
+        """The L2, whose root key answered a call that left at ``sent``, is to outlast this process, if its tenant so
+        chose.
+        """
+        l2 = self._held.get(key_id)
+        if l2 is not None and view.desired.policy.choice is Choice.LEASE:
+            self._to_lease[key_id] = NewLease(
+                tenant=view.tenant, key_id=key_id, l2=l2, stamp=view.stamp, issued=sent
+            )
+
+    def take_leases(self) -> list[NewLease]:
+        """The leases that are to be written; they are left to the caller."""
+        due, self._to_lease = list(self._to_lease.values()), {}
+        return due

@@ -1,0 +1,286 @@
+"""Root keys: this region's own and the customers', behind one door. Every L2 is opened and wrapped here.
+
+What a customer's root key opened stays in memory for as long as ``Links`` allows its use, and whoever asks for it at
+the same time waits for one call. The first to come after a restart is served by the lease, and the root key is asked
+besides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
+
+from openkcm.crypto.hierarchy import mismatch
+from openkcm.crypto.kept import Kept
+from openkcm.crypto.l1 import L1
+from openkcm.crypto.l1_wrap import L1Wrap, wrapped_by
+from openkcm.crypto.l2_memory import L2Memory
+from openkcm.crypto.links import Change, Links, Watched
+from openkcm.crypto.moments import Moment
+from openkcm.crypto.rootfile import Root
+from openkcm.crypto.store import read_keys
+from openkcm.crypto.view import View
+from openkcm.crypto.windows import Heard, Verdict
+from openkcm.kernel.clock import Clock
+from openkcm.kernel.db import Role, transaction
+from openkcm.kernel.log import get_logger
+from openkcm.sdk.refusals import Refused
+from openkcm.serving.calls import again
+
+log = get_logger(__name__)
+
+RECHECK_S: Final = 1.0
+"""A decision is good for so long at most: a clock that somebody sets is seen after it."""
+
+
+class RootKeys:
+    """The customers' root keys in force, each with the tenant's view; ``codes`` are of the answers that failed last,
+    ``agreement`` is the region's last one with control as it is stored.
+
+    ``forget_keys`` drops the service keys of tenants from memory; ``changed`` hears of every key whose state changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        root: Root,
+        l1: L1,
+        links: Links,
+        clock: Clock,
+        forget_keys: Callable[[Collection[str]], None],
+    ) -> None:
+        self.l1 = l1
+        self.links = links
+        self.watched: dict[bytes, View] = {}
+        self.codes: dict[bytes, str] = {}
+        self.memory = L2Memory()
+        self.agreement = b""
+        self.changed: Callable[[bytes], None] = lambda _: None
+        l1.hears = self.note  # until somebody tells the region's other processes too
+        links.alarm = self._alarm
+        self._region = region
+        self._root = root
+        self._clock = clock
+        self._forget_keys = forget_keys
+        self._of_tenant: dict[str, bytes] = {}
+        self._good_until: dict[str, float] = {}
+        self._asking: dict[bytes, asyncio.Task[None]] = {}
+
+    def check(self, view: View) -> None:
+        """The tenant's keys may be used now, as far as its root key and the last agreement with control are concerned.
+
+        Raises:
+            Permanent: KEY_SUSPENDED.
+            Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
+        """
+        now = self._clock.monotonic()
+        if now < self._good_until.get(view.tenant, float("-inf")):
+            return
+        key_id = self._of_tenant.get(view.tenant)
+        if key_id is None:
+            decision = self.links.governed(view.tenant, view.desired.policy.policy())
+        else:
+            decision = self.links.decision(key_id)
+        decision.check()
+        self._good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
+
+    async def ready(self, view: View) -> None:
+        """The tenant's L2 is at hand, and may be used.
+
+        Raises:
+            Permanent: as ``check``; KEY_STORE_REFUSED, KEY_STORE_DOUBTFUL, RECORD_MISMATCH for one never opened yet.
+            Temporary: as ``check``; KEY_STORE_NO_ANSWER; DATABASE_UNAVAILABLE.
+        """
+        key_id = self._of_tenant.get(view.tenant)
+        if key_id is not None and key_id not in self.memory:
+            await self._get(view, key_id)
+        elif key_id is not None and self._is_unasked(view.tenant, key_id):
+            await self._asked(view, key_id)
+        self.check(view)
+
+    async def open_all(self, pairs: Iterable[tuple[View, Kept]]) -> dict[bytes, bytes | Refused]:
+        """Each L2 by its key id, whoever wraps it, or why it cannot be had; all are asked for at the same time."""
+        named = {kept.key_id: (view, kept) for view, kept in pairs}
+        opened = await asyncio.gather(*(self._open(view, kept) for view, kept in named.values()))
+        return dict(zip(named, opened, strict=True))
+
+    def held(self, kept: Kept) -> bytes | None:
+        """The L2, as far as it can be had without asking anybody.
+
+        Raises:
+            Permanent: RECORD_MISMATCH.
+        """
+        if not wrapped_by(kept):
+            return kept.open_l2(self._root)
+        held = self.memory.get(kept.key_id)
+        return None if held is None else kept.l2_from(self._root, held)
+
+    async def wrap(self, view: View, connection: str, l2_id: bytes, l2: bytes) -> L1Wrap:
+        """The L2 under a customer's root key (``L1.wrap``); where it comes into force, nobody has to wait for it."""
+        wrap, sent = await self.l1.wrap(view, connection, l2_id, l2)
+        self.memory.keep_fresh(l2_id, l2, sent)
+        return wrap
+
+    def follow(self, views: Sequence[View]) -> None:
+        """These documents count from now on: what they stop is off the disk, what they begin is watched.
+
+        Raises:
+            Permanent: STATE_UNWRITABLE; nothing of it is to be acknowledged.
+        """
+        gone: list[bytes] = []
+        stopped: dict[str, tuple[int, int, int]] = {}
+        for view in views:
+            self._good_until.pop(view.tenant, None)
+            before, now = self._of_tenant.get(view.tenant), self._in_force(view)
+            if view.access in ("blocked", "revoked"):
+                stopped[view.tenant] = view.stamp
+            if before is not None and before != now:
+                gone.append(before)
+                self._unwatch(view.tenant, before)
+            if now is not None:
+                self._watch(view, now)
+        for tenant, stamp in stopped.items():
+            self.links.revoke([tenant], stamp)
+        if known := {v.tenant: v.desired.revoked for v in views if v.desired.revoked is not None}:
+            self.links.know(known)
+        self.links.forget(gone)
+
+    def note(self, heard: Heard, sent: Moment) -> None:
+        """A call about a root key, here or in another process of the region, came to this."""
+        key_id = bytes.fromhex(heard.key_id)
+        view = self.watched.get(key_id)
+        if view is None:
+            return
+        self._good_until.pop(view.tenant, None)
+        if heard.outage is not None:
+            news = self.codes.get(key_id) != heard.code
+            self.codes[key_id] = heard.code
+            self.links.failed(heard, sent)
+            if news:
+                self.changed(key_id)
+            return
+        self.codes.pop(key_id, None)
+        self.links.answered(key_id, sent)
+        self.memory.lease(view, key_id, sent)
+
+    def drop_ended(self) -> None:
+        """Of a key whose window is over, nothing is in memory."""
+        for key_id in list(self.codes):
+            if key_id in self.memory and self.links.decision(key_id).verdict is not Verdict.SERVE:
+                self._drop(self.watched[key_id].tenant, key_id)
+                self.changed(key_id)
+
+    def decide_anew(self) -> None:
+        """What may be used is decided anew: control has been agreed with, or a clock was set."""
+        self._good_until.clear()
+
+    async def aclose(self) -> None:
+        """No root key is asked any more."""
+        asking = list(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    def _in_force(self, view: View) -> bytes | None:
+        """The L2 that a customer's root key wraps and that is in use here now."""
+        if view.access in ("blocked", "revoked") or self._region not in view.desired.regions:
+            return None
+        for key_id in view.l2_ids()[:1]:
+            if view.keys[key_id].state == "active" and view.keys[key_id].connection:
+                return key_id
+        return None
+
+    def _watch(self, view: View, key_id: bytes) -> None:
+        self.watched[key_id] = view
+        self._of_tenant[view.tenant] = key_id
+        policy = view.desired.policy.policy()
+        self.links.watch(Watched(tenant=view.tenant, key_id=key_id, policy=policy))
+        if (fresh := self.memory.take_fresh(key_id)) is not None:
+            self.memory.put(key_id, fresh[0])
+            self.links.answered(key_id, fresh[1])
+            self.memory.lease(view, key_id, fresh[1])
+        self.changed(key_id)
+
+    def _unwatch(self, tenant: str, key_id: bytes) -> None:
+        self._drop(tenant, key_id)
+        del self.watched[key_id], self._of_tenant[tenant]
+        self.codes.pop(key_id, None)
+        self.l1.ways.forget(tenant)
+
+    def _drop(self, tenant: str, key_id: bytes) -> None:
+        self.memory.drop(key_id)
+        self._good_until.pop(tenant, None)
+        self._forget_keys({tenant})
+
+    def _alarm(self, watched: Watched, change: Change) -> None:
+        if change is Change.SUSPENDED:
+            self._drop(watched.tenant, watched.key_id)
+        told = log.info if change is Change.HEALED else log.error
+        told(
+            "crypto.root_key",
+            alarm=change is not Change.HEALED,
+            tenant=watched.tenant,
+            key=watched.key_id.hex(),
+            change=change.value,
+            code=self.codes.get(watched.key_id, ""),
+        )
+        self.changed(watched.key_id)
+
+    def _is_unasked(self, tenant: str, key_id: bytes) -> bool:
+        """Whether nobody has asked for so long that this alone stops the key, as after a machine's sleep."""
+        if self._clock.monotonic() < self._good_until.get(tenant, float("-inf")):
+            return False
+        over = self.links.decision(key_id).verdict is Verdict.WINDOW_OVER
+        return over and self.links.is_unasked(key_id)
+
+    async def _get(self, view: View, key_id: bytes) -> None:
+        serves = self.links.decision(key_id).verdict is Verdict.SERVE
+        if serves and (l2 := self.links.recover(key_id)) is not None:
+            self.memory.put(key_id, l2)
+            self._ask(view, key_id)  # what was kept says nothing of what the key's owner did meanwhile
+        elif serves or self.links.is_unasked(key_id):
+            await self._asked(view, key_id)
+
+    async def _asked(self, view: View, key_id: bytes) -> None:
+        """One call for all who ask now; one who gives up does not take it from the others."""
+        try:
+            await asyncio.shield(self._ask(view, key_id))
+        except Refused as refused:
+            raise again(refused) from None
+
+    def _ask(self, view: View, key_id: bytes) -> asyncio.Task[None]:
+        asking = self._asking.get(key_id)
+        if asking is None:
+            asking = self._asking[key_id] = asyncio.create_task(self._load(view, key_id))
+            asking.add_done_callback(lambda done: self._done(key_id, done))
+        return asking
+
+    def _done(self, key_id: bytes, asking: asyncio.Task[None]) -> None:
+        del self._asking[key_id]
+        if not asking.cancelled():
+            asking.exception()  # looked at, so that an error nobody waited for is no warning
+
+    async def _load(self, view: View, key_id: bytes) -> None:
+        async with transaction(Role.OWN) as tx:
+            kept = (await read_keys(tx, [key_id])).get(key_id)
+        if kept is None or not wrapped_by(kept):
+            raise mismatch(f"Key {key_id.hex()}")
+        l2, sent = await self.l1.unwrap(view, kept)
+        now = self.watched.get(key_id)
+        if now is not None and self.links.decision(key_id).verdict is Verdict.SERVE:
+            self.memory.put(key_id, l2)
+            self.memory.lease(now, key_id, sent)
+
+    async def _open(self, view: View, kept: Kept) -> bytes | Refused:
+        try:
+            if kept.key_id in self.watched:
+                await self.ready(view)
+            if (held := self.held(kept)) is not None:
+                return held
+            l2, sent = await self.l1.unwrap(view, kept)
+        except Refused as refused:
+            return refused
+        self.memory.keep_fresh(kept.key_id, l2, sent)
+        return l2
