@@ -35,8 +35,9 @@ from openkcm.keystores.watch import Watch
 from openkcm.notices import put as notices_put
 from openkcm.notices.deliver import deliverer
 from openkcm.parties.identity import load_identity
+from openkcm.parties.pins import Pins
 from openkcm.parties.settings import read_pins
-from openkcm.propagation import changed, remarked, reported
+from openkcm.propagation import agree, changed, remarked, reported
 from openkcm.provisioning import begin, overlooked
 from openkcm.provisioning.means import Means
 from openkcm.provisioning.plan import NEW_TENANT, new_tenant
@@ -140,7 +141,7 @@ async def _work(
     sources: dict[str, queue.Source] = {
         outbox.KIND: outbox.Outbox(
             {
-                **_handlers(means, sagas),
+                **_handlers(means, sagas, ending.pins),
                 carry.TOPIC: carry.Carry(keys),
                 adopt.TOPIC: adopt.Adopt(keys),
             },
@@ -158,6 +159,7 @@ async def _work(
             group.create_task(_lead(settings, means, source.name))
         database = needed(settings.control.worker_database, "control.worker_database")
         group.create_task(lead(database, LOCK, lambda: Sweep(ending).run(_SWEEPS * worker.sweep_s)))
+        group.create_task(lead(database, agree.LOCK, agree.Agreements(keys.exchange).run))
         group.create_task(lead(database, KEYS, lambda: KeySweep(keys).run(_SWEEPS * worker.sweep_s)))
         watch = Watch(regions=means.regions, telling=_telling(means, registry), clock=means.clock)
         group.create_task(lead(database, LINKS, watch.run))
@@ -170,7 +172,7 @@ def _telling(means: Means, registry: Registry) -> Telling:
     return Telling(declarations=declarations, public_url=means.public_url, operator=means.operator)
 
 
-def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
+def _handlers(means: Means, sagas: runner.Runner, pins: Pins) -> dict[str, outbox.Handler]:
     return {
         begin.TOPIC: begin.Begin(sagas),
         changed.TOPIC: changed.Changed(
@@ -179,6 +181,7 @@ def _handlers(means: Means, sagas: runner.Runner) -> dict[str, outbox.Handler]:
             clock=means.clock,
             public_url=means.public_url,
             operator=means.operator,
+            pins=pins,
             sources=means.sources,
         ),
         remarked.TOPIC: remarked.Remarked(clock=means.clock, public_url=means.public_url),

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from openkcm.crypto.accept import accept
+from openkcm.crypto.agree import agree, held
 from openkcm.crypto.apply import apply
 from openkcm.crypto.check import check
 from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
+    Agreed,
+    AgreeItem,
     Applied,
     Challenge,
     ChallengeItem,
@@ -22,6 +25,8 @@ from openkcm.crypto.contract import (
     EndItem,
     HandOver,
     HandOverItem,
+    HeldItem,
+    HeldList,
     KeyEnding,
     KeyEndItem,
     LinksItem,
@@ -34,6 +39,8 @@ from openkcm.crypto.contract import (
     ProveItem,
     Region,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -51,6 +58,7 @@ from openkcm.crypto.mint import mint
 from openkcm.crypto.offer import offer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
+from openkcm.crypto.show import show
 from openkcm.crypto.take import take
 from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
@@ -70,6 +78,7 @@ class Near:
     inside: Inside
     turn: asyncio.Lock
     failure: Refused | None = None
+    hides: Refused | None = None
     calls: list[str] = field(default_factory=list)
 
     @property
@@ -135,11 +144,22 @@ class Near:
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
         return await self._run(end_key, item)
 
+    async def agree(self, item: AgreeItem) -> Agreed:
+        return await self._run(agree, item)
+
+    async def held(self, item: HeldItem) -> HeldList:
+        return await self._run(held, item)
+
     async def check(self, item: CheckItem) -> Checked:
         return await self._run(check, item)
 
     async def links(self, item: LinksItem) -> LinksTold:
         return await self._run(tell_links, item)
+
+    async def show(self, item: ShowItem) -> Shown:
+        if self.hides is not None:
+            raise self.hides
+        return await self._run(show, item)
 
     async def aclose(self) -> None:
         """Nothing is open."""

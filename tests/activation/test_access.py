@@ -129,13 +129,15 @@ async def test_it_is_told_region_by_region_with_times(keys: Keys) -> None:
 
 
 async def test_no_number_refuses_a_revoke(keys: Keys) -> None:
-    """Control's database was set back: the region is ahead, and revokes all the same."""
+    """Control's database was set back, and the regions do not say what they hold: they revoke all the same."""
     message = await keys.encrypt(b"kept")
     for _ in range(2):
         await keys.do(KeyVerb.READ_ONLY, "default")
         await keys.do(KeyVerb.ENABLE, "default")
     await keys.edit("delete from acknowledgements; delete from desired where generation > 2")
     await keys.ask(KeyVerb.REVOKE, "default")
+    for near in (keys.local, keys.eu):
+        near.hides = Temporary(Refusal.REGION_UNAVAILABLE, "away")
     with pytest.raises(Permanent) as refused:
         await keys.work()
     assert refused.value.refusal in (Refusal.GENERATION_OLD, Refusal.GENERATION_CONFLICT)

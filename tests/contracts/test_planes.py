@@ -23,7 +23,8 @@ PROVIDERS = {
     "kmip",
     "hvac",
 }
-#: What control may load of the crypto plane: the contract and its parts, its client, what that checks signatures by.
+#: What control may load of the crypto plane: the contract and its parts, the rules that both sides keep,
+#: its client, what that checks signatures by.
 OFFERED = {
     "openkcm.crypto",
     "openkcm.crypto.asking",
@@ -34,8 +35,10 @@ OFFERED = {
     "openkcm.crypto.contract",
     "openkcm.crypto.contract_ends",
     "openkcm.crypto.contract_keys",
+    "openkcm.crypto.contract_knowledge",
     "openkcm.crypto.covered",
     "openkcm.crypto.desired",
+    "openkcm.crypto.exchange",
     "openkcm.crypto.settings",
     "openkcm.crypto.signed_answers",
 }

@@ -34,6 +34,8 @@ from openkcm.crypto.contract import (
     Proof,
     ProveItem,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -57,6 +59,7 @@ from openkcm.crypto.prove import prove
 from openkcm.crypto.region import open_region
 from openkcm.crypto.renew import renew
 from openkcm.crypto.settings import CryptoSettings
+from openkcm.crypto.show import show
 from openkcm.crypto.take import take
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
@@ -108,6 +111,7 @@ class Inside:
             place=self.place,
             stores=self.stores,
         )
+        self.here.roots.links.agreed()  # as control says within seconds
 
     def close(self) -> None:
         if self.marks is not None:
@@ -142,6 +146,9 @@ class Inside:
 
     async def tighten(self, item: TightenItem) -> Tightened:
         return one(await self.run(tighten, item))
+
+    async def show(self, tenant: str) -> Shown:
+        return one(await self.run(show, ShowItem(tenant=tenant)))
 
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
         return one(await self.run(end_key, item))

@@ -31,13 +31,20 @@ def state(world: World, stored: Stored) -> AppliedState:
     return AppliedState(root=stored.root, pins=world.pins, marks=marks, clock=SetClock(AT), confirm_s=30.0)
 
 
-def revoked(world: World, stored: Stored, state: AppliedState) -> Tight:
+def revoked(world: World, stored: Stored) -> Tight:
     """The tenant 'acme' is revoked by a word over a nonce, which another process stores."""
     signature = sign(world.control, Record.TIGHTENING, FORMAT, b"")
     item = TightenItem(
-        tenant="acme", service="", kind="revoked", epoch=1, generation=1, nonce=b"", signature=signature
+        tenant="acme",
+        service="",
+        kind="revoked",
+        epoch=1,
+        generation=1,
+        hash="d" * 64,
+        nonce=b"",
+        signature=signature,
     )
-    return stored.add(lambda change: tight_of(item, state.views["acme"], stored.root, change=change))
+    return stored.add(lambda change: tight_of(item, stored.root, change=change))
 
 
 async def test_a_tightening_between_two_statements_is_seen_the_next_time(
@@ -47,7 +54,7 @@ async def test_a_tightening_between_two_statements_is_seen_the_next_time(
     await stored.refresh(state)
 
     def meanwhile() -> None:
-        revoked(world, stored, state)
+        revoked(world, stored)
         stored.write(world.decide("blue"))
 
     stored.write(world.decide("green"))

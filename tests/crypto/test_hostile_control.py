@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -136,12 +137,28 @@ async def test_the_same_pair_with_another_hash_is_refused_and_raises_an_alarm(pl
     assert plane.local.here.state.view("acme").desired.callers != ()
 
 
-async def test_a_next_generation_that_replaces_something_else_raises_an_alarm(plane: Plane) -> None:
+@pytest.mark.parametrize("changes", [{}, {"generation": 99}, {"epoch": 9}], ids=["next", "far on", "epoch"])
+async def test_what_was_not_made_in_knowledge_of_the_regions_state_loosens_nothing_whatever_its_number(
+    plane: Plane, changes: dict[str, Any]
+) -> None:
+    minted = await plane.protect("acme")
+    message = await plane.local.encrypt("acme", b"kept")
+    known = list(plane.world.decided["acme"])
+    await plane.local.apply(plane.world.decide("acme", keys=keys_of(minted), access="revoked"))
+    with refused(Refusal.GENERATION_OLD):
+        await plane.local.apply(plane.world.decide("acme", keys=keys_of(minted), replaces=known, **changes))
+    with refused(Refusal.KEY_REVOKED):
+        await plane.local.decrypt("acme", message)
+    # A gap is no fork, where it is named: it need not be the last one that the region missed.
+    await plane.local.apply(plane.world.decide("acme", keys=keys_of(minted), generation=120, epoch=9))
+    assert await plane.local.decrypt("acme", message) == b"kept"
+
+
+async def test_what_a_document_replaces_is_a_list_of_hashes(plane: Plane) -> None:
     await plane.begin("acme")
-    with refused(Refusal.GENERATION_CONFLICT):
-        await plane.local.apply(plane.world.decide("acme", replaces="11" * 32))
-    # A gap is no fork: what a region missed it cannot compare.
-    await plane.local.apply(plane.world.decide("acme", generation=7, replaces="22" * 32))
+    for wrong in (["11" * 31], ["A" * 64], ["11" * 32, "11" * 32]):
+        with refused(Refusal.BAD_REQUEST):
+            await plane.local.apply(plane.world.decide("acme", replaces=wrong))
 
 
 async def test_two_conflicting_documents_in_one_call_stop_nobody_else(plane: Plane) -> None:

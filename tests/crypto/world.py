@@ -63,6 +63,7 @@ class World:
     local: Identity = field(init=False)
     eu: Identity = field(init=False)
     last: dict[str, SignedDesired] = field(default_factory=dict)
+    decided: dict[str, list[str]] = field(default_factory=dict)
     former: list[Pin] = field(default_factory=list)
     keys: dict[str, Sequence[DesiredKey]] = field(default_factory=dict)
 
@@ -95,7 +96,7 @@ class World:
         callers: Sequence[DesiredCaller] = (CALLER,),
         epoch: int = 1,
         generation: int | None = None,
-        replaces: str | None = None,
+        replaces: Sequence[str] | None = None,
         by: Identity | None = None,
         destroy_pending: DestroyPending | None = None,
         destroyed: Sequence[SignedReceipt] | None = None,
@@ -105,7 +106,7 @@ class World:
         policy: DesiredPolicy | None = None,
         revoked: tuple[int, int, int] | None = None,
     ) -> SignedDesired:
-        """The next document of a tenant, signed by control (or whom the test names); the last one is remembered."""
+        """The next document of a tenant, signed by control (or whom the test names), in knowledge of all that were."""
         self.keys[tenant] = keys or self.keys.get(tenant, ())
         before = self.last.get(tenant)
         old = msgspec.json.decode(before.document, type=Desired) if before else None
@@ -114,9 +115,7 @@ class World:
                 tenant=tenant,
                 epoch=epoch,
                 generation=generation or (old.generation + 1 if old else 1),
-                replaces=replaces
-                if replaces is not None
-                else (sha256(before.document).hexdigest() if before else ""),
+                replaces=tuple(self.decided.get(tenant, ())) if replaces is None else tuple(replaces),
                 regions=tuple(regions),
                 access=access,
                 keys=tuple(keys),
@@ -136,6 +135,7 @@ class World:
             document=document, signature=sign(signer, Record.DESIRED, FORMAT, *covered_desired(document))
         )
         self.last[tenant] = signed
+        self.decided.setdefault(tenant, []).append(sha256(document).hexdigest())
         return signed
 
 

@@ -38,6 +38,9 @@ SQL_ALONE = {
     "sign_in_links": "used once by one conditional statement",
     "sessions": "looked up by hash",
     "grants": "one statement each way",
+    "learnt": "one statement each way",
+    "agreements": "written by one statement, read beside acknowledgements",
+    "agreements_apart": "the same",
 }
 #: Piccolo knows keys of one column: of these the table class names the first.
 LONG_KEYS = {

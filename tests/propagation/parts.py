@@ -13,6 +13,8 @@ import msgspec
 from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
+    Agreed,
+    AgreeItem,
     Applied,
     Challenge,
     ChallengeItem,
@@ -23,6 +25,9 @@ from openkcm.crypto.contract import (
     EndItem,
     HandOver,
     HandOverItem,
+    HeldDocument,
+    HeldItem,
+    HeldList,
     KeyEnding,
     KeyEndItem,
     LinksItem,
@@ -35,6 +40,8 @@ from openkcm.crypto.contract import (
     ProveItem,
     Region,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -42,6 +49,7 @@ from openkcm.crypto.contract import (
     TightenItem,
     Token,
     TokenItem,
+    document_digest,
 )
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
@@ -59,7 +67,7 @@ UNAVAILABLE = Temporary(Refusal.REGION_UNAVAILABLE, "connection refused by 10.0.
 
 @dataclass
 class MemoryRegion:
-    """Applies newer generations, refuses older ones and another document of the same; can be down, or slow."""
+    """Applies what names the document that it holds, and shows that one; can be down, or slow."""
 
     name: str
     failure: Refused | None = None
@@ -78,10 +86,10 @@ class MemoryRegion:
         desired = msgspec.json.decode(item.document, type=Desired)
         new = (desired.epoch, desired.generation, hashlib.sha256(item.document).hexdigest())
         held = self.applied.get(desired.tenant, (0, 0, ""))
-        if new[:2] < held[:2]:
-            raise Permanent(Refusal.GENERATION_OLD, "older than what is applied")
         if new[:2] == held[:2] and new != held:
             raise Permanent(Refusal.GENERATION_CONFLICT, "another document of this generation is applied")
+        if new[:2] < held[:2] or held[2] not in ("", new[2], *desired.replaces):
+            raise Permanent(Refusal.GENERATION_OLD, "older than what is applied, or without knowledge of it")
         self.applied[desired.tenant] = new
         return Applied(
             tenant=desired.tenant, epoch=new[0], generation=new[1], hash=self.confirms_hash or new[2]
@@ -137,11 +145,43 @@ class MemoryRegion:
             generation=item.generation,
         )
 
+    async def show(self, item: ShowItem) -> Shown:
+        if self.failure is not None and self.failure.temporary:
+            raise self.failure
+        epoch, generation, held = self.applied[item.tenant]
+        documents = [one for one in self.received if hashlib.sha256(one.document).hexdigest() == held]
+        return Shown(
+            tenant=item.tenant,
+            order=(1, epoch, generation),
+            hash=held,
+            document=documents[0] if documents else None,
+        )
+
     async def end(self, item: EndItem) -> Ending:
         self._not_here()
 
     async def end_key(self, item: KeyEndItem) -> KeyEnding:
         self._not_here()
+
+    async def agree(self, item: AgreeItem) -> Agreed:
+        if self.failure is not None and self.failure.temporary:
+            raise self.failure
+        digest, count = 0, 0
+        for tenant, (_, generation, held) in self.applied.items():
+            if tenant not in item.but:
+                digest ^= document_digest(tenant, generation, held)
+                count += 1
+        return Agreed(same=(item.tenants, item.digest) == (count, f"{digest:064x}"))
+
+    async def held(self, item: HeldItem) -> HeldList:
+        there = sorted((tenant, *held) for tenant, held in self.applied.items() if tenant > item.after)
+        return HeldList(
+            documents=tuple(
+                HeldDocument(tenant=tenant, epoch=epoch, generation=generation, hash=held)
+                for tenant, epoch, generation, held in there[:2]
+            ),
+            more=len(there) > 2,
+        )
 
     async def check(self, item: CheckItem) -> Checked:
         self._not_here()

@@ -9,7 +9,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from openkcm.crypto.contract import FORMAT, Desired, DestroyPending, SignedDesired, covered_desired
+from openkcm.crypto.contract import FORMAT, Access, Desired, DestroyPending, SignedDesired, covered_desired
+from openkcm.crypto.exchange import Order
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.store import add_records
@@ -18,15 +19,16 @@ from openkcm.parties.labels import Record
 from openkcm.parties.pins import Pins
 from openkcm.parties.signed import verify
 from openkcm.propagation.decide import decide
+from openkcm.propagation.deliver import deliver
 from openkcm.propagation.regions import assign_regions, regions_of
 from openkcm.propagation.store import newest
-from openkcm.sdk.refusals import Permanent, Refusal
+from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.sdk.tenant_source import Presence
 from openkcm.sdk.testing.memory_source import observed
 from openkcm.tenancy.observe import observe
 from openkcm.tenancy.store import get
 from tests.control import NOON, appear, batch, key_record, rows
-from tests.propagation.parts import settled
+from tests.propagation.parts import UNAVAILABLE, MemoryRegions, settled
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("control")]
 
@@ -46,7 +48,7 @@ async def test_the_document_says_what_the_rows_say_and_is_signed_as_stored(
     await settled(clock)
     signed = await decided(control_identity, clock)
     said = read(signed)
-    assert (said.tenant, said.epoch, said.generation, said.replaces) == ("acme", 1, 1, "")
+    assert (said.tenant, said.epoch, said.generation, said.replaces) == ("acme", 1, 1, ())
     assert (said.regions, said.access, said.decided_at) == (("local", "eu-1"), "active", NOON)
     assert [(key.key_id, key.level, key.service, key.version, key.state) for key in said.keys] == [
         ("acme-2", "L2", "", 1, "active"),
@@ -65,11 +67,46 @@ async def test_the_document_says_what_the_rows_say_and_is_signed_as_stored(
         assert (await get(tx, "acme")).generation == 1
 
 
-async def test_each_generation_names_what_it_replaces(clock: SetClock, control_identity: Identity) -> None:
+def digest(signed: SignedDesired) -> str:
+    return hashlib.sha256(signed.document).hexdigest()
+
+
+async def test_each_generation_names_all_that_a_region_may_still_hold(
+    clock: SetClock, control_identity: Identity
+) -> None:
     await settled(clock)
-    first = await decided(control_identity, clock)
-    second = read(await decided(control_identity, clock))
-    assert (second.generation, second.replaces) == (2, hashlib.sha256(first.document).hexdigest())
+    regions = MemoryRegions("local", "eu-1")
+    made = [await decided(control_identity, clock) for _ in range(3)]
+    assert read(made[2]).replaces == (digest(made[0]), digest(made[1])), "no region has confirmed any"
+    await deliver(regions, "acme", clock=clock)
+    regions["eu-1"].failure = UNAVAILABLE
+    for _ in range(2):
+        made.append(await decided(control_identity, clock))
+        with pytest.raises(Temporary):
+            await deliver(regions, "acme", clock=clock)
+    made.append(await decided(control_identity, clock))
+    assert read(made[5]).replaces == tuple(map(digest, made[2:5])), "one still holds the third"
+    regions["eu-1"].failure = None
+    await deliver(regions, "acme", clock=clock)
+    assert read(await decided(control_identity, clock)).replaces == (digest(made[5]),)
+
+
+async def test_the_last_revoke_or_block_is_carried_on_when_it_is_lifted(
+    clock: SetClock, control_identity: Identity
+) -> None:
+    await settled(clock)
+    assert read(await decided(control_identity, clock)).revoked is None
+    serial = control_identity.serial
+    steps: tuple[tuple[Access, Order | None], ...] = (
+        ("read-only", None),
+        ("blocked", (serial, 1, 3)),
+        ("active", (serial, 1, 3)),
+        ("revoked", (serial, 1, 5)),
+    )
+    for access, last in steps:
+        async with transaction(Role.APP, "acme") as tx:
+            said = await decide(tx, "acme", identity=control_identity, clock=clock, access=access)
+        assert (said.desired.access, said.desired.revoked) == (access, last)
 
 
 async def test_deciding_at_the_same_time_leaves_no_gap_and_no_rival(
@@ -80,8 +117,7 @@ async def test_deciding_at_the_same_time_leaves_no_gap_and_no_rival(
     by_number = {read(each).generation: each for each in signed}
     assert sorted(by_number) == [1, 2, 3, 4, 5]
     for number in range(2, 6):
-        before = hashlib.sha256(by_number[number - 1].document).hexdigest()
-        assert read(by_number[number]).replaces == before
+        assert read(by_number[number]).replaces == tuple(digest(by_number[n]) for n in range(1, number))
 
 
 async def test_keys_that_are_ready_or_abandoned_are_not_named(

@@ -1,4 +1,4 @@
-"""A decision about keys goes to the regions; what it restricts counts also where one refuses it for its number."""
+"""A decision about keys goes to the regions; what it restricts counts also where one refuses it for what it knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from openkcm.activation.change import DECIDED
 from openkcm.activation.means import Means
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.notify import publish
-from openkcm.propagation.tighten import bring
 from openkcm.saga.journal import CHANNEL
 from openkcm.sdk.refusals import Refused
 
@@ -39,7 +38,7 @@ class Carry:
         """
         tenant = msgspec.convert(payload, Payload).tenant
         try:
-            await bring(self.means.regions, self.means.identity, tenant, clock=self.means.clock)
+            await self.means.exchange.bring(tenant)
         finally:
             await _told(tenant)
 

@@ -9,6 +9,7 @@ from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role
 from openkcm.parties.identity import Identity
 from openkcm.parties.pins import Pins
+from openkcm.propagation.exchange import Exchange
 from openkcm.web import paths
 
 
@@ -46,6 +47,11 @@ class Means:
     def deciding(self) -> Deciding:
         """The part that decides, for what the product asks of itself."""
         return Deciding(identity=self.identity, clock=self.clock, key_wait_s=self.key_wait_s)
+
+    @property
+    def exchange(self) -> Exchange:
+        """How a decision gets to the regions."""
+        return Exchange(regions=self.regions, identity=self.identity, clock=self.clock, pins=self.pins)
 
     def keys_address(self, tenant: str, service: str | None = None) -> str:
         """Where the tenant's keys are shown: all, or that service's (empty: the tenant key)."""

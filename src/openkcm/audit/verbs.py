@@ -77,6 +77,7 @@ class AuditVerb(StrEnum):
     # What the regions are told
     DESIRED_DECIDED = "propagation:desired:decide"
     DESIRED_REFUSED = "propagation:desired:refuse"
+    DESIRED_COLLECTED = "propagation:desired:collect"
     DESIRED_CONFLICT = "crypto:desired:conflict"
     # People
     OWNER_GRANTED = "identity:owner:grant"

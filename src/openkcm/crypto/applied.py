@@ -113,15 +113,16 @@ class AppliedState:
         self.epoch = max(self.epoch, view.mark.epoch)
 
     def tighten(self, rows: Iterable[Tight]) -> None:
-        """These tightenings count beside the documents, from now on."""
+        """These tightenings count beside the documents, from now on; of those that were lifted, not that very one."""
         for row in rows:
             self.change = max(self.change, row.change)
-            others = (
-                tight
-                for tight in self.tight.get(row.tenant, ())
-                if (tight.service, tight.kind) != (row.service, row.kind)
-            )
-            self.tight[row.tenant] = (*others, row)
+            there = self.tight.get(row.tenant, ())
+            if row.lifted:
+                self.tight[row.tenant] = tuple(
+                    one for one in there if not (one.same(row) and one.nonce == row.nonce)
+                )
+            else:
+                self.tight[row.tenant] = (*(one for one in there if not one.same(row)), row)
             if (view := self.views.get(row.tenant)) is not None:
                 self.views[row.tenant] = tightened(view, self.tight[row.tenant])
                 self.followed([self.views[row.tenant]])
@@ -159,9 +160,11 @@ class AppliedState:
         reached = int(str(await tx.fetchval("select changes from region")))
         tight = await read_tight(tx, since=since)
         rows = await tx.fetch(_SINCE, since)
-        self.tighten(row for row in tight if self._believed(row))
+        believed = [row for row in tight if self._believed(row)]
+        self.tighten(row for row in believed if not row.lifted)
         try:
             self.load(AppliedRow(**dict(row)) for row in rows)
+            self.tighten(row for row in believed if row.lifted)  # by a document that is in memory now
         except Refused:
             self.change = since
             raise

@@ -16,12 +16,12 @@ from openkcm.crypto.here import Here
 from openkcm.crypto.journal import note_active
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.key_endings import KeyCounted
+from openkcm.crypto.knows import Conflict, check_knows, held_of
 from openkcm.crypto.l1_wrap import wrapped_by
-from openkcm.crypto.mark import Mark
 from openkcm.crypto.metrics import GENERATION_CONFLICTS
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.store import read_keys
-from openkcm.crypto.tightenings import drop_outlived
+from openkcm.crypto.tightenings import Tight, drop_unnamed, lifted_by, write_tight
 from openkcm.crypto.view import View, not_in_set, read
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.log import get_logger
@@ -39,29 +39,14 @@ class _Given:
     view: View
 
 
-class _Conflict(Permanent):
-    """Control signed two documents that cannot both be: an alarm, and nothing is changed."""
-
-    def __init__(self, view: View, known: Mark) -> None:
-        super().__init__(
-            Refusal.GENERATION_CONFLICT,
-            f"Generation {view.mark.generation} of tenant '{view.tenant}' contradicts what this region has applied.",
-            remedy=Remedy(
-                "Compare control's database with this region's before anything else.", "operator", _PAGE
-            ),
-        )
-        self.view = view
-        self.known = known
-
-
 async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Refused]:
-    """Each document that is signed by control and newer than what is known is in force; the same again is no error.
+    """Each document that control signed in knowledge of what is known here is in force; the same again is no error.
 
-    Refused alone: a bad signature (SIGNATURE_INVALID, PARTY_UNKNOWN), an older document (GENERATION_OLD), one that
-    contradicts what is known (GENERATION_CONFLICT, with an alarm), one that lets a key encrypt which this region does
-    not hold as it is described (KEY_UNKNOWN, RECORD_MISMATCH), one that brings destroyed keys back or destroys what
-    this region has not (KEY_DESTROYED, DESTROY_NOT_DUE), or a first one of a tenant that may not be here
-    (REGION_NOT_IN_SET).
+    Refused alone: a bad signature (SIGNATURE_INVALID, PARTY_UNKNOWN), a document that is older or does not name what is
+    known (GENERATION_OLD), another one with its very numbers (GENERATION_CONFLICT, with an alarm), one that lets a key
+    encrypt which this region does not hold as it is described (KEY_UNKNOWN, RECORD_MISMATCH), one that brings destroyed
+    keys back or destroys what this region has not (KEY_DESTROYED, DESTROY_NOT_DUE), or a first one of a tenant that may
+    not be here (REGION_NOT_IN_SET).
     """
     given = await attempt(items, lambda item: _verified(here, item))
     async with transaction(Role.OWN) as tx:
@@ -87,17 +72,20 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
             row_of(one.view, one.signed, here.root, change=int(region["changes"]) + number)
             for number, one in enumerate(newest.values(), 1)
         ]
+        lifted: list[Tight] = []
         if rows:
             applied = [one.view for one in newest.values()]
             await write_rows(tx, rows)
             await note_active(tx, [(view, here.state.views.get(view.tenant)) for view in applied])
             await follow_end(here, tx, applied, counted, at=region["at"])
             await follow_key_ends(here, tx, applied, ends, at=region["at"])
-            await drop_outlived(tx, applied, here.state.tight)
-        conflicts = [one for one in decided if isinstance(one, _Conflict)]
+            lifted = lifted_by(applied, here.state.tight, here.root, change=rows[-1].change)
+            await write_tight(tx, lifted)
+            await drop_unnamed(tx, (view.tenant for view in applied if view.tenant in here.state.troubled))
+        conflicts = [one for one in decided if isinstance(one, Conflict)]
         for conflict in conflicts:
             await _record(tx, conflict)
-    _in_force(here, list(newest.values()), rows)
+    _in_force(here, list(newest.values()), rows, lifted)
     _alarm(conflicts)
     return await attempt(decided, _applied)
 
@@ -119,14 +107,10 @@ def _decided(
 ) -> _Given:
     view = one.view
     before = newest.get(view.tenant)
-    known = before.view.mark if before is not None else _known(here, view.tenant)
-    if known is None:
-        if here.region not in view.desired.regions:
-            raise not_in_set(view.tenant, here.region)
-        if view.mark.epoch < epoch:
-            raise _old(view, Mark(0, epoch, 0, ""))
-    else:
-        _compare(view, known, epoch=epoch)
+    held = held_of(here.state, view.tenant, before.view if before else None)
+    if held.known is None and here.region not in view.desired.regions:
+        raise not_in_set(view.tenant, here.region)
+    check_knows(view, held, epoch=epoch)
     last = before.view if before is not None else here.state.views.get(view.tenant)
     check_end(here, view, last, counted[0].get(view.tenant))
     check_key_ends(here, view, counted[1])
@@ -136,24 +120,6 @@ def _decided(
                 _held(here, view, kept.get(key_id), key_id)
     newest[view.tenant] = one
     return one
-
-
-def _known(here: Here, tenant: str) -> Mark | None:
-    marks = [mark for mark in (here.state.marks.marks.get(tenant),) if mark is not None]
-    if (view := here.state.views.get(tenant)) is not None:
-        marks.append(view.mark)
-    return max(marks, default=None)
-
-
-def _compare(view: View, known: Mark, *, epoch: int) -> None:
-    new = view.mark
-    if (new.epoch, new.generation) == (known.epoch, known.generation) and new.hash != known.hash:
-        raise _Conflict(view, known)
-    if new < known or (new.epoch < epoch and new != known):
-        raise _old(view, known)
-    follows = (new.serial, new.epoch, new.generation) == (known.serial, known.epoch, known.generation + 1)
-    if follows and view.desired.replaces != known.hash:
-        raise _Conflict(view, known)
 
 
 def _held(here: Here, view: View, kept: Kept | None, key_id: bytes) -> None:
@@ -183,15 +149,17 @@ def _held(here: Here, view: View, kept: Kept | None, key_id: bytes) -> None:
         )
 
 
-def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow]) -> None:
+def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow], lifted: Sequence[Tight] = ()) -> None:
     for one, row in zip(given, rows, strict=True):
         here.state.put(one.view, change=row.change)
+    here.state.tighten(lifted)
     here.state.marks.raise_to((one.view.tenant, one.view.mark) for one in given)
     stopped = {one.view.tenant for one in given if one.view.desired.access in ("blocked", "revoked")}
     stopped |= {one.view.tenant for one in given if one.view.desired.services}
     if stopped:
         here.keys.forget(stopped)
     here.roots.follow([here.state.views[one.view.tenant] for one in given])
+    here.roots.links.agreed_on(one.view.tenant for one in given)
 
 
 def _applied(one: _Given) -> Applied:
@@ -199,16 +167,7 @@ def _applied(one: _Given) -> Applied:
     return Applied(tenant=one.view.tenant, epoch=mark.epoch, generation=mark.generation, hash=mark.hash)
 
 
-def _old(view: View, known: Mark) -> Permanent:
-    return Permanent(
-        Refusal.GENERATION_OLD,
-        f"Generation {view.mark.generation} (epoch {view.mark.epoch}) of tenant '{view.tenant}' is older than what "
-        f"this region knows: generation {known.generation} (epoch {known.epoch}).",
-        remedy=Remedy("Send the newest document; after a restore, raise the epoch first.", "control", _PAGE),
-    )
-
-
-async def _record(tx: Transaction, conflict: _Conflict) -> None:
+async def _record(tx: Transaction, conflict: Conflict) -> None:
     detail = {
         "epoch": conflict.view.mark.epoch,
         "generation": conflict.view.mark.generation,
@@ -226,7 +185,7 @@ async def _record(tx: Transaction, conflict: _Conflict) -> None:
     )
 
 
-def _alarm(conflicts: list[_Conflict]) -> None:
+def _alarm(conflicts: list[Conflict]) -> None:
     for conflict in conflicts:
         GENERATION_CONFLICTS.inc()
         log.error(

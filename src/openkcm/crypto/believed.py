@@ -17,6 +17,8 @@ from openkcm.crypto.contract import (
     EndItem,
     HandOver,
     HandOverItem,
+    HeldItem,
+    HeldList,
     KeyEnding,
     KeyEndItem,
     Minted,
@@ -24,6 +26,8 @@ from openkcm.crypto.contract import (
     Offer,
     OfferItem,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -129,6 +133,27 @@ def key_ending_belongs(item: KeyEndItem, ending: KeyEnding) -> bool:
     """It is of this key, and where destruction was asked for it has a receipt, which whoever asked checks."""
     same = (ending.tenant, ending.key_id) == (item.tenant, item.key_id)
     return same and (ending.receipt is not None or not item.destroy)
+
+
+def shown_belongs(item: ShowItem, shown: Shown) -> bool:
+    """It is of this tenant, the document's hash is one, and every key is the tenant's and wrapped as it says."""
+    return (
+        shown.tenant == item.tenant
+        and len(shown.hash) == 64
+        and all(word.tenant == item.tenant for word in shown.tightened)
+        and all(record.statement.tenant == item.tenant for record in shown.records)
+        and all(record.wrap.key_id == record.statement.key_id for record in shown.records)
+    )
+
+
+def held_belongs(item: HeldItem, held: HeldList) -> bool:
+    """It goes on after the tenant that was named, and comes to an end."""
+    tenants = [document.tenant for document in held.documents]
+    return (
+        tenants == sorted(set(tenants))
+        and all(tenant > item.after for tenant in tenants)
+        and bool(tenants or not held.more)
+    )
 
 
 def checked_belongs(item: CheckItem, checked: Checked) -> bool:

@@ -14,6 +14,8 @@ from openkcm.crypto.contract import (
     PATHS,
     Accepted,
     AcceptItem,
+    Agreed,
+    AgreeItem,
     Applied,
     Challenge,
     ChallengeItem,
@@ -23,6 +25,8 @@ from openkcm.crypto.contract import (
     EndItem,
     HandOver,
     HandOverItem,
+    HeldItem,
+    HeldList,
     KeyEnding,
     KeyEndItem,
     LinksItem,
@@ -35,6 +39,8 @@ from openkcm.crypto.contract import (
     ProveItem,
     Region,
     RenewItem,
+    ShowItem,
+    Shown,
     SignedDesired,
     Stored,
     StoreItem,
@@ -98,6 +104,9 @@ class PinnedRegion:
         self._links: Asking[LinksItem, LinksTold] = self._verb(
             "links", Answer[LinksTold], lambda _, told: bool(told.run)
         )
+        self._show = self._verb("show", Answer[Shown], signed.shown)
+        self._agree: Asking[AgreeItem, Agreed] = self._verb("agree", Answer[Agreed], lambda _, __: True)
+        self._held = self._verb("held", Answer[HeldList], believed.held_belongs)
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -143,6 +152,15 @@ class PinnedRegion:
 
     async def links(self, item: LinksItem) -> LinksTold:
         return await self._links.ask(item)
+
+    async def show(self, item: ShowItem) -> Shown:
+        return await self._show.ask(item)
+
+    async def agree(self, item: AgreeItem) -> Agreed:
+        return await self._agree.ask(item)
+
+    async def held(self, item: HeldItem) -> HeldList:
+        return await self._held.ask(item)
 
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""

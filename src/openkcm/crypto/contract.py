@@ -39,6 +39,16 @@ from openkcm.crypto.contract_ends import (
     covered_tightening,
 )
 from openkcm.crypto.contract_keys import KeyRecord, Minted, MintItem, RenewItem, Statement, Wrap
+from openkcm.crypto.contract_knowledge import (
+    Agreed,
+    AgreeItem,
+    HeldDocument,
+    HeldItem,
+    HeldList,
+    ShowItem,
+    Shown,
+    covered_agreement,
+)
 from openkcm.crypto.desired import (
     FORMAT,
     Access,
@@ -54,6 +64,7 @@ from openkcm.crypto.desired import (
     SignedDesired,
     Verb,
     covered_desired,
+    document_digest,
 )
 from openkcm.parties.signed import Signature
 
@@ -62,6 +73,8 @@ __all__ = [
     "FORMAT",
     "GOVERNANCE_S",
     "Access",
+    "AgreeItem",
+    "Agreed",
     "Challenge",
     "ChallengeItem",
     "CheckItem",
@@ -77,6 +90,9 @@ __all__ = [
     "EndItem",
     "Ending",
     "Found",
+    "HeldDocument",
+    "HeldItem",
+    "HeldList",
     "KeyDestroy",
     "KeyEndItem",
     "KeyEnding",
@@ -92,6 +108,8 @@ __all__ = [
     "RenewItem",
     "SealedSecret",
     "ServiceAccess",
+    "ShowItem",
+    "Shown",
     "SignedDesired",
     "Statement",
     "StoppedBy",
@@ -101,8 +119,10 @@ __all__ = [
     "Verb",
     "WorstCase",
     "Wrap",
+    "covered_agreement",
     "covered_desired",
     "covered_tightening",
+    "document_digest",
     "secret_context",
     "worst_case",
 ]
@@ -232,7 +252,7 @@ PATHS = {
     verb: f"/control/v1/{verb.replace('_', '-')}"
     for verb in (
         *("apply", "mint", "renew", "store", "offer", "hand_over", "accept", "prove", "token"),
-        *("challenge", "tighten", "end", "end_key", "check", "links"),
+        *("challenge", "tighten", "end", "end_key", "check", "links", "show", "agree", "held"),
     )
 }
 
@@ -260,6 +280,9 @@ class Region(Protocol):
     async def end_key(self, item: KeyEndItem) -> KeyEnding: ...
     async def check(self, item: CheckItem) -> Checked: ...
     async def links(self, item: LinksItem) -> LinksTold: ...
+    async def show(self, item: ShowItem) -> Shown: ...
+    async def agree(self, item: AgreeItem) -> Agreed: ...
+    async def held(self, item: HeldItem) -> HeldList: ...
     async def aclose(self) -> None: ...
 
 

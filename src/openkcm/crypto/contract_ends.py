@@ -33,8 +33,8 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
 class TightenItem(msgspec.Struct, frozen=True, kw_only=True):
     """Control's word over a region's nonce: from now on the tenant (``service`` empty) or one service is tightened.
 
-    It counts whatever the region has applied, until a document is applied that is newer than the one it has now and
-    not older than (``epoch``, ``generation``), which is the decision that the word comes from.
+    It counts whatever the region has applied, until a document is applied that knows of it: the decision that the word
+    comes from, which is (``epoch``, ``generation``, ``hash``), or one that names its ``hash`` in ``replaces``.
     """
 
     tenant: str
@@ -42,6 +42,7 @@ class TightenItem(msgspec.Struct, frozen=True, kw_only=True):
     kind: Tightening
     epoch: int
     generation: int
+    hash: str
     nonce: bytes
     signature: Signature
 
@@ -58,7 +59,7 @@ class Tightened(msgspec.Struct, frozen=True, kw_only=True):
 
 def covered_tightening(item: TightenItem, region: str) -> tuple[bytes | str | int, ...]:
     """What control's signature covers (record ``tightening``, version ``FORMAT``)."""
-    return (region, item.tenant, item.service, item.kind, item.epoch, item.generation, item.nonce)
+    return (region, item.tenant, item.service, item.kind, item.epoch, item.generation, item.hash, item.nonce)
 
 
 class EndItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,21 +11,25 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
 from openkcm.crypto.accept import accept
+from openkcm.crypto.agree import agree, held
 from openkcm.crypto.apply import apply
 from openkcm.crypto.check import check
 from openkcm.crypto.contract import (
     PATHS,
     AcceptItem,
+    AgreeItem,
     ChallengeItem,
     CheckItem,
     EndItem,
     HandOverItem,
+    HeldItem,
     KeyEndItem,
     LinksItem,
     MintItem,
     OfferItem,
     ProveItem,
     RenewItem,
+    ShowItem,
     SignedDesired,
     StoreItem,
     TightenItem,
@@ -42,6 +46,7 @@ from openkcm.crypto.offer import offer
 from openkcm.crypto.outcomes import answer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
+from openkcm.crypto.show import show
 from openkcm.crypto.take import take
 from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
@@ -81,6 +86,9 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
             _route(here, "tighten", Call[TightenItem], tighten),
             _route(here, "end", Call[EndItem], end),
             _route(here, "end_key", Call[KeyEndItem], end_key),
+            _route(here, "show", Call[ShowItem], show),
+            _route(here, "agree", Call[AgreeItem], agree),
+            _route(here, "held", Call[HeldItem], held),
             _route(here, "check", Call[CheckItem], check),
             _route(here, "links", Call[LinksItem], tell_links),
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from openkcm.crypto.connection import DesiredConnection, DesiredPolicy
 from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import Signature
+from openkcm_client.enc import enc
 
 FORMAT = 1
 
@@ -79,9 +81,10 @@ class DestroyPending(msgspec.Struct, frozen=True, kw_only=True):
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What every region of ``regions`` should hold of a tenant. One document, the same bytes for all of them.
 
-    Order is (serial of control's pin, ``epoch``, ``generation``); ``replaces`` is the SHA-256 of the document before,
-    empty for the first. ``access`` is read-only for an uninstalled tenant and blocked for one that is being deleted, or
-    stricter where a person said so; ``services`` are those for which a person said so.
+    Order is (serial of control's pin, ``epoch``, ``generation``); ``replaces`` are the SHA-256 of all documents that
+    this one was made in knowledge of, from the oldest on that a region of the set may still hold.
+    ``access`` is read-only for an uninstalled tenant and blocked for one that is being deleted, or stricter where a
+    person said so; ``services`` are those for which a person said so.
     Only a blocked document has ``destroy_pending``; one with ``destroyed``, each region's receipt, is the last.
     ``buried`` has the regions' receipts of single keys, as long as a backup may bring such a key back.
     ``connections`` are the ways to the tenant's own root keys, those that no key uses yet or any more among them;
@@ -92,7 +95,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     epoch: int
     generation: int
-    replaces: str
+    replaces: tuple[str, ...]
     regions: tuple[str, ...]
     access: Access
     keys: tuple[DesiredKey, ...]
@@ -117,3 +120,8 @@ class SignedDesired(msgspec.Struct, frozen=True, kw_only=True):
 def covered_desired(document: bytes) -> tuple[bytes]:
     """What control's signature on desired state covers (record ``desired``, version ``FORMAT``)."""
     return (document,)
+
+
+def document_digest(tenant: str, generation: int, document_hash: str) -> int:
+    """One document's part of ``Answer.digest``: SHA-256(enc(tenant, generation, hash)) as a number to XOR."""
+    return int.from_bytes(sha256(enc(tenant, generation, bytes.fromhex(document_hash))).digest())

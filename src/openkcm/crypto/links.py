@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -11,7 +11,7 @@ from openkcm.crypto.bounds import Choice, Policy
 from openkcm.crypto.lease_files import Stamp
 from openkcm.crypto.leases import LeaseStore, NewLease
 from openkcm.crypto.logbook import Draft, Logbook
-from openkcm.crypto.moments import Clocks, Moment
+from openkcm.crypto.moments import Clocks, Moment, passed_s
 from openkcm.crypto.rounds import Worth
 from openkcm.crypto.windows import (
     Decision,
@@ -132,9 +132,19 @@ class Links:
         if after.seen - before.seen - {Outage.NO_ANSWER}:
             self._save_or_drop(key_id)
 
-    def agreed(self, but: frozenset[str] = frozenset()) -> None:
-        """Control and this region hold the same of every tenant but these."""
-        self._logbook.agree_but(self._clocks.now(), but)
+    def agreed(self, but: frozenset[str] = frozenset(), *, at: Moment | None = None) -> None:
+        """Control and this region hold the same of every tenant but these, as of ``at``, or now.
+
+        What is known of a later agreement stays.
+        """
+        now, last = self._clocks.now(), self._logbook.last_agreed
+        mark = self._logbook.mark
+        if at is None or last is None or passed_s(at, now, mark) < passed_s(last, now, mark):
+            self._logbook.agree_but(at or now, but)
+
+    def agreed_on(self, tenants: Iterable[str]) -> None:
+        """Control has just said what counts for these tenants, and this region holds it."""
+        self._logbook.agree_on(self._clocks.now(), tenants)
 
     def decision(self, key_id: bytes) -> Decision:
         """What may be done with the key now, and for how long."""

@@ -6,6 +6,7 @@ process's own stands in it, and without it nothing is believed: no key is known 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from hmac import compare_digest
 from threading import Lock
@@ -71,6 +72,11 @@ class Logbook:
         """When this region last agreed with control on the tenant."""
         return self._apart.get(tenant, self._agreed)
 
+    @property
+    def last_agreed(self) -> Moment | None:
+        """When control was last agreed with on all tenants, or all but some."""
+        return self._agreed
+
     def agree(self, at: Moment) -> None:
         """Control and this region hold the same of every tenant."""
         self._agreed, self._apart, self.changed = at, {}, True
@@ -79,6 +85,11 @@ class Logbook:
         """They hold the same of every tenant but these, for whom the last agreement is what it was."""
         self._apart = {tenant: self.agreed(tenant) for tenant in tenants}
         self._agreed, self.changed = at, True
+
+    def agree_on(self, at: Moment, tenants: Iterable[str]) -> None:
+        """They hold the same of these tenants; of the others the last agreement is what it was."""
+        self._apart.update((tenant, at) for tenant in tenants)
+        self.changed = True
 
     def put(self, key_id: str, link: Link | None) -> None:
         """This is what is known of the key; None: nothing."""

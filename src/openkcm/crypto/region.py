@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from openkcm.crypto.agree import take_agreement
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.cache import KeyCache
 from openkcm.crypto.heard_rows import database_time
@@ -77,7 +78,6 @@ async def open_region(
     state.set_back = False
     links = Links(clocks, Logbook(place, root), LeaseStore(place, root), lambda _, __: None)
     links.load(_revoked(state.views.values()))
-    links.agreed()
     l1 = L1(region=settings.region, root=root, ways=Ways(settings.region, identity, stores), clocks=clocks)
     keys = KeyCache(root, clock, load=lambda root, wanted: load_keys(root, wanted, held=roots.held))
     roots = RootKeys(
@@ -146,6 +146,7 @@ async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None
         try:
             async with transaction(Role.OWN) as tx:
                 await here.state.refresh(tx)
+                await take_agreement(here, tx)
                 here.keys.follow(here.state.take_moved(), here.state.views)
                 if here.state.set_back:
                     await follow_journal(tx, set_back=True)

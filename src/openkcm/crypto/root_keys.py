@@ -35,7 +35,8 @@ RECHECK_S: Final = 1.0
 
 
 class RootKeys:
-    """The customers' root keys in force, each with the tenant's view; ``codes`` are of the answers that failed last.
+    """The customers' root keys in force, each with the tenant's view; ``codes`` are of the answers that failed last,
+    ``agreement`` is the region's last one with control as it is stored.
 
     ``forget_keys`` drops the service keys of tenants from memory; ``changed`` hears of every key whose state changed.
     """
@@ -55,6 +56,7 @@ class RootKeys:
         self.watched: dict[bytes, View] = {}
         self.codes: dict[bytes, str] = {}
         self.memory = L2Memory()
+        self.agreement = b""
         self.changed: Callable[[bytes], None] = lambda _: None
         l1.hears = self.note  # until somebody tells the region's other processes too
         links.alarm = self._alarm
@@ -67,19 +69,20 @@ class RootKeys:
         self._asking: dict[bytes, asyncio.Task[None]] = {}
 
     def check(self, view: View) -> None:
-        """The tenant's keys may be used now, as far as its root key is concerned.
+        """The tenant's keys may be used now, as far as its root key and the last agreement with control are concerned.
 
         Raises:
             Permanent: KEY_SUSPENDED.
-            Temporary: KEY_STORE_SILENT or CUT_OFF.
+            Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
         """
         now = self._clock.monotonic()
         if now < self._good_until.get(view.tenant, float("-inf")):
             return
         key_id = self._of_tenant.get(view.tenant)
         if key_id is None:
-            return
-        decision = self.links.decision(key_id)
+            decision = self.links.governed(view.tenant, view.desired.policy.policy())
+        else:
+            decision = self.links.decision(key_id)
         decision.check()
         self._good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from openkcm.crypto import believed
-from openkcm.crypto.contract import FORMAT, Accepted, AcceptItem, KeyRecord, Minted, MintItem, RenewItem, Wrap
+from openkcm.crypto.contract import (
+    FORMAT,
+    Accepted,
+    AcceptItem,
+    KeyRecord,
+    Minted,
+    MintItem,
+    RenewItem,
+    ShowItem,
+    Shown,
+    Wrap,
+)
 from openkcm.crypto.covered import Item, covered_statement, covered_wrap
 from openkcm.parties.labels import Record
 from openkcm.parties.pins import Pins
@@ -49,17 +60,31 @@ class Signed:
             believed.accepted_belongs(item, accepted) and wrap.holder == self.region and self._wrapped(wrap)
         )
 
+    def shown(self, item: ShowItem, shown: Shown) -> bool:
+        """Keys of this tenant alone, each stated and wrapped by regions that are pinned, an L2 wrapped by this one.
+
+        Control's own signatures are looked at by whoever asked: they prove what counts.
+        """
+        return believed.shown_belongs(item, shown) and all(
+            self._is(Record.STATEMENT, r.statement.signature, *covered_statement(r.statement), signer=None)
+            and self._is(Record.WRAP, r.wrap.signature, *covered_wrap(r.wrap), signer=r.wrap.holder or None)
+            and r.wrap.holder in ("", self.region)
+            for r in shown.records
+        )
+
     def _stated(self, record: KeyRecord) -> bool:
         statement = record.statement
-        return self._is(Record.STATEMENT, statement.signature, *covered_statement(statement))
+        return self._is(
+            Record.STATEMENT, statement.signature, *covered_statement(statement), signer=self.region
+        )
 
     def _wrapped(self, wrap: Wrap) -> bool:
-        return self._is(Record.WRAP, wrap.signature, *covered_wrap(wrap))
+        return self._is(Record.WRAP, wrap.signature, *covered_wrap(wrap), signer=self.region)
 
-    def _is(self, record: Record, signature: Signature, *covered: Item) -> bool:
+    def _is(self, record: Record, signature: Signature, *covered: Item, signer: str | None) -> bool:
         try:
             now = datetime.now(UTC)
-            verify(self.pins, signature, record, FORMAT, *covered, now=now, signer=self.region, stored=True)
+            verify(self.pins, signature, record, FORMAT, *covered, now=now, signer=signer, stored=True)
         except (Refused, ValueError):  # a number that no record of ours can hold
             return False
         return True

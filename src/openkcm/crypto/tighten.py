@@ -21,6 +21,7 @@ from openkcm_client.names import check_name
 log = get_logger(__name__)
 
 _PAGE: Final = "reference/crypto-service#tightening"
+HASH_DIGITS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,8 @@ async def tighten(here: Here, items: Sequence[TightenItem]) -> list[Tightened | 
         given: list[_Given] = []
         for item in good(checked):
             number += 1
-            view = here.state.views.get(item.tenant)
-            given.append(_Given(item, tight_of(item, view, here.root, change=number)))
-        last = {(one.row.tenant, one.row.service, one.row.kind): one for one in given}
+            given.append(_Given(item, tight_of(item, here.root, change=number)))
+        last = {(one.row.tenant, one.row.service, one.row.kind, one.row.hash): one for one in given}
         await write_tight(tx, [one.row for one in last.values()])
         await record_all(tx, [_entry(one.item) for one in given])
     here.state.tighten([one.row for one in last.values()])
@@ -72,6 +72,8 @@ def _checked(here: Here, item: TightenItem) -> TightenItem:
     covered = covered_tightening(item, here.region)
     here.verify(item.signature, Record.TIGHTENING, *covered, signer=item.signature.signer)
     check_name(item.tenant, what="tenant")
+    if len(item.hash) != HASH_DIGITS or bytes.fromhex(item.hash).hex() != item.hash:
+        raise ValueError("not a hash")
     if item.service:
         check_name(item.service, what="service")
     if not here.nonces.take(item.nonce, item.tenant, now=here.clock.monotonic()):
@@ -106,5 +108,10 @@ def _entry(item: TightenItem) -> Entry:
         actor="control",
         verb=AuditVerb.TIGHTENED,
         object=item.service or item.tenant,
-        detail={"kind": item.kind, "epoch": item.epoch, "generation": item.generation},
+        detail={
+            "kind": item.kind,
+            "epoch": item.epoch,
+            "generation": item.generation,
+            "hash": item.hash,
+        },
     )

@@ -1,4 +1,4 @@
-"""Tightenings that control signed over a nonce: stored, in force beside the documents, and outlived by a newer one."""
+"""Tightenings that control signed over a nonce: in force beside the documents until one that knows of them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from dataclasses import astuple, dataclass, fields, replace
 from hmac import compare_digest
 from typing import Final, cast
 
+import msgspec
+
 from openkcm.crypto import labels
-from openkcm.crypto.contract import Access, ServiceAccess, TightenItem
+from openkcm.crypto.contract import Access, ServiceAccess, Tightening, TightenItem
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.view import View
 from openkcm.kernel.db import Transaction
+from openkcm.parties.signed import Signature
 
 STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "blocked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tight:
-    """One tightening. ``epoch`` and ``generation`` name the decision that it comes from, ``base_epoch`` and
-    ``base_generation`` the document that was applied here when it came (0 for none).
+    """One tightening, as control signed it; ``epoch``, ``generation`` and ``hash`` are of the decision it comes from.
+
+    A ``lifted`` one stays on record: a process that hears of it only now forgets the very one of this ``nonce``.
     """
 
     tenant: str
@@ -27,17 +31,34 @@ class Tight:
     kind: str
     epoch: int
     generation: int
-    base_epoch: int
-    base_generation: int
+    hash: str
+    nonce: bytes
+    signature: bytes
+    lifted: bool
     root_version: int
     mac: bytes
     change: int
 
     def counts(self, view: View) -> bool:
-        """Whether it still counts beside this document, which is the newest that is applied."""
-        has = (view.mark.epoch, view.mark.generation)
-        newer = has > (self.base_epoch, self.base_generation)
-        return not newer or has < (self.epoch, self.generation)
+        """Whether it counts beside this document, which does not know of the decision that it comes from."""
+        return not self.lifted and self.hash != view.mark.hash and self.hash not in view.desired.replaces
+
+    def same(self, other: Tight) -> bool:
+        """Whether both stand in the same row."""
+        return (self.service, self.kind, self.hash) == (other.service, other.kind, other.hash)
+
+    def item(self) -> TightenItem:
+        """The word as control said it."""
+        return TightenItem(
+            tenant=self.tenant,
+            service=self.service,
+            kind=cast("Tightening", self.kind),
+            epoch=self.epoch,
+            generation=self.generation,
+            hash=self.hash,
+            nonce=self.nonce,
+            signature=msgspec.json.decode(self.signature, type=Signature),
+        )
 
     def whole(self, root: Root) -> bool:
         """Whether this region wrote the row as it is."""
@@ -58,7 +79,7 @@ def tightened(view: View, by: Iterable[Tight]) -> View:
     return replace(view, access=access, services=services)
 
 
-def tight_of(item: TightenItem, view: View | None, root: Root, *, change: int) -> Tight:
+def tight_of(item: TightenItem, root: Root, *, change: int) -> Tight:
     """The row of a tightening that has been verified."""
     bare = Tight(
         tenant=item.tenant,
@@ -66,13 +87,28 @@ def tight_of(item: TightenItem, view: View | None, root: Root, *, change: int) -
         kind=item.kind,
         epoch=item.epoch,
         generation=item.generation,
-        base_epoch=view.mark.epoch if view else 0,
-        base_generation=view.mark.generation if view else 0,
+        hash=item.hash,
+        nonce=item.nonce,
+        signature=msgspec.json.encode(item.signature),
+        lifted=False,
         root_version=root.current.version,
         mac=b"",
         change=change,
     )
     return replace(bare, mac=_mac(root, bare))
+
+
+def lifted_by(
+    views: Iterable[View], by: Mapping[str, Sequence[Tight]], root: Root, *, change: int
+) -> list[Tight]:
+    """The rows of what these documents lift; their changes follow on ``change``."""
+    over = [tight for view in views for tight in by.get(view.tenant, ()) if not tight.counts(view)]
+    version = root.current.version
+    rows = [
+        replace(tight, lifted=True, root_version=version, change=change + number)
+        for number, tight in enumerate(over, 1)
+    ]
+    return [replace(row, mac=_mac(root, row)) for row in rows]
 
 
 def _mac(root: Root, row: Tight) -> bytes:
@@ -83,30 +119,29 @@ def _mac(root: Root, row: Tight) -> bytes:
         row.kind,
         row.epoch,
         row.generation,
-        row.base_epoch,
-        row.base_generation,
+        row.hash,
+        row.nonce,
+        row.signature,
+        int(row.lifted),
     )
 
 
 _COLUMNS = ", ".join(item.name for item in fields(Tight))
 _SINCE = f"select {_COLUMNS} from tightenings where change > $1 order by change"  # noqa: S608 - our own names
-_WRITE = f"""with told as (update region set changes = greatest(changes, (select max(c) from unnest($10::bigint[]) c))
+_WRITE = f"""with told as (update region set changes = greatest(changes, (select max(c) from unnest($12::bigint[]) c))
     returning pg_notify('applied', ''))
 insert into tightenings ({_COLUMNS})
-select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-    $8::integer[], $9::bytea[], $10::bigint[])
-on conflict (tenant, service, kind) do update set {
+select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bytea[],
+    $8::bytea[], $9::boolean[], $10::integer[], $11::bytea[], $12::bigint[])
+on conflict (tenant, service, kind, hash) do update set {
     ", ".join(f"{item.name} = excluded.{item.name}" for item in fields(Tight))
 }"""  # noqa: S608 - our own names
-# What a newer document has outlived counts nowhere; its row goes with that document.
-_OUTLIVED = """delete from tightenings
-using unnest($1::text[], $2::bigint[], $3::bigint[]) as fresh (name, epoch, generation)
-where tenant = name and (fresh.epoch, fresh.generation) > (base_epoch, base_generation)
-    and (fresh.epoch, fresh.generation) >= (tightenings.epoch, tightenings.generation)"""
+# Of before tightenings said which decision they come from; nobody believes them any more.
+_UNNAMED = "delete from tightenings where hash = '' and tenant = any($1::text[])"
 
 
 async def read_tight(tx: Transaction, *, since: int) -> Sequence[Tight]:
-    """Every tightening that came after this change."""
+    """Every tightening that came, or was lifted, after this change."""
     return [Tight(**dict(row)) for row in await tx.fetch(_SINCE, since)]
 
 
@@ -116,8 +151,7 @@ async def write_tight(tx: Transaction, rows: Sequence[Tight]) -> None:
         await tx.execute(_WRITE, *map(list, zip(*(astuple(row) for row in rows), strict=True)))
 
 
-async def drop_outlived(tx: Transaction, views: Iterable[View], by: Mapping[str, Sequence[Tight]]) -> None:
-    """What these documents outlive is stored no more."""
-    marks = [(view.tenant, view.mark.epoch, view.mark.generation) for view in views if view.tenant in by]
-    if marks:
-        await tx.execute(_OUTLIVED, *map(list, zip(*marks, strict=True)))
+async def drop_unnamed(tx: Transaction, tenants: Iterable[str]) -> None:
+    """Of these tenants no row is left that names no decision."""
+    if (there := list(tenants)) != []:
+        await tx.execute(_UNNAMED, there)

@@ -18,11 +18,16 @@ from openkcm.crypto.contract import (
     ServiceAccess,
     SignedDesired,
     Verb,
+    document_digest,
 )
 from openkcm.crypto.mark import Mark
-from openkcm.crypto.whole import check_connections_said, check_end_said, check_key_ends_said
+from openkcm.crypto.whole import (
+    check_connections_said,
+    check_end_said,
+    check_key_ends_said,
+    check_knowledge_said,
+)
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
-from openkcm_client.enc import enc
 from openkcm_client.errors import BadName
 from openkcm_client.names import check_name
 
@@ -198,6 +203,7 @@ def read(signed: SignedDesired) -> View:
         if len(services) != len(desired.services):
             raise ValueError("a service twice")
         check_connections_said(desired)
+        check_knowledge_said(desired)
         check_end_said(desired)
         check_key_ends_said(desired)
     except (msgspec.MsgspecError, ValueError, BadName) as wrong:
@@ -220,11 +226,6 @@ def read(signed: SignedDesired) -> View:
             if key.destroy is not None and key.level == "L3" and key.state != "abandoned"
         },
     )
-
-
-def document_digest(tenant: str, generation: int, document_hash: str) -> int:
-    """One document's part of ``Answer.digest``: SHA-256(enc(tenant, generation, hash)) as a number to XOR."""
-    return int.from_bytes(sha256(enc(tenant, generation, bytes.fromhex(document_hash))).digest())
 
 
 def destroyed(tenant: str) -> Permanent:

@@ -8,6 +8,7 @@ from typing import Final
 from openkcm.crypto.contract import Desired
 from openkcm.sdk.refusals import Permanent
 
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _CONNECTION: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -47,6 +48,21 @@ def check_key_ends_said(desired: Desired) -> None:
             key.level == "L2" or (desired.access == "active" and key.service not in stopped)
         ):
             raise ValueError("a key that is in use and is to be destroyed")
+
+
+def check_knowledge_said(desired: Desired) -> None:
+    """It names documents by their hashes, each once, and a revoke by numbers that are not above its own.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if len(set(desired.replaces)) != len(desired.replaces) or not all(map(_HASH.fullmatch, desired.replaces)):
+        raise ValueError("what it replaces is no list of hashes")
+    if desired.revoked is not None and not (0, 0) <= desired.revoked[1:] <= (
+        desired.epoch,
+        desired.generation,
+    ):
+        raise ValueError("a revoke that is newer than the document")
 
 
 def check_connections_said(desired: Desired) -> None:

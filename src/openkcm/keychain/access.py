@@ -41,6 +41,7 @@ class Restriction:
 
 
 _NONE = KeyAccess.ACTIVE
+_ORDER = tuple(KeyAccess)
 
 
 async def restrictions_of(tx: Transaction, tenant: str) -> Mapping[str, Restriction]:
@@ -89,6 +90,19 @@ async def move(tx: Transaction, asked: Asked, *, at: datetime) -> bool:
         object=f"service:{asked.service}" if asked.service else asked.tenant,
         detail={"from": access.value, "to": to.value, "request": asked.request},
     )
+    return True
+
+
+async def restrict(
+    tx: Transaction, tenant: str, service: str, to: KeyAccess, *, by: str, at: datetime
+) -> bool:
+    """The service, or the tenant as a whole, is restricted at least so; false when it was. The caller audits."""
+    there = (await restrictions_of(tx, tenant)).get(service)
+    access = there.access if there else _NONE
+    if _ORDER.index(to) <= _ORDER.index(access):
+        return False
+    before = access if to is KeyAccess.REVOKED else _NONE
+    await tx.execute(_PUT, tenant, service, to.value, before.value, at, by)
     return True
 
 

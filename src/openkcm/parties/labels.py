@@ -19,6 +19,7 @@ class Record(StrEnum):
 
     DESIRED = "desired"
     TIGHTENING = "tightening"
+    AGREEMENT = "agreement"
     STATEMENT = "statement"
     WRAP = "wrap"
     OFFER = "offer"
@@ -34,6 +35,7 @@ SIGNER: Final = MappingProxyType[Record, Kind](
     {
         Record.DESIRED: "control",
         Record.TIGHTENING: "control",
+        Record.AGREEMENT: "control",
         Record.STATEMENT: "region",
         Record.WRAP: "region",
         Record.OFFER: "region",

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
+from openkcm.crypto.contract import GOVERNANCE_S
 from openkcm.kernel.db import Transaction
 from openkcm.sdk.refusals import Refusal
 
 _REGIONS = """select tenant_regions.region, acknowledgements.acknowledged_at, observed.tried_at, observed.refusal,
-    observed.message, observed.epoch, observed.generation, observed.acknowledged_at as newest_at
+    observed.message, observed.epoch, observed.generation, observed.acknowledged_at as newest_at,
+    case when apart.tenant is null then agreements.agreed_at else apart.agreed_at end as agreed_at,
+    (convert_from(held.document, 'UTF8')::jsonb -> 'policy' ->> 'governance_s')::float8 as governance_s
 from tenant_regions
 left join acknowledgements on acknowledgements.tenant = tenant_regions.tenant
     and acknowledgements.region = tenant_regions.region
     and acknowledgements.epoch = $2 and acknowledgements.generation = $3
 left join observed on observed.tenant = tenant_regions.tenant and observed.region = tenant_regions.region
+left join desired held on held.tenant = observed.tenant and held.epoch = observed.epoch
+    and held.generation = observed.generation
+left join agreements on agreements.region = tenant_regions.region
+left join agreements_apart apart on apart.tenant = tenant_regions.tenant and apart.region = tenant_regions.region
 where tenant_regions.tenant = $1 order by position"""
 _AHEAD = (Refusal.GENERATION_OLD.value, Refusal.GENERATION_CONFLICT.value)
+_UNHEARD_S: Final = 30.0
+"""So much later than the last agreement that was answered, the region may have heard one whose answer was lost."""
 _DECIDED = "select decided_at from desired where tenant = $1 and epoch = $2 and generation = $3"
 
 
 class RegionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One region. ``acknowledged_at`` is None as long as it has not said that it does what was decided; then
-    ``refusal`` and ``message`` say why, if it answered at all, and ``stops_at`` when it stops by itself (None: it does
-    not).
+    ``refusal`` and ``message`` say why, if it answered at all, and ``stops_at`` when at the latest it stops by itself
+    if nothing reaches it (None: it never agreed with this control on the tenant).
     """
 
     region: str
@@ -82,6 +92,7 @@ async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: 
                 tried_at=row["tried_at"],
                 refusal="" if at else row["refusal"] or "",
                 message="" if at else row["message"] or "",
+                stops_at=None if at else _stops_at(row["agreed_at"], row["governance_s"]),
             )
         )
     return Acknowledged(
@@ -91,3 +102,9 @@ async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: 
         decided_at=decided_at if isinstance(decided_at, datetime) else None,
         regions=tuple(answers),
     )
+
+
+def _stops_at(agreed_at: datetime | None, governance_s: float | None) -> datetime | None:
+    if agreed_at is None:
+        return None
+    return agreed_at + timedelta(seconds=_UNHEARD_S + (governance_s or GOVERNANCE_S[-1]))

@@ -20,11 +20,12 @@ from openkcm.notices.end_letters import StoppedLetter
 from openkcm.notices.letters import DeletingLetter, Letter, ReturnedLetter, UninstalledLetter
 from openkcm.notices.put import OPERATOR, put
 from openkcm.parties.identity import Identity
+from openkcm.parties.pins import Pins
 from openkcm.propagation.decide import decide, restricted, strictest
+from openkcm.propagation.exchange import Exchange
 from openkcm.propagation.ready import ready_letter
 from openkcm.propagation.regions import regions_of
 from openkcm.propagation.store import newest
-from openkcm.propagation.tighten import bring
 from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.sdk.tenant_source import TenantSource
 from openkcm.tenancy.ends import stopped
@@ -54,6 +55,7 @@ class Changed:
     clock: Clock
     public_url: str
     operator: str = ""
+    pins: Pins = field(default_factory=lambda: Pins(()))
     sources: Mapping[str, TenantSource] = field(default_factory=dict)
 
     async def __call__(self, payload: dict[str, object]) -> None:
@@ -76,8 +78,7 @@ class Changed:
                 await self._own(tx, found)
             owned = bool(await tx.fetchval(_OWNED, tenant))
         if follows:
-            # A region that is ahead of this database still stops what is to be stopped.
-            await bring(self.regions, self.identity, tenant, clock=self.clock)
+            await self.exchange.bring(tenant)
         elif found.stage is Stage.PROVISIONING and found.generation:
             raise Temporary(
                 Refusal.TENANT_NOT_READY,
@@ -88,6 +89,11 @@ class Changed:
             address, now = self._address(found), self.clock.now()
             status = status_of(found, address=address, at=now, owner_known=owned)
             await report(self.sources, found.source, status)
+
+    @property
+    def exchange(self) -> Exchange:
+        """How a decision gets to the regions."""
+        return Exchange(regions=self.regions, identity=self.identity, clock=self.clock, pins=self.pins)
 
     async def _decide(self, tx: Transaction, tenant: Tenant) -> None:
         now = self.clock.now()

@@ -20,6 +20,7 @@ from openkcm.crypto.contract import (
     SignedDesired,
     covered_desired,
 )
+from openkcm.crypto.exchange import Order
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Transaction
 from openkcm.keychain.states import KeyState
@@ -29,6 +30,7 @@ from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.labels import Record
 from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import sign
+from openkcm.propagation.history import Knowing, learn, replaced
 from openkcm.propagation.model import ENCODER, Decided
 from openkcm.propagation.store import newest
 from openkcm.sdk.refusals import Permanent, Refusal
@@ -36,14 +38,15 @@ from openkcm.tenancy.model import Standing, Tenant
 from openkcm.tenancy.model import access as allowed
 from openkcm.tenancy.store import tenant_of, unknown
 
+STOPPED: Final = ("revoked", "blocked")
 STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "blocked")
 ENDING: Final = (Standing.DELETING, Standing.GONE)
 CARRIED: Final = (KeyState.ACTIVE, KeyState.DECRYPT_ONLY)
 _LOCKED = "select * from tenants where id = $1 for no key update"
 _PARTS = f"""select
     (select epoch from installation) as epoch,
-    (select hash from desired where tenant = $1 order by epoch desc, generation desc limit 1) as replaces,
     (select coalesce(max(generation), 0) from desired where tenant = $1) as generation,
+    (select document from desired where tenant = $1 order by epoch desc, generation desc limit 1) as before,
     array(select region from tenant_regions where tenant = $1 order by position) as regions,
     (select coalesce(json_agg(json_build_object('key_id', key_id, 'level', level, 'service', service,
         'version', version, 'connection', connection,
@@ -79,6 +82,7 @@ async def decide(
     clock: Clock,
     access: Access | None = None,
     destroyed: tuple[SignedReceipt, ...] | None = None,
+    knowing: Knowing | None = None,
 ) -> Decided:
     """The tenant's next generation is stored: regions, keys, root keys, callers and access as the rows of ``tx`` say.
 
@@ -86,6 +90,8 @@ async def decide(
 
     ``access`` is what is granted at most, where the caller wants less than the tenant's presence allows. A deleted
     tenant's document says *destroy pending*, and keeps to what it first said; with ``destroyed`` it is the tombstone.
+    It names all documents that control knows of and a region may hold, those of ``knowing`` from now on among them, and
+    carries the last revoke on.
 
     The tenant's row is locked until the commit, so generations have no gap and no rival. The caller audits.
 
@@ -100,18 +106,23 @@ async def decide(
     found = await tx.fetchrow(_PARTS, tenant, [state.value for state in CARRIED], now)
     if found is None or not found["regions"]:
         raise Permanent(Refusal.TENANT_STATE, f"Tenant {tenant} has no region set yet.")
-    generation = found["generation"] + 1
+    learnt = knowing or Knowing()
+    generation = max(found["generation"], learnt.generation) + 1
     last = tenant_of(locked)
     pending = None
     if destroyed is None and last.presence in ENDING:
         pending, destroyed = await _end(tx, last, now, since=(found["epoch"], generation))
+    granted = strictest(allowed(last, now=now), access, found["restricted"])
+    revokes = [_Revoked.of(found["before"]), learnt.revoked]
+    if granted in STOPPED:
+        revokes.append((identity.serial, found["epoch"], generation))
     desired = Desired(
         tenant=tenant,
         epoch=found["epoch"],
         generation=generation,
-        replaces=found["replaces"] or "",
+        replaces=await replaced(tx, tenant, also=learnt.hashes),
         regions=tuple(found["regions"]),
-        access=strictest(allowed(last, now=now), access, found["restricted"]),
+        access=granted,
         keys=msgspec.json.decode(found["keys"], type=tuple[DesiredKey, ...]) if destroyed is None else (),
         callers=msgspec.json.decode(found["callers"], type=tuple[DesiredCaller, ...])
         if destroyed is None
@@ -123,9 +134,11 @@ async def decide(
         if destroyed is None
         else (),
         buried=_receipts(found["buried"]) if destroyed is None else (),
+        revoked=max((one for one in revokes if one is not None), default=None),
         connections=carried.connections(found["connections"]) if destroyed is None else (),
         policy=carried.policy(found["chosen"], found["connections"]),
     )
+    await learn(tx, tenant, learnt.hashes, named_by=generation, at=now)
     document = ENCODER.encode(desired)
     decided = Decided(
         tenant=tenant,
@@ -148,6 +161,16 @@ async def decide(
         now,
     )
     return decided
+
+
+class _Revoked(msgspec.Struct, frozen=True):
+    """Of a document, the last revoke that it knows of."""
+
+    revoked: Order | None = None
+
+    @classmethod
+    def of(cls, document: bytes | None) -> Order | None:
+        return msgspec.json.decode(document, type=cls).revoked if document is not None else None
 
 
 async def _end(

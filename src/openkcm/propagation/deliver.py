@@ -21,7 +21,7 @@ from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 log = get_logger(__name__)
 
 ANSWER_WITHIN_S: Final = 20.0
-_AHEAD: Final = (Refusal.GENERATION_OLD, Refusal.GENERATION_CONFLICT)
+AHEAD: Final = (Refusal.GENERATION_OLD, Refusal.GENERATION_CONFLICT)
 
 
 class RefusedForGood(Permanent):
@@ -113,7 +113,7 @@ async def _note(sent: Decided, answers: Sequence[_Answer], clock: Clock) -> Deci
         latest = await newest(tx, tenant) or sent
         is_newest = (latest.epoch, latest.generation) == (sent.epoch, sent.generation)
         await add_answers(tx, tenant, noted, at=clock.now())
-        alarms = [each for each in noted if each.refusal in _AHEAD] if is_newest else []
+        alarms = [each for each in noted if each.refusal in AHEAD] if is_newest else []
         await record_all(
             tx,
             [
@@ -175,7 +175,7 @@ def _judge(sent: Decided, answers: Sequence[_Answer]) -> None:
 
 
 def _for_good(region: str, refused: Refused, sent: Decided) -> RefusedForGood:
-    if refused.refusal not in _AHEAD:
+    if refused.refusal not in AHEAD:
         return RefusedForGood(refused.refusal, f"Region {region}: {refused.message}", remedy=refused.remedy)
     return RefusedForGood(
         refused.refusal,

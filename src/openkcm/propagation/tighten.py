@@ -16,16 +16,15 @@ from openkcm.crypto.contract import (
     TightenItem,
     covered_tightening,
 )
-from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.parties.identity import Identity
 from openkcm.parties.labels import Record
 from openkcm.parties.signed import Signature, sign
-from openkcm.propagation.deliver import RefusedForGood, deliver, last_decided, listed
+from openkcm.propagation.deliver import last_decided
 from openkcm.propagation.model import Decided
 from openkcm.propagation.store import observed_of
-from openkcm.sdk.refusals import Refusal, Refused, Temporary
+from openkcm.sdk.refusals import Refusal, Refused
 
 log = get_logger(__name__)
 
@@ -39,30 +38,7 @@ class _Word:
     kind: Tightening
 
 
-async def bring(regions: Regions, identity: Identity, tenant: str, *, clock: Clock) -> int:
-    """Every region of the set has the newest decision, whose number is returned, as after ``deliver``.
-
-    A region that refuses it for good does what it restricts, whatever it has applied. That keeps no other region from
-    getting it: as long as one may confirm yet, or has still to be tightened, it is worth another try.
-
-    Raises:
-        Temporary: REGION_UNAVAILABLE, naming the regions that are to be tried again.
-        Permanent: what a region refused for good; nothing is left to be tried.
-    """
-    try:
-        return await deliver(regions, tenant, clock=clock)
-    except RefusedForGood as refused:
-        left = sorted({*refused.later, *await _tighten_refused(regions, identity, tenant)})
-        if not left:
-            raise
-        raise Temporary(
-            Refusal.REGION_UNAVAILABLE,
-            f"{refused.message} It is sent again to {listed(left)} by itself.",
-            remedy=refused.remedy,
-        ) from refused
-
-
-async def _tighten_refused(regions: Regions, identity: Identity, tenant: str) -> Sequence[str]:
+async def tighten_refused(regions: Regions, identity: Identity, tenant: str) -> Sequence[str]:
     """The regions that refused the newest document now do what it restricts; returned are those that do not yet.
 
     A region that does not answer is left to the next delivery. What the document does not restrict is not loosened.
@@ -102,6 +78,7 @@ async def _tighten(
                 kind=word.kind,
                 epoch=decided.epoch,
                 generation=decided.generation,
+                hash=decided.hash,
                 nonce=given.nonce,
                 signature=_UNSIGNED,
             )
