@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from openkcm.crypto.contract import LinkTold
+from openkcm.crypto.contract import LinksTold, LinkTold
+from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.states import KeyVerb
+from openkcm.keystores.links import note_links
 from openkcm.keystores.told import Telling
 from openkcm.keystores.view import HealthLine, shown_key_stores
 from openkcm.keystores.watch import Watch
@@ -197,16 +199,11 @@ async def test_a_region_speaks_of_keys_of_its_own_tenants_and_ways_alone(own: Ow
         own.eu.number += 1
         await watch.once()
     assert await mails() == []
+    told = LinksTold(run="run", number=99, whole=True, links=(mine,))
     await own.keys.edit("delete from tenant_regions where region = 'eu-1'")
-    await own.keys.edit(
-        "insert into tenants (id, source, kind, parent, name, display_name, path, origin, reference) "
-        "select 'b', source, kind, parent, 'b', 'b', path, origin, 'b' from tenants"
-    )
-    await own.keys.edit("insert into tenant_regions (tenant, region, position) values ('b', 'eu-1', 0)")
-    await own.keys.edit("update keys set connection = 'c-b' where level = 'L3'")
-    own.eu.tell(mine)
-    await watch.once()
-    assert await mails() == []
+    async with transaction(Role.SYSTEM) as tx:
+        assert await note_links(tx, "eu-1", told, now=own.keys.clock.now()) == []
+        assert await note_links(tx, "local", told, now=own.keys.clock.now()) == [TENANT]
 
 
 async def test_the_key_that_was_followed_by_another_alarms_nobody(own: OwnRoots, watch: Watch) -> None:
