@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from openkcm.crypto.applied import AppliedRow, AppliedState, row_of
+from openkcm.crypto.applied import AppliedState
+from openkcm.crypto.applied_rows import AppliedRow, row_of
 from openkcm.crypto.contract import SignedDesired
 from openkcm.crypto.mark import HighWater, Mark
 from openkcm.crypto.rootfile import Root

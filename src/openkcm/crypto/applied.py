@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
-from openkcm.crypto import labels
+from openkcm.crypto.applied_rows import SINCE, AppliedRow, applied_mac
 from openkcm.crypto.contract import FORMAT, SignedDesired, covered_desired
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.mark import HighWater
@@ -24,22 +24,6 @@ from openkcm.parties.signed import Signature, verify
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedRow:
-    """A tenant's row: control's document with its signature, authenticated by this region."""
-
-    tenant: str
-    serial: int
-    epoch: int
-    generation: int
-    hash: bytes
-    document: bytes
-    signature: bytes
-    root_version: int
-    mac: bytes
-    change: int
 
 
 @dataclass(slots=True)
@@ -159,7 +143,7 @@ class AppliedState:
         since = self.change
         reached = int(str(await tx.fetchval("select changes from region")))
         tight = await read_tight(tx, since=since)
-        rows = await tx.fetch(_SINCE, since)
+        rows = await tx.fetch(SINCE, since)
         believed = [row for row in tight if self._believed(row)]
         self.tighten(row for row in believed if not row.lifted)
         try:
@@ -209,7 +193,7 @@ class AppliedState:
         return True
 
     def _checked(self, row: AppliedRow) -> View:
-        if not hmac.compare_digest(row.mac, _mac(self.root, row)):
+        if not hmac.compare_digest(row.mac, applied_mac(self.root, row)):
             raise mismatch(f"The applied state of tenant '{row.tenant}'")
         signature = msgspec.json.decode(row.signature, type=Signature)
         signed = SignedDesired(document=row.document, signature=signature)
@@ -234,63 +218,6 @@ class AppliedState:
     def _trouble(self, tenant: str, refused: Refused) -> None:
         log.error("crypto.tenant_not_served", tenant=tenant, refusal=refused.refusal, reason=str(refused))
         self.troubled[tenant] = refused
-
-
-_COLUMNS = ", ".join(item.name for item in fields(AppliedRow))
-
-
-_SINCE = f"select {_COLUMNS} from applied where change > $1 order by change"  # noqa: S608 - our own names
-
-
-def row_of(view: View, signed: SignedDesired, root: Root, *, change: int) -> AppliedRow:
-    """The row to store, authenticated under the newest sealing key."""
-    bare = AppliedRow(
-        tenant=view.tenant,
-        serial=view.mark.serial,
-        epoch=view.mark.epoch,
-        generation=view.mark.generation,
-        hash=bytes.fromhex(view.mark.hash),
-        document=signed.document,
-        signature=msgspec.json.encode(signed.signature),
-        root_version=root.current.version,
-        mac=b"",
-        change=change,
-    )
-    return replace(bare, mac=_mac(root, bare))
-
-
-async def write_rows(tx: Transaction, rows: Sequence[AppliedRow]) -> None:
-    """The rows are what the database holds of these tenants."""
-    columns = zip(*(astuple(row) for row in rows), strict=True)
-    await tx.execute(_WRITE, *(list(column) for column in columns))
-
-
-_WRITE = f"""
-with marked as (
-    update region set changes = greatest(changes, (select max(c) from unnest($10::bigint[]) c)),
-        epoch = greatest(epoch, (select max(e) from unnest($3::bigint[]) e))
-    returning pg_notify('applied', '')
-)
-insert into applied ({_COLUMNS})
-select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[],
-    $8::integer[], $9::bytea[], $10::bigint[])
-on conflict (tenant) do update set serial = excluded.serial, epoch = excluded.epoch, hash = excluded.hash,
-    generation = excluded.generation, document = excluded.document, signature = excluded.signature,
-    root_version = excluded.root_version, mac = excluded.mac, change = excluded.change, applied_at = now()
-"""  # noqa: S608 - our own names
-
-
-def _mac(root: Root, row: AppliedRow) -> bytes:
-    return root.sealing(row.root_version).authenticate(
-        labels.APPLIED,
-        row.tenant,
-        row.serial,
-        row.epoch,
-        row.generation,
-        row.hash,
-        row.document,
-        row.signature,
-    )
 
 
 def _behind(tenant: str) -> Temporary:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
-from openkcm.crypto.applied import AppliedRow, row_of, write_rows
+from openkcm.crypto.applied_rows import AppliedRow, row_of, write_rows
 from openkcm.crypto.apply_end import check_end, counted_of, follow_end
 from openkcm.crypto.apply_key_end import check_key_ends, follow_key_ends, key_counted_of
 from openkcm.crypto.contract import Applied, SignedDesired, covered_desired
