@@ -10,11 +10,10 @@ from msgspec.structs import replace
 
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.apply import apply
-from openkcm.crypto.contract import FORMAT, MintItem
+from openkcm.crypto.contract import FORMAT, MintItem, document_digest
 from openkcm.crypto.covered import covered_statement, covered_wrap
 from openkcm.crypto.mint import mint
 from openkcm.crypto.outcomes import answer
-from openkcm.crypto.view import document_digest
 from openkcm.parties.labels import Record
 from openkcm.parties.signed import verify
 from openkcm.sdk.refusals import Permanent, Refusal
