@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from openkcm.crypto.contract import (
     FORMAT,
     Access,
+    AgreeItem,
     Desired,
     DesiredCaller,
     DesiredConnection,
@@ -26,6 +27,7 @@ from openkcm.crypto.contract import (
     KeyState,
     Minted,
     SignedDesired,
+    covered_agreement,
     covered_desired,
 )
 from openkcm.parties.identity import Identity, enrol
@@ -137,6 +139,19 @@ class World:
         self.last[tenant] = signed
         self.decided.setdefault(tenant, []).append(sha256(document).hexdigest())
         return signed
+
+
+def first_agreement(world: World, region: str) -> AgreeItem:
+    """Control's word to a region that holds nothing yet, as a worker gives it when it starts."""
+    bare = AgreeItem(
+        region=region,
+        at=datetime.now(UTC),
+        tenants=0,
+        digest=f"{0:064x}",
+        but=(),
+        signature=sign(world.control, Record.AGREEMENT, FORMAT),
+    )
+    return replace(bare, signature=sign(world.control, Record.AGREEMENT, FORMAT, *covered_agreement(bare)))
 
 
 def keys_of(minted: Minted, *, state: KeyState = "active") -> list[DesiredKey]:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 OF_NO_TENANT = {
     "alembic_version": "which schema the database has; read by every process at its start",
     "installation": "one row: which installation the database belongs to, and its epoch",
+    "agreements": "one row for each region: when it last agreed on all tenants",
     "tenant_names": "which id was made for a name in a source; asked before the tenant is known",
     "source_cursors": "where a source goes on; the worker's alone",
     "source_problems": "documents of no tenant; the operator's to read",
@@ -163,7 +164,7 @@ async def test_without_a_tenant_a_tenants_rights_reach_nothing(databases: Module
             await web.fetch("select * from tenants")
         await web.execute("select set_config('openkcm.tenant', '', false)")
         assert await web.fetch("select * from tenants") == []
-        for table in OF_NO_TENANT.keys() - {"installation", "alembic_version"}:
+        for table in OF_NO_TENANT.keys() - {"installation", "alembic_version", "agreements"}:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await web.fetch(f"table {table}")
     finally:

@@ -25,6 +25,7 @@ from openkcm.crypto.here import Here
 from openkcm.crypto.moments import Moment
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.rootfile import Root
+from openkcm.crypto.told import CHANNEL
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.parties.labels import Record
@@ -119,6 +120,7 @@ async def _write(tx: Transaction, here: Here, item: AgreeItem) -> None:
     record = msgspec.msgpack.encode(_Record(here.roots.l1.clocks.now(), item.but))
     version = here.root.current.version
     await tx.execute(_WRITE, version, record, _mac(here.root, version, record))
+    await tx.execute(f"notify {CHANNEL}")
     here.roots.agreement = record
 
 

@@ -30,6 +30,8 @@ log = get_logger(__name__)
 
 LOCK: Final = "agree"
 EVERY_S: Final = 10.0
+AGAIN_S: Final = 1.0
+"""A region that starts beside the worker, or comes back, is not let wait."""
 ANSWER_WITHIN_S: Final = 20.0
 _MOST: Final = 20
 """So many tenants that differ are brought again in one round; the others follow in the next."""
@@ -80,26 +82,27 @@ class Agreements:
     async def run(self, every_s: float = EVERY_S) -> None:
         """Agree with every region now, and then each ``every_s``, until cancelled."""
         while True:
-            await self.once()
-            await asyncio.sleep(every_s)
+            all_agreed = await self.once()
+            await asyncio.sleep(every_s if all_agreed else min(every_s, AGAIN_S))
 
-    async def once(self) -> None:
-        """Every region that answers has agreed on all but the tenants of whom it holds something else."""
+    async def once(self) -> bool:
+        """Every region that answers has agreed on all but those who differ; whether all regions answered."""
         names = self.exchange.regions.names()
-        await asyncio.gather(*(self._try(name) for name in names))
+        return all(await asyncio.gather(*(self._try(name) for name in names)))
 
-    async def _try(self, name: str) -> None:
+    async def _try(self, name: str) -> bool:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 differs = await self.agree(name)
         except (Refused, TimeoutError) as failed:
             log.warning("propagation.not_agreed", region=name, why=str(failed) or "no answer")
-            return
+            return False
         for tenant in differs[:_MOST]:
             try:
                 await self.exchange.bring(tenant)
             except Refused as refused:
                 log.warning("propagation.still_apart", region=name, tenant=tenant, refusal=refused.refusal)
+        return True
 
     async def agree(self, name: str) -> Sequence[str]:
         """Control and the region agree on all but what is under way and what differs; returns who differs.
