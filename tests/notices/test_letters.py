@@ -14,6 +14,11 @@ import pytest
 from openkcm.kernel.commands import USUAL, commands_are_given_as
 from openkcm.notices.end_letters import DestroyedLetter, EndWaitsLetter, StoppedLetter
 from openkcm.notices.key_letters import KeyDestroyedLetter, KeyStoppedLetter
+from openkcm.notices.key_store_letters import (
+    KeyStoreHealedLetter,
+    KeyStoreSilentLetter,
+    KeyStoreStoppedLetter,
+)
 from openkcm.notices.letters import (
     DelayedLetter,
     DeletingLetter,
@@ -68,6 +73,34 @@ LETTERS: dict[str, Letter] = {
         destroyed_at=AT,
         backups_end_at=AT + timedelta(days=14),
     ),
+    **{
+        f"key-store-{name}": KeyStoreSilentLetter(
+            **ABOUT,
+            store="Azure Key Vault",
+            regions=("Frankfurt", "Dublin"),
+            since=AT,
+            doubtful=name == "doubtful",
+            said="The store did not answer in time.",
+            remedy=Remedy("Look at the network.", "the key's owner"),
+            ends_at=ends_at,
+        )
+        for name, ends_at in (("silent", AT + timedelta(days=1)), ("doubtful", None))
+    },
+    **{
+        f"key-store-{name}": KeyStoreStoppedLetter(
+            **ABOUT,
+            store="Azure Key Vault",
+            regions=("Frankfurt",),
+            since=AT,
+            refused=name == "refused",
+            said="",
+            remedy=Remedy("Enable the key.", "the key's owner"),
+        )
+        for name in ("refused", "over")
+    },
+    "key-store-healed": KeyStoreHealedLetter(
+        **ABOUT, store="Azure Key Vault", regions=("Frankfurt",), since=AT, still=("Dublin",)
+    ),
     "end-waits": EndWaitsLetter(
         **ABOUT, held=False, why="Region oslo is away.", remedy=Remedy("Start it.", "The operator")
     ),
@@ -117,6 +150,20 @@ def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
         ("ready", ["12 Oct 2026, 14:02:29", "1.2 s", "Frankfurt and Dublin"]),
         ("delayed", ["1 min 1 s", "attempt 9", "Stockholm does not answer", "Encryption is on already"]),
         ("over", ["5 min", "Encryption is not on yet"]),
+        (
+            "key-store-silent",
+            [
+                "does not answer",
+                "Azure Key Vault, asked by Frankfurt and Dublin",
+                "everything, until 13 Oct 2026, 14:02",
+                "Look at the network.",
+                "the key's owner",
+            ],
+        ),
+        ("key-store-doubtful", ["a doubtful answer", "everything.", "Look at the network."]),
+        ("key-store-refused", ["refused the use", "nothing in these regions", "Enable the key."]),
+        ("key-store-over", ["longer than", "Nothing is lost", "Enable the key."]),
+        ("key-store-healed", ["answers again", "Not yet: Dublin.", "There is nothing to do."]),
         ("failed", ["No region oslo.", "Add the region.", "The operator"]),
         ("not-taken-back", ["could not all be taken back"]),
         ("taking-back", ["Taking back the set-up of Payments", "1 min 1 s", "attempt 9", "does not answer"]),
