@@ -135,6 +135,9 @@ CHANGES: dict[str, ChangePage] = {
         title="Destroying version 2 of the key of default",
         due_at=NOW + 30 * DAY,
     ),
+    "change-outage": report(
+        ChangeState.DONE, service="", verb="outage", title="Choosing what happens in an outage"
+    ),
     "change-rotating": ROTATION,
     "change-retrying": replace(ROTATION, steps=steps(DONE, StepState.RETRYING, WAITING, WAITING)),
     "change-rotated": replace(

@@ -123,6 +123,12 @@ async def key_events(tenant: FromPath[str], name: FromPath[str]) -> Stream:
     return events.stream(told(), closing=CLOSING)
 
 
+@get("/t/{tenant:str}/root-key/events")
+async def root_events(tenant: FromPath[str]) -> Stream:
+    """A page that stands still to be looked at."""
+    return await key_events.fn(tenant, "")
+
+
 @get(["/t/{tenant:str}/keys", "/t/{tenant:str}/keys/{service:str}"])
 async def keys(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     """The keys while one of them is rotated."""
@@ -182,6 +188,7 @@ def staged(*, tls: bool = False) -> Litestar:
             set_up_events,
             set_up_done,
             key_events,
+            root_events,
             keys,
             onward,
             breaks,

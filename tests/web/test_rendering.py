@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import pytest
 from jinja2 import UndefinedError
 
-from openkcm.dashboard import keys_view
+from openkcm.dashboard import keys_view, outage_view, root_view
 from openkcm.dashboard import view as dashboard
 from openkcm.dashboard.key_live import LIVE_CHANGE
+from openkcm.dashboard.root_live import LIVE_ROOT
 from openkcm.identity import view as identity
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
 from openkcm.provisioning import view as provisioning
@@ -27,10 +28,12 @@ from tests.web.scenes import SCENES, Scene
 
 BLOCKS = {
     "provisioning/page.html": (*LIVE, "end"),
-    "dashboard/home.html": ("protection", "first_record", "regions"),
+    "dashboard/home.html": ("alarm", "protection", "first_record", "regions"),
     "dashboard/keys.html": ("under_way",),
     "dashboard/key.html": ("under_way",),
     "dashboard/key_change.html": (*LIVE_CHANGE, "left"),
+    "dashboard/root_key.html": (*LIVE_ROOT, "left"),
+    "dashboard/outage.html": ("worst",),
     "error.html": ("failure",),
 }
 VOID = {"meta", "link", "input", "br", "img"}
@@ -148,7 +151,7 @@ def test_a_name_that_a_context_has_not_is_an_error() -> None:
 
 CONTEXTS = [
     found
-    for module in (dashboard, keys_view, identity, provisioning, failures, help, shell)
+    for module in (dashboard, keys_view, root_view, outage_view, identity, provisioning, failures, help, shell)
     for found in vars(module).values()
     if isinstance(found, type)
     and dataclasses.is_dataclass(found)
@@ -192,7 +195,7 @@ def test_every_state_of_every_page_has_a_scene() -> None:
     changes = [c for c in contexts if isinstance(c, keys_view.ChangePage)]
     assert {c.state for c in changes} == set(keys_view.ChangeState)
     assert {s.state for c in changes for s in c.steps} == set(keys_view.StepState)
-    assert {c.verb for c in contexts if isinstance(c, keys_view.AskPage)} == set(KeyVerb)
+    assert {c.verb for c in contexts if isinstance(c, keys_view.AskPage)} == {*KeyVerb, "disconnect"}
     assert {c.state for c in contexts if isinstance(c, keys_view.KeysView)} == set(dashboard.HomeState)
     versions = [v for c in contexts if isinstance(c, keys_view.KeyView) for v in c.line.versions]
     assert {v.state for v in versions} == set(KeyState)

@@ -130,6 +130,7 @@ def report(
         regions=told.regions if told else (),
         why=ended.message if ended else "",
         due_at=asked.due_at if asked.verb == "destroy" else None,
+        verb=asked.verb,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -11,8 +11,9 @@ from openkcm.dashboard.key_actions import Action
 from openkcm.dashboard.key_follows import Consequence
 from openkcm.dashboard.key_words import BUTTONS
 from openkcm.dashboard.keys import KeyLine, KeysPage, VersionLine
-from openkcm.dashboard.view import HomeState
+from openkcm.dashboard.view import HomeState, RootState
 from openkcm.propagation.acknowledged import RegionAnswer
+from openkcm.web import paths
 from openkcm.web.shell import Account
 
 
@@ -48,6 +49,7 @@ class KeysView:
     under_way: ChangePage | None
     recent: tuple[RecentLine, ...]
     unsafe: bool
+    root: RootState = field(default_factory=RootState)
 
     @property
     def tenant_key(self) -> KeyLine:
@@ -107,7 +109,8 @@ class AskPage:
     """The question before an action. ``phrase`` is what has to be typed, empty where nothing has to be.
 
     ``given`` is what was typed (the phrase, the days or the new service's name), ``wrong`` what is wrong with it;
-    ``why_not`` says why it is refused now.
+    ``why_not`` says why it is refused now. ``connection`` is the root key that it is about, empty for the platform's,
+    None where it is about a key.
     """
 
     account: Account
@@ -125,11 +128,26 @@ class AskPage:
     wrong: str = ""
     why_not: str = ""
     unsafe: bool = False
+    connection: str | None = None
 
     @property
     def dangerous(self) -> bool:
         """Whether its button is red."""
-        return self.verb in ("revoke", "destroy")
+        return self.verb in ("revoke", "destroy", "disconnect")
+
+    @property
+    def address(self) -> str:
+        """Where the form is sent."""
+        if self.connection is None:
+            return paths.key_action(self.account.id, self.service, self.verb, self.version)
+        return paths.root_key_action(self.account.id, self.verb, self.connection)
+
+    @property
+    def back(self) -> str:
+        """Where the way out leads."""
+        if self.connection is None:
+            return paths.key(self.account.id, self.service)
+        return paths.root_key(self.account.id)
 
 
 class ChangeState(StrEnum):
@@ -185,6 +203,12 @@ class ChangePage:
     regions: tuple[RegionAnswer, ...]
     why: str = ""
     due_at: datetime | None = None
+    verb: str = ""
+
+    @property
+    def about_root_key(self) -> bool:
+        """Whether it is about the root key, and not about a key under it."""
+        return self.verb in ("relink", "outage")
 
     @property
     def watched(self) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from openkcm.dashboard.root_state import root_state
 from openkcm.dashboard.view import (
     ChainLink,
-    Holding,
     HomePage,
     HomeState,
     KeyState,
@@ -15,6 +15,7 @@ from openkcm.dashboard.view import (
     MessagesPage,
     RegionLine,
     RegionState,
+    RootState,
     ServiceLine,
     ShownToken,
 )
@@ -60,6 +61,7 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         regions = await tx.fetch(_REGIONS, visit.tenant)
         keys = await tx.fetch(_KEYS, visit.tenant)
         services = await tx.fetch(_SERVICES, visit.tenant)
+        root = await root_state(tx, visit.tenant)
         restricted = {name: each.access for name, each in (await restrictions_of(tx, visit.tenant)).items()}
         messages = await _messages(tx, visit.tenant, 3)
         ends = tenant is not None and tenant["presence"] in ("deleting", "gone")
@@ -72,10 +74,11 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
     return HomePage(
         account=account_of(visit),
         state=state,
-        holding=Holding.PLATFORM,
+        holding=root.holding,
+        root=root,
         since=tenant["protected_at"],
         now=now,
-        chain=_chain(keys, services, state, restricted),
+        chain=_chain(root, keys, services, state, restricted),
         regions=lines,
         services=tuple(_service(row["name"], keys, state, restricted) for row in services),
         messages=messages,
@@ -146,11 +149,21 @@ def _region(row: Row, desired: int, now: datetime) -> RegionLine:
 
 
 def _chain(
-    keys: Sequence[Row], services: Sequence[Row], state: HomeState, restricted: Restricted
+    root: RootState,
+    keys: Sequence[Row],
+    services: Sequence[Row],
+    state: HomeState,
+    restricted: Restricted,
 ) -> tuple[ChainLink, ...]:
     tenant_key = _newest(keys, "L2", "")
     return (
-        ChainLink(level="L1", name="Root key", detail="Held by the platform", holder=Holding.PLATFORM),
+        ChainLink(
+            level="L1",
+            name="Root key",
+            detail=root.chain,
+            holder=root.holding,
+            trouble=root.alarm.condition if root.alarm else "",
+        ),
         ChainLink(
             level="L2",
             name="Tenant key",
