@@ -175,7 +175,13 @@ def root_page(*lines: ConnectionLine, outage: OutageLine | None = None, **change
             holder=root.holding,
             trouble=root.alarm.condition if root.alarm else "",
         ),
-        ChainLink(level="L2", name="Tenant key", detail="Version 2", key_id=L2_ID, state=KeyState.ACTIVE),
+        ChainLink(
+            level="L2",
+            name="Tenant key",
+            detail="Version 2",
+            key_id=L2_ID,
+            state=KeyState.BLOCKED if root.halted else KeyState.ACTIVE,
+        ),
         ChainLink(level="L3", name="Service keys", detail="One for each service", aside="2"),
         ChainLink(
             level="L4", name="Data keys", detail="One for each piece of data, kept by your applications"

@@ -14,9 +14,8 @@ from openkcm.dashboard.root_asks import disconnect_page, relink_page
 from openkcm.dashboard.root_view import RootKeyView
 from openkcm.dashboard.view import HomePage, HomeState, RootState
 from tests.web.content import ACCOUNT, HOSTILE, home
-from tests.web.keys import ROTATION, all_keys, deciding, found
+from tests.web.keys import ROTATION, all_keys, deciding, found, line, one_key
 from tests.web.root_keys import (
-
     MEMORY,
     REGIONS,
     check,
@@ -105,7 +104,10 @@ def _relink(page: RootKeyView, to: str, **changes: object) -> AskPage:
 ROOT_ASKED: dict[str, AskPage] = {
     "ask-relink-own": _relink(ROOT_KEYS["root-platform-ready"], connection().id),
     "ask-relink-closed": _relink(
-        root_page(connection(), outage=msgspec.structs.replace(MEMORY, policy=DesiredPolicy(choice=Choice.FAIL_CLOSED))),
+        root_page(
+            connection(),
+            outage=msgspec.structs.replace(MEMORY, policy=DesiredPolicy(choice=Choice.FAIL_CLOSED)),
+        ),
         connection().id,
     ),
     "ask-relink-back": _relink(ROOT_KEYS["root-silent"], ""),
@@ -135,6 +137,7 @@ ROOT_HOMES: dict[str, HomePage] = {
     "home-root-silent-uninstalled": _home("root-silent", state=HomeState.UNINSTALLED),
     "home-root-hostile": replace(_home("root-hostile"), account=HOSTILE),
 }
+ROOT_ONES = {"key-root-refused": one_key(line("default"), root=ROOT_KEYS["root-refused"].root)}
 ROOT_LISTS = {
     "keys-own-root": all_keys(root=ROOT_KEYS["root-own"].root),
     "keys-root-silent": all_keys(root=ROOT_KEYS["root-silent"].root),

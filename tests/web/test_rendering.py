@@ -151,7 +151,17 @@ def test_a_name_that_a_context_has_not_is_an_error() -> None:
 
 CONTEXTS = [
     found
-    for module in (dashboard, keys_view, root_view, outage_view, identity, provisioning, failures, help, shell)
+    for module in (
+        dashboard,
+        keys_view,
+        root_view,
+        outage_view,
+        identity,
+        provisioning,
+        failures,
+        help,
+        shell,
+    )
     for found in vars(module).values()
     if isinstance(found, type)
     and dataclasses.is_dataclass(found)
@@ -294,6 +304,7 @@ def test_every_template_is_used_by_a_scene_or_a_mail() -> None:
         "frame.html",
         "parts.html",
         "dashboard/key_parts.html",
+        "dashboard/root_parts.html",
     }
     found = {path.relative_to(folder()).as_posix() for path in folder().rglob("*.html")}
     assert {name for name in found if not name.startswith("mail/")} == pages

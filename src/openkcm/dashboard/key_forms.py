@@ -1,4 +1,4 @@
-"""What the doors of keys and of root keys share: the form as it was sent, with the name of its request; what decides."""
+"""What the doors of keys and of root keys share: a form as it was sent, with the name of its request; who decides."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ async def key_view(account: Account, service: str, deciding: Deciding, *, now: d
     line = line_of(found, service)
     async with transaction(Role.APP, account.id) as tx:
         recent = await recent_changes(tx, account, service)
+        root = await root_state(tx, account.id)
     change = await under_way(account, found)
     return KeyView(
         account=account,
@@ -70,6 +71,7 @@ async def key_view(account: Account, service: str, deciding: Deciding, *, now: d
         under_way=change if change and change.service == service else None,
         recent=recent,
         unsafe=deciding.without_step_up,
+        root=root,
     )
 
 

@@ -68,7 +68,7 @@ class KeysView:
 
     def shown(self, line: KeyLine) -> str:
         """What works with the key: the strictest of presence, account and service."""
-        return shown_state(self.state, self.tenant_key.access, line)
+        return shown_state(self.state, self.tenant_key.access, line, halted=self.root.halted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,7 @@ class KeyView:
     under_way: ChangePage | None
     recent: tuple[RecentLine, ...]
     unsafe: bool
+    root: RootState = field(default_factory=RootState)
 
     @property
     def buttons(self) -> Mapping[str, str]:
@@ -96,7 +97,7 @@ class KeyView:
     @property
     def shown(self) -> str:
         """What works with the key."""
-        return shown_state(self.state, self.all_access, self.line)
+        return shown_state(self.state, self.all_access, self.line, halted=self.root.halted)
 
     @property
     def leaving(self) -> tuple[VersionLine, ...]:
@@ -235,8 +236,10 @@ class ChangePage:
         return max(timedelta(0), at - (self.decided_at or self.asked_at)).total_seconds()
 
 
-def shown_state(state: HomeState, all_access: str, line: KeyLine) -> str:
-    """What works with a key: the strictest of what the account's presence, the account's owners and its state allow."""
+def shown_state(state: HomeState, all_access: str, line: KeyLine, *, halted: bool = False) -> str:
+    """What works with a key: the strictest of what the account's presence, its root key, its owners and the key's own
+    state allow. ``halted``: the root key lets nothing work.
+    """
     if state is HomeState.GONE or (
         line.versions and all(each.state == "destroyed" for each in line.versions)
     ):
@@ -248,6 +251,8 @@ def shown_state(state: HomeState, all_access: str, line: KeyLine) -> str:
         return "revoked"
     if line.active is None:
         return "pre-active"
+    if halted:
+        return "blocked"
     if "read-only" in restricted or state is HomeState.UNINSTALLED:
         return "read-only"
     return "active"

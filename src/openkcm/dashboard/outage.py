@@ -109,8 +109,8 @@ def windows(wanted: DesiredPolicy) -> tuple[Window, ...]:
         Window(
             name="doubtful",
             label="Doubtful window",
-            hint="For how long after an answer that a mistake of ours would look like too. Never longer than the outage "
-            "window.",
+            hint="For how long after an answer that a mistake of ours would look like too. "
+            "Never longer than the outage window.",
             options=tuple(_options(_DOUBTFUL_S, wanted.doubtful_s)),
         ),
         Window(

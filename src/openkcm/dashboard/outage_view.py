@@ -143,5 +143,5 @@ def words_of(choice: str) -> ChoiceWords:
 
 
 def reach(seconds: float) -> float:
-    """Where a length of time ends in the picture, of 100: one second at the left, 36 h at the right, by its logarithm."""
+    """Where a length of time ends in the picture, of 100: 1 s at the left, 36 h at the right, by its logarithm."""
     return round(100 * math.log(max(1.0, min(seconds, _END_S))) / math.log(_END_S), 1)

@@ -80,7 +80,9 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         now=now,
         chain=_chain(root, keys, services, state, restricted),
         regions=lines,
-        services=tuple(_service(row["name"], keys, state, restricted) for row in services),
+        services=tuple(
+            _service(row["name"], keys, state, restricted, halted=root.halted) for row in services
+        ),
         messages=messages,
         token=token,
         owner=display_name(tenant["creator_username"]) if tenant["creator_username"] else None,
@@ -169,7 +171,7 @@ def _chain(
             name="Tenant key",
             detail="One for your account",
             key_id=str(tenant_key["key_id"]) if tenant_key else None,
-            state=_key_state(tenant_key, state, restricted.get("")),
+            state=_key_state(tenant_key, state, restricted.get(""), halted=root.halted),
         ),
         ChainLink(level="L3", name="Service keys", detail="One for each service", aside=str(len(services))),
         ChainLink(
@@ -178,14 +180,16 @@ def _chain(
     )
 
 
-def _service(name: str, keys: Sequence[Row], state: HomeState, restricted: Restricted) -> ServiceLine:
+def _service(
+    name: str, keys: Sequence[Row], state: HomeState, restricted: Restricted, *, halted: bool
+) -> ServiceLine:
     key = _newest(keys, "L3", name)
     version = key["version"] if key else None
     return ServiceLine(
         name=name,
         key_id=str(key["key_id"]) if key else None,
         key_version=version if isinstance(version, int) else None,
-        state=_key_state(key, state, restricted.get(""), restricted.get(name)),
+        state=_key_state(key, state, restricted.get(""), restricted.get(name), halted=halted),
     )
 
 
@@ -196,8 +200,8 @@ def _newest(keys: Sequence[Row], level: str, service: str) -> Row | None:
     return (active or found)[-1] if found else None
 
 
-def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None) -> KeyState:
-    """What works with the key: the strictest of what the account's presence and people allow."""
+def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None, halted: bool) -> KeyState:
+    """What works with the key: the strictest of what the account's presence, its root key and people allow."""
     if state is HomeState.GONE:
         return KeyState.DESTROYED
     if key is None or key["state"] != "active":
@@ -205,7 +209,7 @@ def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None)
     allowed = {HomeState.ACTIVE: KeyState.ACTIVE, HomeState.UNINSTALLED: KeyState.READ_ONLY}.get(
         state, KeyState.BLOCKED
     )
-    if KeyAccess.REVOKED in restricted:
+    if halted or KeyAccess.REVOKED in restricted:
         return KeyState.BLOCKED
     if KeyAccess.READ_ONLY in restricted and allowed is KeyState.ACTIVE:
         return KeyState.READ_ONLY

@@ -36,7 +36,13 @@ def connection_of(found: KeyStoresPage, connection: str) -> ConnectionLine:
 
 
 def relink_page(
-    account: Account, found: KeyStoresPage, keys: KeysPage, connection: str, deciding: Deciding, *, request: str
+    account: Account,
+    found: KeyStoresPage,
+    keys: KeysPage,
+    connection: str,
+    deciding: Deciding,
+    *,
+    request: str,
 ) -> AskPage:
     """The question before all keys are put under that connection's root key, or (empty) back under the platform's.
 
@@ -69,7 +75,11 @@ def disconnect_page(
     """The question before a connection is removed. Raises ``Permanent`` (NOT_FOUND)."""
     line = connection_of(found, connection)
     secrets = sorted({name for each in line.versions for name in each.secrets})
-    sealed = f"Its sealed secrets ({joined(tuple(secrets))}) are deleted here." if secrets else "It has no secrets."
+    sealed = (
+        f"Its sealed secrets ({joined(tuple(secrets))}) are deleted here."
+        if secrets
+        else "It has no secrets."
+    )
     return AskPage(
         account=account,
         service="",
@@ -165,7 +175,7 @@ def relink_follows(
 
 
 def _policy(found: KeyStoresPage, line: ConnectionLine) -> DesiredPolicy:
-    """What holds for an outage once the keys are under that root key: a default follows the root keys that are needed."""
+    """What holds for an outage once the keys are under that root key: a default follows the keys that are needed."""
     if found.outage.set_by:
         return found.outage.policy
     return default_policy({line.kind, *(each.kind for each in found.connections if each.used_by)})
@@ -196,9 +206,7 @@ def _own(line: ConnectionLine, policy: DesiredPolicy) -> tuple[Consequence, ...]
             title="If this root key is lost, your data is lost",
             text=f"The platform has no copy of it. Whoever deletes it in {line.title} ends all that it protects.",
         ),
-        Consequence(
-            tone="warn", icon="lease", title=f"While {line.title} does not answer", text=silent
-        ),
+        Consequence(tone="warn", icon="lease", title=f"While {line.title} does not answer", text=silent),
     )
 
 

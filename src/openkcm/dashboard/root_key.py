@@ -83,7 +83,7 @@ def relink_off(found: KeyStoresPage, keys: KeysPage, deciding: Deciding, connect
     if making.why_not:
         return making.why_not
     line = next((each for each in found.connections if each.id == connection), None)
-    if (line.in_force if line is not None else found.platform):
+    if line.in_force if line is not None else found.platform:
         return "Your keys are under it already."
     if line is not None and (why := not_usable(line, found.regions)):
         return why
@@ -126,7 +126,9 @@ def next_of(
         worst = next(line for line in regions if line.condition == root.alarm.condition)
         told = f"{worst.said} " if worst.said else ""
         return RootNext(
-            text=f"{told}{worst.action} Who can do it: {_whose(worst.who)}.", label="Check again", check=root.connection
+            text=f"{told}{worst.action} Who can do it: {_whose(worst.who)}.",
+            label="Check again",
+            check=root.connection,
         )
     if change:
         return RootNext(
@@ -154,7 +156,9 @@ def next_of(
     if unchecked is not None and not root.connection:
         text = f"{unchecked.line.title} was not checked yet by every region."
         if unchecked.tone == "bad":
-            text = f"{unchecked.line.title} is faulty: mend what the findings below name, then check it again."
+            text = (
+                f"{unchecked.line.title} is faulty: mend what the findings below name, then check it again."
+            )
         return RootNext(text=text, label=f"Check {unchecked.line.title}", check=unchecked.line.id)
     return RootNext(text="Nothing for you to do.")
 
@@ -190,7 +194,7 @@ def _chain(root: RootState, keys: KeysPage, state: HomeState) -> tuple[ChainLink
             name="Tenant key",
             detail=f"Version {active.version}" if active else "One for your account",
             key_id=active.key_id if active else None,
-            state=_works(whole.access, state) if active else KeyState.PRE_ACTIVE,
+            state=_works(whole.access, state, halted=root.halted) if active else KeyState.PRE_ACTIVE,
         ),
         ChainLink(level="L3", name="Service keys", detail="One for each service", aside=str(len(services))),
         ChainLink(
@@ -199,10 +203,10 @@ def _chain(root: RootState, keys: KeysPage, state: HomeState) -> tuple[ChainLink
     )
 
 
-def _works(access: str, state: HomeState) -> KeyState:
+def _works(access: str, state: HomeState, *, halted: bool) -> KeyState:
     if state is HomeState.GONE:
         return KeyState.DESTROYED
-    if access == "revoked" or state in (HomeState.DELETING, HomeState.UNINSTALLED_OVER):
+    if halted or access == "revoked" or state in (HomeState.DELETING, HomeState.UNINSTALLED_OVER):
         return KeyState.BLOCKED
     limited = access == "read-only" or state is HomeState.UNINSTALLED
     return KeyState.READ_ONLY if limited else KeyState.ACTIVE

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
 
 from openkcm.dashboard.keys_view import ChangePage
 from openkcm.dashboard.view import ChainLink, HomeState, RootState
-from openkcm.keystores.view import ConnectionLine, HealthLine, KeyStoresPage
+from openkcm.keystores.view import CheckLine, ConnectionLine, HealthLine, KeyStoresPage
 from openkcm.web.shell import Account
+
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,14 @@ class RootNext:
     label: str = ""
     to: str = ""
     check: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundAlike:
+    """What some regions found alike of a connection, with the newest of their checks."""
+
+    regions: tuple[str, ...]
+    check: CheckLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,21 @@ class ConnectionCard:
             return "ok"
         newest = [check for check in self.line.checks if check.version == self.line.newest]
         return "bad" if any(not check.good for check in newest) else "off"
+
+    @property
+    def groups(self) -> tuple[FoundAlike, ...]:
+        """What regions found, told once for those that found the same."""
+        alike: dict[CheckLine, list[CheckLine]] = {}
+        for check in self.line.checks:
+            same = msgspec.structs.replace(check, region="", number=0, checked_at=_NO_TIME)
+            alike.setdefault(same, []).append(check)
+        return tuple(
+            FoundAlike(
+                regions=tuple(check.region for check in checks),
+                check=max(checks, key=lambda check: check.checked_at),
+            )
+            for checks in alike.values()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +94,17 @@ class RootKeyView:
     now: datetime
 
     @property
+    def rows(self) -> tuple[tuple[HealthLine, bool], ...]:
+        """Each region, and whether what to do is told there: once for all that say the same."""
+        seen: set[tuple[str, ...]] = set()
+        rows: list[tuple[HealthLine, bool]] = []
+        for line in self.regions:
+            said = (line.condition, line.code, line.said, line.action)
+            rows.append((line, said not in seen))
+            seen.add(said)
+        return tuple(rows)
+
+    @property
     def connection(self) -> ConnectionCard | None:
         """The one whose root key is in force."""
         return next((card for card in self.cards if card.line.in_force), None)
@@ -82,7 +121,11 @@ class RootKeyView:
     def window_s(self) -> float:
         """The window that runs: of an outage, or of a doubtful answer."""
         worst = self.found.outage.worst
-        return worst.doubtful_s if self.root.alarm and self.root.alarm.condition == "doubtful" else worst.outage_s
+        return (
+            worst.doubtful_s
+            if self.root.alarm and self.root.alarm.condition == "doubtful"
+            else worst.outage_s
+        )
 
     @property
     def older(self) -> Mapping[str, tuple[HealthLine, ...]]:

@@ -85,6 +85,11 @@ class RootAlarm:
     waning: tuple[str, ...]
     fine: tuple[str, ...]
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether nothing works in any region that has told of it."""
+        return not self.waning and not self.fine
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootState:
@@ -103,6 +108,11 @@ class RootState:
     def chain(self) -> str:
         """What the chain says of it in small print."""
         return self.title if self.connection else "One in each region, held by the platform"
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing works because of it."""
+        return self.alarm is not None and self.alarm.everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +195,8 @@ class HomePage:
 
     ``since`` is when the data became protected, ``now`` the time of rendering. ``ends_at``: for an uninstalled tenant
     the end of read-only; for a deleted one the earliest time of destruction. ``began_at`` is when that state began.
-    ``trouble`` stands in place of regions and services that could not be read. ``end`` is how far a deletion is. ``root``
-    is the root key in force.
+    ``trouble`` stands in place of regions and services that could not be read. ``end`` is how far a deletion is.
+    ``root`` is the root key in force.
     """
 
     account: Account
@@ -218,7 +228,11 @@ class HomePage:
     def alarm_mark(self) -> str:
         """Changes when the alarm does: whoever has shown this one is told nothing again."""
         found = self.alarm
-        return f"{found.condition}.{found.since.timestamp():.0f}.{len(found.stopped)}.{len(found.fine)}" if found else "none"
+        return (
+            f"{found.condition}.{found.since.timestamp():.0f}.{len(found.stopped)}.{len(found.fine)}"
+            if found
+            else "none"
+        )
 
     @property
     def overdue(self) -> bool:
@@ -243,7 +257,7 @@ class HomePage:
     @property
     def can_try(self) -> bool:
         """Whether a record can be encrypted now."""
-        return self.state is HomeState.ACTIVE
+        return self.state is HomeState.ACTIVE and not self.root.halted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

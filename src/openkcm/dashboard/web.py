@@ -71,7 +71,10 @@ async def token(request: AnyRequest) -> Response[str]:
 
 def dashboard_router() -> Router:
     """All doors of this room."""
-    return Router(path="/", route_handlers=[home, messages, token, certificate, *key_doors.HANDLERS, *root_doors.HANDLERS])
+    return Router(
+        path="/",
+        route_handlers=[home, messages, token, certificate, *key_doors.HANDLERS, *root_doors.HANDLERS],
+    )
 
 
 def _clock(request: AnyRequest) -> Clock:

@@ -26,7 +26,8 @@ def folder() -> Path:
 def environment() -> Environment:
     """The one environment of this process.
 
-    Macros (``parts``, ``rootparts``, ``keyparts``) are globals: a block that is rendered alone does not run its template's imports.
+    Macros (``parts``, ``rootparts``, ``keyparts``) are globals: a block that is rendered alone does not run its
+    template's imports.
     """
     made = Environment(
         loader=FileSystemLoader(folder()),
