@@ -123,6 +123,36 @@ def test_an_owner_rotates_restricts_revokes_restores_and_changes_their_mind(walk
     assert walk.works(message) == (True, True)
 
 
+def test_an_owner_sees_what_a_choice_for_an_outage_comes_to_and_saves_it(walk: Walk) -> None:
+    walk.page.get_by_role("link", name="Root key", exact=True).click()
+    walk.page.get_by_role("heading", name="Platform-managed key").wait_for()
+    walk.page.get_by_role("link", name="Change… what happens when the key store does not answer").click()
+    worst = walk.page.locator("#worst")
+    worst.get_by_text("Lease, as it is now").wait_for()
+    walk.page.get_by_label("Memory only").check()
+    worst.get_by_text("Memory only, not saved yet").wait_for()
+    walk.page.get_by_role("status").get_by_text("an outage is survived for 1\u00a0h").wait_for(
+        state="attached"
+    )
+    walk.page.get_by_label("Outage window").select_option("900")
+    worst.get_by_text("20\u00a0min 30\u00a0s").wait_for()
+    assert walk.page.evaluate("() => document.activeElement.id") == "outage"
+    walk.page.get_by_label("Fail closed").check()
+    worst.get_by_text("No time").first.wait_for()
+    assert not walk.page.get_by_label("Outage window").is_visible()
+    walk.page.get_by_label("Memory only").check()
+    worst.get_by_text("20\u00a0min 30\u00a0s").wait_for()
+    walk.page.get_by_role("button", name="Save this choice").press("Enter")
+    walk.page.get_by_text("In force everywhere").wait_for(timeout=30_000)
+    for region in REGIONS:
+        assert "after" in walk.page.locator(f"[data-region='{region}'] .at").inner_text()
+    walk.page.get_by_role("link", name="See the root key").click()
+    walk.page.get_by_text("15\u00a0min without an answer").wait_for()
+    walk.open("/root-key/outage")
+    walk.page.get_by_text("Memory only, as it is now").wait_for()
+    assert walk.page.get_by_label("Outage window").input_value() == "900"
+
+
 def test_a_report_survives_a_silent_region_and_the_death_of_the_worker(walk: Walk) -> None:
     walk.site.kill("eu-1")
     try:

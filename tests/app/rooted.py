@@ -21,6 +21,8 @@ from tests.app.keyed import L2, Person, give_keys
 OURS = "c-" + "1" * 32
 OTHER_STORE = "c-" + "2" * 32
 SEALED = b"sealed-canary"
+MEMORY = {"choice": "memory-only", "outage": "900", "doubtful": "300", "governance": "3600"}
+LEASE = {"choice": "lease", "outage": "", "doubtful": "3600", "governance": "86400"}
 Said = tuple[Literal["serve", "suspended", "window-over", "cut-off"], tuple[str, ...], str]
 CONDITIONS: dict[str, Said] = {
     "fine": ("serve", (), ""),

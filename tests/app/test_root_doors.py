@@ -15,7 +15,7 @@ from openkcm.saga.journal import CHANNEL
 from tests.app.browser import Browser
 from tests.app.conftest import OWNER, TENANT, MemoryRegions, parts_of
 from tests.app.keyed import Person, seen, told
-from tests.app.rooted import OTHER_STORE, OURS, Holder, connect, found, give_own_root
+from tests.app.rooted import LEASE, MEMORY, OTHER_STORE, OURS, Holder, connect, found, give_own_root
 from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
@@ -23,8 +23,6 @@ NAME = "Account-Tenant-1"
 NEW = "c-" + "3" * 32
 CHANGED = "select verb, connection, asked_by, changed from key_requests"
 CHECKS = "select checks_asked from connections where id = $1"
-MEMORY = {"choice": "memory-only", "outage": "900", "doubtful": "300", "governance": "3600"}
-LEASE = {"choice": "lease", "outage": "", "doubtful": "3600", "governance": "86400"}
 
 
 @pytest.fixture
@@ -144,99 +142,6 @@ async def test_without_the_flag_a_relink_says_why_and_does_nothing(
         assert refused.status_code == 403
         assert await seen(CHANGED) == []
         assert "Development" not in page
-
-
-async def test_a_choice_for_an_outage_is_shown_before_it_is_saved_and_saved_once(ada: Holder) -> None:
-    question = await ada.look("/outage")
-    assert "3\u00a0min 6\u00a0s" in question.text
-    assert "24\u00a0h 6\u00a0min" in question.text
-    assert "<strong>Lease</strong>, the default for your root key" in question.text
-    request = Person.request_in(question)
-    looked = await ada.send("/outage", request, look="1", **MEMORY)
-    assert await seen(CHANGED) == []
-    for part in (
-        "Memory only, not saved yet",
-        "15\u00a0min",
-        "20\u00a0min 30\u00a0s",
-        "1\u00a0h 6\u00a0min",
-        "Stops",
-    ):
-        assert part in looked.text
-    answer = await ada.send("/outage", request, **MEMORY)
-    assert answer.status_code == 303
-    again = await ada.send("/outage", request, **MEMORY)
-    assert again.headers["location"] == answer.headers["location"]
-    report = (await ada.browser.get(answer.headers["location"])).text
-    assert "Choosing what happens in an outage" in report
-    assert "0 of 2 regions" in report
-    (chosen,) = await seen(
-        "select choice, outage_s, doubtful_s, governance_s, encrypting_s, set_by from outage_choices"
-    )
-    assert chosen == {
-        "choice": "memory-only",
-        "outage_s": 900.0,
-        "doubtful_s": 300.0,
-        "governance_s": 3600.0,
-        "encrypting_s": 30.0,
-        "set_by": f"person:#{OWNER}",
-    }
-    assert len(await seen(CHANGED)) == 1
-    page = (await ada.look("/outage")).text
-    assert f"<strong>Memory only</strong>, chosen by {OWNER}" in page
-    assert "Memory only, as it is now" in page.replace("\n", "")
-    assert f"Memory only, by {OWNER}" in (await ada.look()).text
-
-
-async def test_what_htmx_asks_for_is_the_part_alone_and_carries_no_form(ada: Holder) -> None:
-    request = Person.request_in(await ada.look("/outage"))
-    form = {"csrf": ada.browser.csrf, "request": request, "look": "1", **LEASE}
-    part = await ada.browser.client.post(
-        f"/t/{TENANT}/root-key/outage", data=form, headers={"hx-request": "true"}
-    )
-    assert part.status_code == 200
-    assert 'id="worst"' in part.text
-    assert 'id="worst-said"' in part.text
-    assert "<html" not in part.text
-    assert "<form" not in part.text
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"choice": "sometimes"},
-        {"choice": ""},
-        {"outage": "86401"},
-        {"outage": "-1"},
-        {"doubtful": "an hour"},
-        {"doubtful": ""},
-        {"governance": "600"},
-        {"governance": "1e3"},
-        {"outage": "\u0663"},
-    ],
-)
-async def test_a_window_that_there_is_not_is_refused_and_nothing_is_changed(
-    ada: Holder, changes: dict[str, str]
-) -> None:
-    refused = await ada.ask("/outage", **(MEMORY | changes))
-    assert refused.status_code == 422
-    assert "Nothing was changed." in refused.text
-    looked = await ada.ask("/outage", look="1", **(MEMORY | changes))
-    assert "Nothing was changed." in looked.text
-    assert await seen(CHANGED) == []
-
-
-async def test_who_stops_at_once_has_no_window_whatever_the_list_says(ada: Holder) -> None:
-    assert (await ada.ask("/outage", **(MEMORY | {"choice": "fail-closed"}))).status_code == 303
-    assert await seen("select choice, outage_s from outage_choices") == [
-        {"choice": "fail-closed", "outage_s": None}
-    ]
-    assert "nothing: everything stops" in (await ada.look()).text
-
-
-async def test_the_same_choice_again_is_no_change(ada: Holder) -> None:
-    await ada.ask("/outage", **MEMORY)
-    again = await ada.ask("/outage", **MEMORY)
-    assert "It was so already" in (await ada.browser.get(again.headers["location"])).text
 
 
 async def test_a_check_is_asked_for_once_while_it_goes_on(ada: Holder) -> None:

@@ -67,7 +67,7 @@ def test_what_is_next_begins_with_what_is_the_matter() -> None:
     assert "count when every region finds them good" in waits.next.text
     ready = root_page(connection(), connection(2, checks=()))
     assert ready.next.to == f"/t/{ACCOUNT.id}/root-key/relink/{connection().id}"
-    unchecked = root_page(connection(2, checks=()))
+    unchecked = root_page(connection(2, checks=(), usable=False))
     assert unchecked.next.check == connection(2).id
     assert root_page(used(), connection(2)).next.text == "Nothing for you to do."
     assert root_page().next.text == "Nothing for you to do."

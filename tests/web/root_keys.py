@@ -131,7 +131,8 @@ def connection(number: int = 1, title: str = "AWS KMS, eu-central-1", **changes:
 
 def used(*health: HealthLine, **changes: object) -> ConnectionLine:
     """A connection whose root key is in force."""
-    return connection(in_force=True, used_by=(2,), health=health or tuple(map(told, REGIONS)), **changes)
+    made = connection(in_force=True, used_by=(2,), health=health or tuple(map(told, REGIONS)))
+    return msgspec.structs.replace(made, **changes)
 
 
 def outage_of(policy: DesiredPolicy | None = None, *, by: str = "", at: datetime | None = None) -> OutageLine:
