@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from openkcm.crypto.accept import accept
 from openkcm.crypto.apply import apply
+from openkcm.crypto.check import check
 from openkcm.crypto.contract import (
     Accepted,
     AcceptItem,
@@ -51,6 +52,7 @@ from openkcm.crypto.offer import offer
 from openkcm.crypto.prove import prove
 from openkcm.crypto.renew import renew
 from openkcm.crypto.take import take
+from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.kernel.db import DB
@@ -134,10 +136,10 @@ class Near:
         return await self._run(end_key, item)
 
     async def check(self, item: CheckItem) -> Checked:
-        raise AssertionError("this region has no key stores")
+        return await self._run(check, item)
 
     async def links(self, item: LinksItem) -> LinksTold:
-        raise AssertionError("this region has no key stores")
+        return await self._run(tell_links, item)
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -81,16 +81,20 @@ def test_a_key_store_is_offered_without_settings_by_the_name_that_it_declares(sh
 
 
 def test_the_reference_store_is_a_plugin_whose_settings_reach_it(tmp_path: Path) -> None:
-    given = {"keystore_memory": {"directory": str(tmp_path), "name": "here", "kind": "byok", "call_s": "2"}}
-    found = load_key_stores(given, plugins=(MEMORY,)).plugins["here"].declaration
+    here = replace(MEMORY, name="keystore-here")
+    given = {"keystore_here": {"directory": str(tmp_path), "name": "here", "kind": "byok", "call_s": "2"}}
+    found = load_key_stores(given, plugins=(here,)).plugins["here"].declaration
     assert (found.kind, found.call_s) == ("byok", 2.0)
     assert Ability.OUTSIDE not in found.abilities
 
 
-def test_a_plugin_of_another_name_is_asked_when_it_has_settings(shelf: Shelf) -> None:
+def test_a_plugin_that_no_region_would_find_by_its_key_stores_name_is_left_out_and_told(shelf: Shelf) -> None:
     shelf.add("mine", store("cloud"), head=HEAD)
-    assert load({}, plugins=shelf.all).key_stores == {}
-    assert list(load({"mine": {}}, plugins=shelf.all).key_stores) == ["cloud"]
+    shelf.add("keystore-other", store("cloud"), head=HEAD)
+    registry = load({"mine": {}}, plugins=shelf.all)
+    assert registry.key_stores == {}
+    assert [each.name for each in registry.broken] == ["keystore-other", "mine"]
+    assert all("has to be called keystore-cloud" in each.reason for each in registry.broken)
 
 
 def test_settings_can_switch_a_key_store_off(shelf: Shelf) -> None:
@@ -151,15 +155,6 @@ def test_a_broken_key_store_is_listed_with_its_reason_and_left_out(
     assert (broken.name, broken.refusal) == ("keystore-bad", Refusal.PLUGIN_BROKEN)
     assert reason in broken.reason
     assert "secret detail" not in broken.reason
-
-
-def test_two_plugins_that_declare_one_name_are_both_left_out_naming_each_other(shelf: Shelf) -> None:
-    for name in ("keystore-one", "keystore-two"):
-        shelf.add(name, store("cloud"), head=HEAD)
-    registry = load({}, plugins=shelf.all)
-    assert registry.key_stores == {}
-    assert [each.name for each in registry.broken] == ["keystore-one", "keystore-two"]
-    assert all("keystore-one, keystore-two" in each.reason for each in registry.broken)
 
 
 def test_a_plugin_that_is_broken_is_told_once(shelf: Shelf) -> None:

@@ -84,7 +84,7 @@ class OwnRoot:
         given = self.connections[tenant]
         bare = replace(
             DesiredConnection(
-                id=ID, version=1, plugin=PLUGIN, answers=dict(given.answers), subject=given.subject
+                id=ID, version=1, plugin="memory", answers=dict(given.answers), subject=given.subject
             ),
             **changes,
         )

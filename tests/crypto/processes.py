@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,16 +73,40 @@ def region_settings(directory: Path, name: str, dsn: str) -> CryptoSettings:
     )
 
 
+def memory_plugin(directory: Path) -> dict[str, dict[str, str]]:
+    """Settings by which a region's hosts reach the key management system in this folder."""
+    return {
+        "keystore_memory": {
+            "directory": str(directory),
+            "host_writes": str(directory),
+            "deadline_s": "0.5",
+        }
+    }
+
+
 def start_region(
-    settings: CryptoSettings, parties: PartiesSettings, *, wrap: tuple[str, ...] = (), wait: bool = True
+    settings: CryptoSettings,
+    parties: PartiesSettings,
+    *,
+    plugins: Mapping[str, Mapping[str, str]] | None = None,
+    wrap: tuple[str, ...] = (),
+    wait: bool = True,
 ) -> RegionProcess:
-    given = json.dumps({"crypto": msgspec.to_builtins(settings), "parties": msgspec.to_builtins(parties)})
+    given = msgspec.json.encode(
+        {
+            "crypto": msgspec.to_builtins(settings),
+            "parties": msgspec.to_builtins(parties),
+            "plugins": plugins or {},
+        }
+    ).decode()
+    announced = {"PYTHONPATH": str(_HERE.parent / "announced")} if plugins else {}
     process = subprocess.Popen(
         [*wrap, sys.executable, str(_HERE / "run_region.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if os.environ.get("OPENKCM_TEST_LOGS") else subprocess.DEVNULL,
         text=True,
+        env={**os.environ, **announced},
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -100,9 +123,14 @@ def start_region(
 
 
 @contextmanager
-def running(settings: CryptoSettings, parties: PartiesSettings) -> Iterator[RegionProcess]:
+def running(
+    settings: CryptoSettings,
+    parties: PartiesSettings,
+    *,
+    plugins: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[RegionProcess]:
     """The region runs inside; nothing is left of it after."""
-    started = start_region(settings, parties)
+    started = start_region(settings, parties, plugins=plugins)
     try:
         yield started
     finally:

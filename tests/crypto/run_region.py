@@ -18,6 +18,7 @@ from openkcm.sdk.refusals import Refused
 class Given(msgspec.Struct):
     crypto: CryptoSettings
     parties: PartiesSettings
+    plugins: dict[str, dict[str, str]] = {}
 
 
 def main() -> int:
@@ -26,7 +27,12 @@ def main() -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(
-                serve_crypto(given.crypto, given.parties, started=lambda: print("started", flush=True))
+                serve_crypto(
+                    given.crypto,
+                    given.parties,
+                    given.plugins,
+                    started=lambda: print("started", flush=True),
+                )
             )
     except Refused as refused:
         print(refused.refusal, refused.message, flush=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from openkcm.activation.means import Deciding, Means
+from openkcm.kernel.db import DB
 from openkcm.keystores.connect import Connecting
 from openkcm.sdk.testing.memory_key_store import MemoryPlugin
 from openkcm.sdk.testing.memory_kms import MemoryKms
@@ -16,18 +19,20 @@ from tests.activation.parts import DAY_S, Keys, protect
 from tests.crypto.conftest import plane, world
 from tests.crypto.plane import Plane
 from tests.databases import ModuleDatabases
-from tests.keystores.parts import OwnRoot, OwnRoots, byok, stores
+from tests.keystores.parts import OwnRoot, OwnRoots, byok, hosted, stores
 
 __all__ = ["plane", "world"]
 
 
 @pytest.fixture
-async def own(plane: Plane, control: ModuleDatabases) -> OwnRoots:
-    turn, kms = asyncio.Lock(), MemoryKms()
-    each = {
-        "local": OwnRoot(plane.local, turn, kms=kms),
-        "eu-1": OwnRoot(plane.eu, turn, kms=kms),
-    }
+async def own(plane: Plane, control: ModuleDatabases, tmp_path: Path) -> AsyncIterator[OwnRoots]:
+    turn, kms = asyncio.Lock(), MemoryKms(tmp_path / "kms")
+    before = DB.pool
+    for region in (plane.local, plane.eu):
+        region.stores = hosted(region, tmp_path / "kms")
+        await region.open()
+    DB.pool = before
+    each = {"local": OwnRoot(plane.local, turn), "eu-1": OwnRoot(plane.eu, turn)}
     means = Means(
         regions=(regions := NearRegions(dict(each))),
         identity=plane.world.control,
@@ -48,7 +53,10 @@ async def own(plane: Plane, control: ModuleDatabases) -> OwnRoots:
         clock=plane.clock,
         without_step_up=True,
     )
-    return OwnRoots(keys=keys, kms=kms, connecting=connecting, regions=each)
+    yield OwnRoots(keys=keys, kms=kms, connecting=connecting, regions=each)
+    for region in (plane.local, plane.eu):
+        await region.here.roots.aclose()
+        await region.stores.aclose()
 
 
 @pytest.fixture

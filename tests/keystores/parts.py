@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -14,7 +15,6 @@ from openkcm.crypto.contract import (
     AcceptItem,
     Checked,
     CheckItem,
-    Found,
     LinksItem,
     LinksTold,
     LinkTold,
@@ -22,12 +22,14 @@ from openkcm.crypto.contract import (
     RenewItem,
     secret_context,
 )
+from openkcm.crypto.hosts.pool import HostLimits, Hosts
+from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.kernel.db import DB, Role, transaction
 from openkcm.keystores.check import ask_check
 from openkcm.keystores.connect import Connected, Connecting, Given, connect
 from openkcm.keystores.store import subject_of
 from openkcm.parties.labels import Sealed
-from openkcm.sdk.key_store import Connection, Finding
+from openkcm.sdk.key_store import Connection
 from openkcm.sdk.refusals import Refused
 from openkcm.sdk.testing.memory_declaration import memory_declaration
 from openkcm.sdk.testing.memory_key_store import MemoryPlugin
@@ -36,6 +38,8 @@ from openkcm.tenancy.asking import Asker, operator
 from tests.activation.near import Near
 from tests.activation.parts import TENANT, Keys
 from tests.control import rows
+from tests.crypto.own_root import MEMORY
+from tests.crypto.plane import Inside
 
 RIGHTS = ["memory:Wrap", "memory:Unwrap", "memory:Describe"]
 OPS = operator("operator:ops")
@@ -51,12 +55,11 @@ def stores(*plugins: MemoryPlugin) -> KeyStores:
 
 @dataclass
 class OwnRoot(Near):
-    """A region that looks at connections as one does: it opens what was sealed to it, and asks the key store.
+    """A region that asks the reference key store through a real host, and notes what it was asked.
 
-    It wraps by its own root all the same, and notes under which root key it was asked to.
+    How the root keys answer it later, a test says (``tell``).
     """
 
-    kms: MemoryKms = field(default_factory=MemoryKms)
     checks: list[CheckItem] = field(default_factory=list)
     wrapped_by: list[str] = field(default_factory=list)
     told: dict[str, LinkTold] = field(default_factory=dict)
@@ -68,15 +71,7 @@ class OwnRoot(Near):
         self.checks.append(item)
         if self.check_failure is not None:
             raise self.check_failure
-        findings = await (await MemoryPlugin(self.kms, deadline_s=0.05).open(self.opened(item))).check()
-        return Checked(
-            tenant=item.tenant,
-            connection=item.connection.id,
-            findings=tuple(map(_found, findings)),
-            reference=item.connection.answers.get("key", ""),
-            version="1",
-            protection="software",
-        )
+        return await super().check(item)
 
     def opened(self, item: CheckItem) -> Connection:
         """The connection with the secrets that this region's private key opens."""
@@ -95,11 +90,11 @@ class OwnRoot(Near):
 
     async def renew(self, item: RenewItem) -> Minted:
         self.wrapped_by.append(item.connection)
-        return await super().renew(msgspec.structs.replace(item, connection=""))
+        return await super().renew(item)
 
     async def accept(self, item: AcceptItem) -> Accepted:
         self.wrapped_by.append(item.connection)
-        return await super().accept(msgspec.structs.replace(item, connection=""))
+        return await super().accept(item)
 
     async def links(self, item: LinksItem) -> LinksTold:
         self.items.append(item)
@@ -119,17 +114,16 @@ class OwnRoot(Near):
         self.number += 1
 
 
-def _found(finding: Finding) -> Found:
-    remedy = finding.remedy
-    return Found(
-        level=finding.level,
-        code=finding.code,
-        said=finding.said,
-        field=finding.field,
-        permission=finding.permission,
-        action=remedy.action if remedy else "",
-        who=remedy.who if remedy else "",
-        page=remedy.reference if remedy else "",
+def hosted(inside: Inside, directory: Path) -> GuardedStores:
+    """Guards before hosts that reach the system in this folder, as a HYOK store and as one of a cloud."""
+    settings = {"directory": str(directory), "host_writes": str(directory), "deadline_s": "0.5"}
+    return GuardedStores(
+        Hosts(
+            {"keystore-memory": settings, "keystore-cloud": {**settings, "name": "cloud", "kind": "byok"}},
+            HostLimits(memory_mib=256),
+            plugins=tuple(replace(MEMORY, name=f"keystore-{name}") for name in ("memory", "cloud")),
+        ),
+        clock=inside.clock,
     )
 
 

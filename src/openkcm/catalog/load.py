@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
@@ -85,8 +84,9 @@ def load_key_stores(
 ) -> KeyStores:
     """Every installed key store by the name that it declares; one that is not whole is in ``broken`` with its reason.
 
-    A key store's plugin is called ``keystore-NAME`` and needs no settings; one of another name is asked when it has
-    some. No other hook is called and no store is opened, so that no vendor's SDK is imported.
+    A key store's plugin is called ``keystore-NAME`` for the NAME that it declares, and needs no settings: a region,
+    which never imports a plugin, finds it by that. A plugin of another name is asked when it has settings, so that it
+    is told. No other hook is called and no store is opened, so that no vendor's SDK is imported.
     """
     present = installed() if plugins is None else plugins
     settings = by_plugin_name(settings)
@@ -99,23 +99,30 @@ def load_key_stores(
         except PluginBroken as why:
             broken.append(_left_out(name, why))
             continue
-        if found is not None:
+        if found is not None and not _is_named(name, found):
+            broken.append(_left_out(name, _misnamed(found)))
+        elif found is not None:
             given[name] = found
-    declared = Counter(each.declaration.name for each in given.values())
-    twice = {name: each for name, each in given.items() if declared[each.declaration.name] > 1}
-    broken += [
-        _left_out(
-            name,
-            PluginBroken(
-                f"Several plugins declare the key store {each.declaration.name}: {', '.join(twice)}."
-            ),
-        )
-        for name, each in twice.items()
-    ]
     return KeyStores(
-        plugins={each.declaration.name: each for name, each in given.items() if name not in twice},
-        given_by={each.declaration.name: name for name, each in given.items() if name not in twice},
+        plugins={each.declaration.name: each for each in given.values()},
+        given_by={each.declaration.name: name for name, each in given.items()},
         broken=tuple(broken),
+    )
+
+
+def key_store_plugin(declared: str) -> str:
+    """The name of the plugin that gives the key store of this declared name."""
+    return KEY_STORE_PREFIX + declared
+
+
+def _is_named(name: str, plugin: KeyStorePlugin) -> bool:
+    return name == key_store_plugin(plugin.declaration.name)
+
+
+def _misnamed(plugin: KeyStorePlugin) -> PluginBroken:
+    declared = plugin.declaration.name
+    return PluginBroken(
+        f"It declares the key store {declared}, so its plugin has to be called {key_store_plugin(declared)}."
     )
 
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from hashlib import sha256
 from typing import Final
 
+from openkcm.catalog.load import key_store_plugin
 from openkcm.crypto.connection import DesiredConnection, secret_context
 from openkcm.crypto.hosts.guard import GuardedStore
 from openkcm.crypto.hosts.stores import GuardedStores
@@ -79,7 +80,8 @@ class Ways:
             subject=said.subject,
         )
         try:
-            return Way(said.plugin, connection, self._stores.at(said.plugin, connection))
+            plugin = key_store_plugin(said.plugin)
+            return Way(plugin, connection, self._stores.at(plugin, connection))
         except ValueError:
             raise _doubtful(
                 "The answers of this connection are longer than a key store can be given."
