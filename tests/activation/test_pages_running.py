@@ -134,6 +134,7 @@ def test_an_owner_sees_what_a_choice_for_an_outage_comes_to_and_saves_it(walk: W
     walk.page.get_by_role("status").get_by_text("an outage is survived for 1\u00a0h").wait_for(
         state="attached"
     )
+    walk.page.get_by_label("Outage window").focus()
     walk.page.get_by_label("Outage window").select_option("900")
     worst.get_by_text("20\u00a0min 30\u00a0s").wait_for()
     assert walk.page.evaluate("() => document.activeElement.id") == "outage"

@@ -88,7 +88,7 @@ class RootAlarm:
     @property
     def everywhere(self) -> bool:
         """Whether nothing works in any region that has told of it."""
-        return not self.waning and not self.fine
+        return bool(self.stopped) and not self.waning and not self.fine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
