@@ -53,7 +53,7 @@ async def axe() -> Response[bytes]:
 @get("/t/{tenant:str}")
 async def overview(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     enter(request, SCENES["home"])
-    return page(request, "dashboard/home.html", home())
+    return page(request, "dashboard/home.html", home(), block=request.query_params.get("block"))
 
 
 @post("/t/{tenant:str}/token", status_code=200)
