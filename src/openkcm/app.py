@@ -18,9 +18,12 @@ from litestar.types import Guard
 from prometheus_client import CollectorRegistry
 
 from openkcm.activation.means import Deciding
+from openkcm.catalog.load import load_key_stores
+from openkcm.catalog.registry import KeyStores
 from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import Regions
-from openkcm.dashboard.key_doors import DECIDING
+from openkcm.dashboard.key_forms import DECIDING
+from openkcm.dashboard.root_doors import STORES as KEY_STORES
 from openkcm.dashboard.web import REGIONS, dashboard_router
 from openkcm.identity.guards import CLOCK, Elsewhere, led, signed_in, signed_in_and_ready
 from openkcm.identity.rate import Rate
@@ -76,6 +79,7 @@ class Parts:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     health: Health = _UNKNOWN
     operator: str = ""
+    stores: KeyStores = field(default_factory=KeyStores)
 
 
 def create_app(
@@ -110,6 +114,7 @@ def create_app(
                 LISTENER: parts.listener,
                 REGIONS: parts.regions,
                 DECIDING: parts.deciding,
+                KEY_STORES: parts.stores,
                 CLOSING: parts.closing,
                 OPERATOR: parts.operator,
             }
@@ -159,6 +164,7 @@ async def serve_web(settings: Settings, *, started: Callable[[], None] | None = 
             ),
             health=Health(ready=True),
             operator=settings.notices.operator,
+            stores=load_key_stores(settings.plugins),
         )
         # What is decided here is carried out at once: the worker is woken, not found by its sweep.
         redis = RedisSettings.from_dsn(settings.control.redis)

@@ -3,83 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
 from redis import Redis
 
+from tests.activation.walk import Walk, walking, without_step_up
 from tests.databases import REGIONS, ModuleDatabases
 from tests.parts import require
-from tests.provisioning.accounts import Account
-from tests.provisioning.consistent import RECORD, decrypted, encrypted
+from tests.provisioning.consistent import encrypted
 from tests.provisioning.processes import until
-from tests.provisioning.site import Site, running_site, wait_done
-from tests.web.test_browser import ARGUMENTS, CHROMIUM
+from tests.provisioning.site import Site, running_site
+from tests.web.test_browser import CHROMIUM
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.browser]
-
-
-@dataclass
-class Walk:
-    """An owner in a browser, on the pages of one account."""
-
-    site: Site
-    account: Account
-    page: Page
-
-    def open(self, path: str) -> None:
-        self.page.goto(f"{self.site.public_url}/t/{self.account.id}{path}")
-
-    def do(self, link: str, button: str, *, typed: str = "") -> None:
-        """The action is chosen on the key's page, confirmed, and in force everywhere."""
-        self.page.get_by_role("link", name=link, exact=True).first.click()
-        if typed:
-            self.page.get_by_label("to confirm").fill(typed)
-        self.page.get_by_role("button", name=button, exact=True).click()
-        self.page.get_by_text("In force everywhere").wait_for(timeout=30_000)
-        for region in REGIONS:
-            assert "after" in self.page.locator(f"[data-region='{region}'] .at").inner_text()
-
-    def works(self, message: bytes) -> tuple[bool, bool]:
-        """Whether each region encrypts, and decrypts that message."""
-        encrypts = {encrypted(self.site, region, self.account.id) is not None for region in REGIONS}
-        decrypts = {decrypted(self.site, region, self.account.id, message) == RECORD for region in REGIONS}
-        assert len(encrypts) == len(decrypts) == 1, "the regions differ"
-        return encrypts.pop(), decrypts.pop()
 
 
 @pytest.fixture(scope="module")
 def site(databases: ModuleDatabases, queue_url: str) -> Iterator[Site]:
     require("chromium", CHROMIUM.exists(), f"looked for {CHROMIUM}; OPENKCM_TEST_CHROMIUM names another")
     with running_site(databases, queue_url) as made:
-        for name in ("web", "worker", "worker-2"):
-            file = made.home / f"{name}.toml"
-            text = file.read_text()
-            file.write_text(text.replace("[control]\n", "[control]\nunsafe_without_step_up = true\n"))
+        without_step_up(made)
         made.start(*REGIONS, "web", "worker")
         yield made
 
 
 @pytest.fixture
 def walk(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    account = site.account()
-    wait_done(site, account.id)
-    link = tmp_path_factory.mktemp("link") / "link"
-    site.openkcm("tenants", "sign-in", account.id, "--file", str(link))
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("browser"),
-            executable_path=CHROMIUM,
-            args=ARGUMENTS,
-            reduced_motion="reduce",
-        )
-        page = opened.new_page()
-        page.goto(link.read_text().strip())
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"**/t/{account.id}")
-        yield Walk(site, account, page)
-        opened.close()
+    with walking(site, tmp_path_factory.mktemp("walk")) as made:
+        yield made
 
 
 def test_an_owner_rotates_restricts_revokes_restores_and_changes_their_mind(walk: Walk) -> None:
@@ -146,6 +97,37 @@ def test_a_decision_on_the_pages_wakes_the_worker_and_is_not_left_to_its_sweep(
     finally:
         walk.site.whole("worker")
     walk.page.get_by_text("In force everywhere").wait_for(timeout=40_000)
+
+
+def test_an_owner_sees_what_a_choice_for_an_outage_comes_to_and_saves_it(walk: Walk) -> None:
+    walk.page.get_by_role("link", name="Root key", exact=True).click()
+    walk.page.get_by_role("heading", name="Platform-managed key").wait_for()
+    walk.page.get_by_role("link", name="Change… what happens when the key store does not answer").click()
+    worst = walk.page.locator("#worst")
+    worst.get_by_text("Lease, as it is now").wait_for()
+    walk.page.get_by_label("Memory only").check()
+    worst.get_by_text("Memory only, not saved yet").wait_for()
+    walk.page.get_by_role("status").get_by_text("an outage is survived for 1\u00a0h").wait_for(
+        state="attached"
+    )
+    walk.page.get_by_label("Outage window").focus()
+    walk.page.get_by_label("Outage window").select_option("900")
+    worst.get_by_text("20\u00a0min 30\u00a0s").wait_for()
+    assert walk.page.evaluate("() => document.activeElement.id") == "outage"
+    walk.page.get_by_label("Fail closed").check()
+    worst.get_by_text("No time").first.wait_for()
+    assert not walk.page.get_by_label("Outage window").is_visible()
+    walk.page.get_by_label("Memory only").check()
+    worst.get_by_text("20\u00a0min 30\u00a0s").wait_for()
+    walk.page.get_by_role("button", name="Save this choice").press("Enter")
+    walk.page.get_by_text("In force everywhere").wait_for(timeout=30_000)
+    for region in REGIONS:
+        assert "after" in walk.page.locator(f"[data-region='{region}'] .at").inner_text()
+    walk.page.get_by_role("link", name="See the root key").click()
+    walk.page.get_by_text("15\u00a0min without an answer").wait_for()
+    walk.open("/root-key/outage")
+    walk.page.get_by_text("Memory only, as it is now").wait_for()
+    assert walk.page.get_by_label("Outage window").input_value() == "900"
 
 
 def test_a_report_survives_a_silent_region_and_the_death_of_the_worker(walk: Walk) -> None:

@@ -22,10 +22,13 @@ from openkcm.kernel.notify import Listener
 from openkcm.parties.identity import Identity, enrol
 from openkcm.saga.journal import CHANNEL
 from openkcm.sdk.refusals import Refusal, Temporary
+from openkcm.sdk.testing.memory_key_store import MemoryPlugin
+from openkcm.sdk.testing.memory_kms import MemoryKms
 from openkcm.services.ensure import ensure_service
 from openkcm.services.register import register_caller
 from tests.control import appear
 from tests.databases import ModuleDatabases
+from tests.keystores.parts import stores
 
 TENANT, OTHER = "tenant-1", "tenant-2"
 OWNER = "mara@example.org"
@@ -84,6 +87,7 @@ def parts_of(
             without_step_up=without_step_up,
             role=Role.APP,
         ),
+        stores=stores(MemoryPlugin(MemoryKms())),
     )
 
 

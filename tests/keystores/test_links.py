@@ -94,7 +94,7 @@ async def test_a_key_store_that_does_not_answer_is_told_once_and_its_healing_clo
         "The store did not answer in time.",
         "What still works: everything, until",
         "Wait for it. By whom: operator",
-        "https://keys.example/t/acme/keys",
+        "https://keys.example/t/acme/root-key",
     ):
         assert part in words
     assert await rows("select recipient from deliveries order by recipient") == [

@@ -30,7 +30,10 @@ def until(found: Callable[[], T | None], *, what: str, within_s: float = 30.0, e
 
 @dataclass
 class Child:
-    """``openkcm ARGUMENTS`` with its own settings file. ``port`` answers, or ``says`` is logged, when it is ready."""
+    """``openkcm ARGUMENTS`` with its own settings file. ``port`` answers, or ``says`` is logged, when it is ready.
+
+    Not ``isolated``, it finds what the environment names.
+    """
 
     name: str
     arguments: tuple[str, ...]
@@ -39,6 +42,7 @@ class Child:
     port: int = 0
     says: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
+    isolated: bool = True
     process: subprocess.Popen[bytes] | None = None
     _read_from: int = 0
 
@@ -52,7 +56,7 @@ class Child:
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "openkcm", *self.arguments],
+                [sys.executable, *(["-I"] if self.isolated else []), "-m", "openkcm", *self.arguments],
                 env={"OPENKCM_CONFIG": str(self.settings), "PATH": os.environ["PATH"], **self.extra},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -10,7 +10,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from openkcm.parties.identity import Identity, enrol
 from openkcm.parties.settings import pin_toml
 from openkcm.sdk.conformance.notifier import Received
 from openkcm.sdk.testing.mail_server import MailServer, Post, make_paper
-from tests.crypto.processes import free_port
+from tests.crypto.processes import free_port, memory_plugin
 from tests.databases import REGIONS, ModuleDatabases, short_directory
 from tests.provisioning.accounts import Account
 from tests.provisioning.loop import Loop
@@ -61,6 +61,7 @@ class Site:
     mail: MailServer
     children: dict[str, Child] = field(default_factory=dict)
     public_url: str = ""
+    announced: Mapping[str, str] = field(default_factory=dict)
     _reading: dict[str, asyncpg.Connection[asyncpg.Record]] = field(default_factory=dict)
 
     @property
@@ -73,6 +74,14 @@ class Site:
             self.children[name].launch()
         for name in names:
             self.children[name].ready()
+
+    def announce(self, directory: Path) -> None:
+        """Every process finds the reference key store, whose system keeps its keys in this folder."""
+        self.announced = {"PYTHONPATH": str(Path(__file__).parents[1] / "announced")}
+        given = table("plugins.keystore-memory", memory_plugin(directory)["keystore_memory"])
+        for child in self.children.values():
+            child.extra, child.isolated = {**child.extra, **self.announced}, False
+            child.settings.write_text(f"{child.settings.read_text()}\n{given}")
 
     def kill(self, name: str) -> None:
         self.children[name].kill()
@@ -128,12 +137,16 @@ class Site:
 
     @property
     def operators_environment(self) -> dict[str, str]:
-        return {"OPENKCM_CONFIG": str(self.home / "worker.toml"), "PATH": os.environ["PATH"]}
+        return {
+            "OPENKCM_CONFIG": str(self.home / "worker.toml"),
+            "PATH": os.environ["PATH"],
+            **self.announced,
+        }
 
     def openkcm(self, *arguments: str, status: int = 0) -> str:
         """What the operator's command said (stdout, then stderr), which ended with ``status``."""
         done = subprocess.run(
-            [sys.executable, "-I", "-m", "openkcm", *arguments],
+            [sys.executable, *([] if self.announced else ["-I"]), "-m", "openkcm", *arguments],
             env=self.operators_environment,
             capture_output=True,
             text=True,

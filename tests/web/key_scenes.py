@@ -142,6 +142,9 @@ CHANGES: dict[str, ChangePage] = {
             region("Dublin", None, refusal="generation-old", message="It holds another state."),
         ),
     ),
+    "change-outage": report(
+        ChangeState.DONE, service="", verb="outage", title="Choosing what happens in an outage"
+    ),
     "change-rotating": ROTATION,
     "change-creating": replace(ROTATION, title="Creating the service default", creates=True),
     "change-retrying": replace(ROTATION, steps=steps(DONE, StepState.RETRYING, WAITING, WAITING)),

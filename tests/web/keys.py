@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 import msgspec
 
+from openkcm.activation.means import Deciding
 from openkcm.dashboard.key_actions import Facts, actions
 from openkcm.dashboard.key_follows import consequences
 from openkcm.dashboard.key_pages import next_of
@@ -23,13 +25,25 @@ from openkcm.dashboard.keys_view import (
     StepState,
 )
 from openkcm.dashboard.view import HomeState
+from openkcm.kernel.clock import SystemClock
 from openkcm.keychain.states import KeyAccess, KeyVerb
+from openkcm.parties.identity import Identity
 from openkcm.propagation.acknowledged import Acknowledged, RegionAnswer
 from tests.web.content import ACCOUNT, FOUND, L2_ID, L3_ID, NOW
 
 PERSON = "person:https://login.fjordline.example#mara.lindqvist@fjordline.example"
 DAY = timedelta(days=1)
 ENCRYPTS = "It encrypts now: revoke it or make it read-only first, or rotate it."
+
+
+def deciding(*, without_step_up: bool = True) -> Deciding:
+    """What decides, as far as a question looks at it."""
+    return Deciding(
+        identity=cast("Identity", None),  # a question signs nothing
+        clock=SystemClock(),
+        key_wait_s=30 * 24 * 3600.0,
+        without_step_up=without_step_up,
+    )
 
 
 def destroy(state: str = "waiting", **changes: object) -> DestroyLine:

@@ -34,6 +34,7 @@ from tests.web.content import (
 )
 from tests.web.endings import ENDINGS
 from tests.web.key_scenes import ASKED, CHANGES, KEY_LISTS, KEY_ONES
+from tests.web.root_scenes import OUTAGES, ROOT_ASKED, ROOT_HOMES, ROOT_KEYS, ROOT_LISTS, ROOT_ONES
 from tests.web.set_ups import SETUPS
 
 
@@ -81,6 +82,16 @@ SCENES: dict[str, Scene] = {
     **{
         name: Scene("dashboard/key_change.html", page, account=page.account) for name, page in CHANGES.items()
     },
+    **{name: Scene("dashboard/keys.html", page, account=page.account) for name, page in ROOT_LISTS.items()},
+    **{name: Scene("dashboard/key.html", page, account=page.account) for name, page in ROOT_ONES.items()},
+    **{
+        name: Scene("dashboard/root_key.html", page, account=page.account) for name, page in ROOT_KEYS.items()
+    },
+    **{name: Scene("dashboard/outage.html", page, account=page.account) for name, page in OUTAGES.items()},
+    **{
+        name: Scene("dashboard/key_ask.html", page, account=page.account) for name, page in ROOT_ASKED.items()
+    },
+    **{name: _home(page) for name, page in ROOT_HOMES.items()},
     "home": _home(home()),
     "home-first-day": _home(home(now=FOUND + timedelta(minutes=5), messages=())),
     "home-token": _home(home(token=TOKEN)),

@@ -53,7 +53,7 @@ async def axe() -> Response[bytes]:
 @get("/t/{tenant:str}")
 async def overview(request: AnyRequest, tenant: FromPath[str]) -> Response[str]:
     enter(request, SCENES["home"])
-    return page(request, "dashboard/home.html", home())
+    return page(request, "dashboard/home.html", home(), block=request.query_params.get("block"))
 
 
 @post("/t/{tenant:str}/token", status_code=200)
@@ -111,16 +111,26 @@ async def set_up_events(request: AnyRequest, tenant: FromPath[str]) -> Stream:
     return events.stream(told(), closing=CLOSING)
 
 
-@get("/t/{tenant:str}/key-changes/{name:str}/events")
-async def key_events(tenant: FromPath[str], name: FromPath[str]) -> Stream:
-    """A report that stands still to be looked at."""
-    del tenant, name
-
+def _still() -> Stream:
     async def told() -> AsyncGenerator[events.Event, None]:
         await CLOSING.wait()
         yield events.Event("end", "")
 
     return events.stream(told(), closing=CLOSING)
+
+
+@get("/t/{tenant:str}/key-changes/{name:str}/events")
+async def key_events(tenant: FromPath[str], name: FromPath[str]) -> Stream:
+    """A report that stands still to be looked at."""
+    del tenant, name
+    return _still()
+
+
+@get("/t/{tenant:str}/root-key/events")
+async def root_events(tenant: FromPath[str]) -> Stream:
+    """A page that stands still to be looked at."""
+    del tenant
+    return _still()
 
 
 @get(["/t/{tenant:str}/keys", "/t/{tenant:str}/keys/{service:str}"])
@@ -182,6 +192,7 @@ def staged(*, tls: bool = False) -> Litestar:
             set_up_events,
             set_up_done,
             key_events,
+            root_events,
             keys,
             onward,
             breaks,

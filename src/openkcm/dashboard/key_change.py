@@ -137,6 +137,7 @@ def report(
         why=ended.message if ended else "",
         creates=asked.verb == KeyVerb.CREATE,
         due_at=asked.due_at if asked.verb == "destroy" else None,
+        verb=asked.verb,
     )
 
 

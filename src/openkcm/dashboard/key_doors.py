@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final, cast
+from typing import Final
 
 import msgspec
 from litestar import Response, get, post
@@ -13,15 +12,14 @@ from litestar.response import Stream
 
 from openkcm.activation.certificate import key_certificate_of
 from openkcm.activation.change import change, change_schedule
-from openkcm.activation.means import Deciding
 from openkcm.dashboard.key_asked import Form, Wrong, again, checked
 from openkcm.dashboard.key_change import key_change
+from openkcm.dashboard.key_forms import ASK, SHOWN, clock_of, deciding_of, sent, unwhole
 from openkcm.dashboard.key_live import KEY_CHANGE, live
 from openkcm.dashboard.key_pages import ask_page, key_view, keys_view, line_of, version_of
 from openkcm.dashboard.keys import shown_keys
 from openkcm.dashboard.keys_view import AskPage, ChangePage
-from openkcm.identity.guards import CLOCK, account_of, signed_in_and_ready, visit_of
-from openkcm.kernel.clock import Clock
+from openkcm.identity.guards import account_of, signed_in_and_ready, visit_of
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.ids import random_id
 from openkcm.keychain.asked import Asked, person
@@ -32,21 +30,11 @@ from openkcm.web.failures import STATUS_OF
 from openkcm.web.page import page, redirect
 from openkcm.web.shell import AnyRequest
 
-DECIDING: Final = "deciding"
-"""Under this name the application's state holds what decides about keys."""
-_ASK: Final = "dashboard/key_ask.html"
-_WHOLE: Final = "-"
-_REQUEST: Final = re.compile(r"page-[0-9a-f]{32}")
-#: What stays on the question's own page, with the reason in the place of the button.
-_SHOWN: Final = frozenset(
-    {Refusal.KEY_STATE, Refusal.KEY_CHANGING, Refusal.TENANT_STATE, Refusal.STEP_UP_NEEDED}
-)
-
 
 @get("/t/{tenant:str}/keys", guards=[signed_in_and_ready], include_in_schema=False)
 async def keys(request: AnyRequest) -> Response[str]:
     """The tenant key, each service's key, what is under way, and the one thing to do next."""
-    shown = await keys_view(account_of(visit_of(request)), _deciding(request), now=_clock(request).now())
+    shown = await keys_view(account_of(visit_of(request)), deciding_of(request), now=clock_of(request).now())
     return _polled(request, "dashboard/keys.html", shown, shown.under_way)
 
 
@@ -54,7 +42,7 @@ async def keys(request: AnyRequest) -> Response[str]:
 async def key(request: AnyRequest, service: FromPath[str]) -> Response[str]:
     """One key with every version, and what may be asked of it."""
     account = account_of(visit_of(request))
-    shown = await key_view(account, _service(service), _deciding(request), now=_clock(request).now())
+    shown = await key_view(account, unwhole(service), deciding_of(request), now=clock_of(request).now())
     return _polled(request, "dashboard/key.html", shown, shown.under_way)
 
 
@@ -62,7 +50,7 @@ async def key(request: AnyRequest, service: FromPath[str]) -> Response[str]:
 async def ask(request: AnyRequest, service: FromPath[str], verb: FromPath[str]) -> Response[str]:
     """What the action would do; nothing is changed by looking."""
     made = await _question(request, service, verb, f"page-{random_id()}")
-    return page(request, _ASK, made)
+    return page(request, ASK, made)
 
 
 @post(
@@ -76,12 +64,12 @@ async def do(request: AnyRequest, service: FromPath[str], verb: FromPath[str]) -
 
     What was typed wrongly is said beside it, and what is refused now on the same page; then nothing is changed.
     """
-    form = await _form(request)
+    form = await sent(request, Form)
     asking = await _question(request, service, verb, form.request)
     try:
         checked(asking, form)
     except Wrong as wrong:
-        return page(request, _ASK, again(asking, form, wrong=str(wrong)), status_code=422)
+        return page(request, ASK, again(asking, form, wrong=str(wrong)), status_code=422)
     visit = visit_of(request)
     known = KeyVerb(asking.verb)
     new = known is KeyVerb.CREATE and not asking.service
@@ -98,17 +86,17 @@ async def do(request: AnyRequest, service: FromPath[str], verb: FromPath[str]) -
 
 async def _decide(request: AnyRequest, asked: Asked, asking: AskPage, form: Form) -> Response[str]:
     """It is decided, and the browser is led to where that is told."""
-    deciding = _deciding(request)
+    deciding = deciding_of(request)
     try:
         if asked.verb is KeyVerb.SCHEDULE:
             await change_schedule(deciding, asked, every_days=int(form.days))
             return redirect(request, f"{paths.key(asked.tenant, asked.service)}#schedule")
         await change(deciding, asked)
     except Refused as refused:
-        if refused.refusal not in _SHOWN:
+        if refused.refusal not in SHOWN:
             raise
         shown = again(asking, form, why_not=asking.why_not or refused.message)
-        return page(request, _ASK, shown, status_code=STATUS_OF[refused.refusal])
+        return page(request, ASK, shown, status_code=STATUS_OF[refused.refusal])
     return redirect(request, paths.key_change(asked.tenant, asked.request))
 
 
@@ -164,7 +152,7 @@ async def _question(request: AnyRequest, service: str, verb: str, name: str) -> 
         raise Permanent(Refusal.NOT_FOUND, "There is nothing at this address.") from unknown
     account = account_of(visit_of(request))
     return await ask_page(
-        account, _service(service), known, _deciding(request), request=name, version=version
+        account, unwhole(service), known, deciding_of(request), request=name, version=version
     )
 
 
@@ -175,29 +163,8 @@ async def _key_id(tenant: str, asking: AskPage) -> str:
     return version_of(line_of(found, asking.service), asking.version).key_id
 
 
-async def _form(request: AnyRequest) -> Form:
-    sent = await request.form()
-    given = {name: value for name, value in sent.items() if isinstance(value, str)}
-    form = msgspec.convert(given, Form)
-    if not _REQUEST.fullmatch(form.request):
-        raise Permanent(Refusal.BAD_REQUEST, "The form did not say which request it is. Nothing was changed.")
-    return form
-
-
 def _named(part: str) -> str:
     """A part of the address that the database is asked for; it takes no NUL."""
     if "\x00" in part:
         raise Permanent(Refusal.NOT_FOUND, "There is nothing at this address.")
     return part
-
-
-def _service(part: str) -> str:
-    return "" if part == _WHOLE else part
-
-
-def _clock(request: AnyRequest) -> Clock:
-    return cast("Clock", cast("Any", request.app.state)[CLOCK])
-
-
-def _deciding(request: AnyRequest) -> Deciding:
-    return cast("Deciding", cast("Any", request.app.state)[DECIDING])

@@ -14,6 +14,7 @@ from openkcm.dashboard.key_words import BUTTONS, TYPED, Meant, question
 from openkcm.dashboard.keys import KeyLine, KeysPage, VersionLine, shown_keys
 from openkcm.dashboard.keys_view import AskPage, ChangePage, KeysView, KeyView, Next
 from openkcm.dashboard.overview import home_state
+from openkcm.dashboard.root_state import root_state
 from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.states import KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
@@ -33,15 +34,17 @@ async def keys_view(account: Account, deciding: Deciding, *, now: datetime) -> K
     found = await shown_keys(account.id, role=Role.APP)
     async with transaction(Role.APP, account.id) as tx:
         recent = await recent_changes(tx, account)
-    under_way = await _under_way(account, found)
+        root = await root_state(tx, account.id)
+    change = await under_way(account, found)
     return KeysView(
         account=account,
         state=home_state(found.presence, found.ends_at, now=now),
         found=found,
         next=next_of(found),
-        under_way=under_way,
+        under_way=change,
         recent=recent,
         unsafe=deciding.without_step_up,
+        root=root,
     )
 
 
@@ -57,7 +60,8 @@ async def key_view(account: Account, service: str, deciding: Deciding, *, now: d
     async with transaction(Role.APP, account.id) as tx:
         recent = await recent_changes(tx, account, service)
         may_try = bool(service) and await tx.fetchval(_CALLER, account.id, page_caller(service))
-    under_way = await _under_way(account, found)
+        root = await root_state(tx, account.id)
+    change = await under_way(account, found)
     return KeyView(
         account=account,
         state=home_state(found.presence, found.ends_at, now=now),
@@ -68,9 +72,10 @@ async def key_view(account: Account, service: str, deciding: Deciding, *, now: d
         destroys={
             each.version: _version_why_not(each, KeyVerb.DESTROY, found, deciding) for each in line.versions
         },
-        under_way=under_way if under_way and under_way.service == service else None,
+        under_way=change if change and change.service == service else None,
         recent=recent,
         unsafe=deciding.without_step_up,
+        root=root,
     )
 
 
@@ -243,7 +248,8 @@ def _version_why_not(each: VersionLine, verb: KeyVerb, found: KeysPage, deciding
     return why or ("" if deciding.without_step_up else NO_STEP_UP)
 
 
-async def _under_way(account: Account, found: KeysPage) -> ChangePage | None:
+async def under_way(account: Account, found: KeysPage) -> ChangePage | None:
+    """The report of the newest rotation, as long as it goes on."""
     change = found.change
     if change is None or change.state not in ("running", "undoing"):
         return None

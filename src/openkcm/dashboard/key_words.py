@@ -22,7 +22,7 @@ BUTTONS: Final[Mapping[str, str]] = MappingProxyType(
         KeyVerb.KEEP: "Keep",
         KeyVerb.SCHEDULE: "Set the schedule",
         KeyVerb.RELINK: "Relink",
-        KeyVerb.OUTAGE: "Choose for an outage",
+        KeyVerb.OUTAGE: "Save this choice",
     }
 )
 #: The short words of a change that was asked for, before what it was asked of.
@@ -38,7 +38,6 @@ DONE_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         KeyVerb.KEEP: "Keeping",
         KeyVerb.SCHEDULE: "Scheduling",
         KeyVerb.RELINK: "Relinking",
-        KeyVerb.OUTAGE: "Choosing for an outage:",
     }
 )
 TYPED: Final = frozenset({KeyVerb.REVOKE, KeyVerb.DESTROY, KeyVerb.RELINK})
@@ -81,6 +80,8 @@ def changing(verb: str, service: str, account: str, version: int | None = None) 
     meant = Meant(
         account=account, service=service, version=version, active=0, services=(), regions=(), wait_s=0
     )
+    if known is KeyVerb.OUTAGE:
+        return "Choosing what happens in an outage"
     if known is KeyVerb.CREATE:
         what = f"the service {service}"
     elif known in (KeyVerb.ROTATE, KeyVerb.SCHEDULE, KeyVerb.DESTROY, KeyVerb.KEEP):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -11,8 +11,9 @@ from openkcm.dashboard.key_actions import Action
 from openkcm.dashboard.key_follows import Consequence
 from openkcm.dashboard.key_words import BUTTONS
 from openkcm.dashboard.keys import KeyLine, KeysPage, VersionLine
-from openkcm.dashboard.view import HomeState
+from openkcm.dashboard.view import HomeState, RootState
 from openkcm.propagation.acknowledged import RegionAnswer
+from openkcm.web import paths
 from openkcm.web.shell import Account
 
 
@@ -48,6 +49,7 @@ class KeysView:
     under_way: ChangePage | None
     recent: tuple[RecentLine, ...]
     unsafe: bool
+    root: RootState = field(default_factory=RootState)
 
     @property
     def tenant_key(self) -> KeyLine:
@@ -66,7 +68,7 @@ class KeysView:
 
     def shown(self, line: KeyLine) -> str:
         """What works with the key: the strictest of presence, account and service."""
-        return shown_state(self.state, self.tenant_key.access, line)
+        return shown_state(self.state, self.tenant_key.access, line, halted=self.root.halted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class KeyView:
     recent: tuple[RecentLine, ...]
     unsafe: bool
     may_try: bool = False
+    root: RootState = field(default_factory=RootState)
 
     @property
     def buttons(self) -> Mapping[str, str]:
@@ -96,7 +99,7 @@ class KeyView:
     @property
     def shown(self) -> str:
         """What works with the key."""
-        return shown_state(self.state, self.all_access, self.line)
+        return shown_state(self.state, self.all_access, self.line, halted=self.root.halted)
 
     @property
     def leaving(self) -> tuple[VersionLine, ...]:
@@ -109,7 +112,8 @@ class AskPage:
     """The question before an action. ``phrase`` is what has to be typed, empty where nothing has to be.
 
     ``given`` is what was typed (the phrase, the days or the new service's name), ``wrong`` what is wrong with it;
-    ``why_not`` says why it is refused now.
+    ``why_not`` says why it is refused now. ``connection`` is the root key that it is about, empty for the platform's,
+    None where it is about a key.
     """
 
     account: Account
@@ -127,11 +131,26 @@ class AskPage:
     wrong: str = ""
     why_not: str = ""
     unsafe: bool = False
+    connection: str | None = None
 
     @property
     def dangerous(self) -> bool:
         """Whether its button is red."""
-        return self.verb in ("revoke", "destroy")
+        return self.verb in ("revoke", "destroy", "disconnect")
+
+    @property
+    def address(self) -> str:
+        """Where the form is sent."""
+        if self.connection is None:
+            return paths.key_action(self.account.id, self.service, self.verb, self.version)
+        return paths.root_key_action(self.account.id, self.verb, self.connection)
+
+    @property
+    def back(self) -> str:
+        """Where the way out leads."""
+        if self.connection is None:
+            return paths.key(self.account.id, self.service)
+        return paths.root_key(self.account.id)
 
 
 class ChangeState(StrEnum):
@@ -191,6 +210,12 @@ class ChangePage:
     why: str = ""
     due_at: datetime | None = None
     creates: bool = False
+    verb: str = ""
+
+    @property
+    def about_root_key(self) -> bool:
+        """Whether it is about the root key, and not about a key under it."""
+        return self.verb in ("relink", "outage")
 
     @property
     def watched(self) -> bool:
@@ -222,8 +247,10 @@ class ChangePage:
         return max(timedelta(0), at - (self.decided_at or self.asked_at)).total_seconds()
 
 
-def shown_state(state: HomeState, all_access: str, line: KeyLine) -> str:
-    """What works with a key: the strictest of what the account's presence, the account's owners and its state allow."""
+def shown_state(state: HomeState, all_access: str, line: KeyLine, *, halted: bool = False) -> str:
+    """What works with a key: the strictest of what the account's presence, its root key, its owners and the key's own
+    state allow. ``halted``: the root key lets nothing work.
+    """
     if state is HomeState.GONE or (
         line.versions and all(each.state == "destroyed" for each in line.versions)
     ):
@@ -235,6 +262,8 @@ def shown_state(state: HomeState, all_access: str, line: KeyLine) -> str:
         return "revoked"
     if line.active is None:
         return "pre-active"
+    if halted:
+        return "blocked"
     if "read-only" in restricted or state is HomeState.UNINSTALLED:
         return "read-only"
     return "active"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from openkcm.dashboard.root_state import root_state
 from openkcm.dashboard.view import (
     ChainLink,
-    Holding,
     HomePage,
     HomeState,
     KeyState,
@@ -15,6 +15,7 @@ from openkcm.dashboard.view import (
     MessagesPage,
     RegionLine,
     RegionState,
+    RootState,
     ServiceLine,
     ShownToken,
 )
@@ -62,6 +63,7 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
         keys = await tx.fetch(_KEYS, visit.tenant)
         services = await tx.fetch(_SERVICES, visit.tenant)
         restrictions = await restrictions_of(tx, visit.tenant)
+        root = await root_state(tx, visit.tenant)
         messages = await _messages(tx, visit.tenant, 3)
         ends = tenant is not None and tenant["presence"] in ("deleting", "gone")
         end = await end_state(tx, visit.tenant) if ends else EndState()
@@ -75,12 +77,15 @@ async def overview(visit: Visit, *, now: datetime, token: ShownToken | None = No
     return HomePage(
         account=account_of(visit),
         state=state,
-        holding=Holding.PLATFORM,
+        holding=root.holding,
+        root=root,
         since=tenant["protected_at"],
         now=now,
-        chain=_chain(keys, services, state, restricted),
+        chain=_chain(root, keys, services, state, restricted),
         regions=lines,
-        services=tuple(_service(row["name"], keys, state, restricted) for row in services),
+        services=tuple(
+            _service(row["name"], keys, state, restricted, halted=root.halted) for row in services
+        ),
         messages=messages,
         token=token,
         owner=display_name(tenant["creator_username"]) if tenant["creator_username"] else None,
@@ -153,17 +158,27 @@ def _region(row: Row, desired: int, now: datetime) -> RegionLine:
 
 
 def _chain(
-    keys: Sequence[Row], services: Sequence[Row], state: HomeState, restricted: Restricted
+    root: RootState,
+    keys: Sequence[Row],
+    services: Sequence[Row],
+    state: HomeState,
+    restricted: Restricted,
 ) -> tuple[ChainLink, ...]:
     tenant_key = _newest(keys, "L2", "")
     return (
-        ChainLink(level="L1", name="Root key", detail="Held by the platform", holder=Holding.PLATFORM),
+        ChainLink(
+            level="L1",
+            name="Root key",
+            detail=root.chain,
+            holder=root.holding,
+            trouble=root.alarm.condition if root.alarm else "",
+        ),
         ChainLink(
             level="L2",
             name="Tenant key",
             detail="One for your account",
             key_id=str(tenant_key["key_id"]) if tenant_key else None,
-            state=_key_state(tenant_key, state, restricted.get("")),
+            state=_key_state(tenant_key, state, restricted.get(""), halted=root.halted),
         ),
         ChainLink(level="L3", name="Service keys", detail="One for each service", aside=str(len(services))),
         ChainLink(
@@ -172,14 +187,16 @@ def _chain(
     )
 
 
-def _service(name: str, keys: Sequence[Row], state: HomeState, restricted: Restricted) -> ServiceLine:
+def _service(
+    name: str, keys: Sequence[Row], state: HomeState, restricted: Restricted, *, halted: bool
+) -> ServiceLine:
     key = _newest(keys, "L3", name)
     version = key["version"] if key else None
     return ServiceLine(
         name=name,
         key_id=str(key["key_id"]) if key else None,
         key_version=version if isinstance(version, int) else None,
-        state=_key_state(key, state, restricted.get(""), restricted.get(name)),
+        state=_key_state(key, state, restricted.get(""), restricted.get(name), halted=halted),
     )
 
 
@@ -190,8 +207,8 @@ def _newest(keys: Sequence[Row], level: str, service: str) -> Row | None:
     return (active or found)[-1] if found else None
 
 
-def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None) -> KeyState:
-    """What works with the key: the strictest of what the account's presence and people allow."""
+def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None, halted: bool) -> KeyState:
+    """What works with the key: the strictest of what the account's presence, its root key and people allow."""
     if state is HomeState.GONE:
         return KeyState.DESTROYED
     if key is None or key["state"] != "active":
@@ -201,6 +218,8 @@ def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None)
     )
     if KeyAccess.REVOKED in restricted and allowed is not KeyState.BLOCKED:
         return KeyState.REVOKED
+    if halted:
+        return KeyState.BLOCKED
     if KeyAccess.READ_ONLY in restricted and allowed is KeyState.ACTIVE:
         return KeyState.READ_ONLY
     return allowed

@@ -61,7 +61,10 @@ class RegionState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainLink:
-    """One level of the hierarchy: L1 to L4. ``aside`` is what stands at its end when it has no state (a number)."""
+    """One level of the hierarchy: L1 to L4. ``aside`` is what stands at its end when it has no state (a number).
+
+    ``trouble`` is the condition of a root key that does not answer as it should, empty where it does.
+    """
 
     level: str
     name: str
@@ -70,6 +73,52 @@ class ChainLink:
     state: KeyState | None = None
     holder: Holding | None = None
     aside: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootAlarm:
+    """A root key that does not answer as it should. ``condition`` is the worst of any region, ``since`` of that one.
+
+    ``stopped`` are the regions where nothing works, ``waning`` those that go on for a while, the first until
+    ``ends_at``; ``fine`` are those that it answers.
+    """
+
+    condition: str
+    since: datetime
+    ends_at: datetime | None
+    stopped: tuple[str, ...]
+    waning: tuple[str, ...]
+    fine: tuple[str, ...]
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether nothing works in any region that has told of it."""
+        return bool(self.stopped) and not self.waning and not self.fine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootState:
+    """The root key in force. Without a ``connection`` it is the platform's own, and nothing can be the matter."""
+
+    connection: str = ""
+    title: str = ""
+    alarm: RootAlarm | None = None
+
+    @property
+    def holding(self) -> Holding:
+        """Who holds it."""
+        return Holding.YOU if self.connection else Holding.PLATFORM
+
+    @property
+    def chain(self) -> str:
+        """What the chain says of it in small print."""
+        return self.title if self.connection else "One in each region, held by the platform"
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing works because of it."""
+        return self.alarm is not None and self.alarm.everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +203,7 @@ class HomePage:
     the end of read-only; for a deleted one the earliest time of destruction. ``began_at`` is when that state began.
     ``access`` is what people let all keys be used for, since ``restricted_at`` by ``restricted_by``; ``tried`` is the
     service of the first record. ``trouble`` stands in place of regions and services that could not be read. ``end`` is
-    how far a deletion is.
+    how far a deletion is. ``root`` is the root key in force.
     """
 
     account: Account
@@ -179,6 +228,22 @@ class HomePage:
     tried: str = FIRST_SERVICE
     trouble: Remedy | None = None
     end: EndState = field(default_factory=EndState)
+    root: RootState = field(default_factory=RootState)
+
+    @property
+    def alarm(self) -> RootAlarm | None:
+        """What is the matter with the root key, as long as its keys are to work."""
+        return self.root.alarm if self.state in (HomeState.ACTIVE, HomeState.UNINSTALLED) else None
+
+    @property
+    def alarm_mark(self) -> str:
+        """Changes when the alarm does: whoever has shown this one is told nothing again."""
+        found = self.alarm
+        return (
+            f"{found.condition}.{found.since.timestamp():.0f}.{len(found.stopped)}.{len(found.fine)}"
+            if found
+            else "none"
+        )
 
     @property
     def overdue(self) -> bool:
@@ -204,9 +269,8 @@ class HomePage:
     def can_try(self) -> bool:
         """Whether a record can be encrypted now."""
         tried = [service.state for service in self.services if service.name == self.tried]
-        return (
-            self.state is HomeState.ACTIVE and self.access is KeyAccess.ACTIVE and _LIMITED.isdisjoint(tried)
-        )
+        allowed = self.access is KeyAccess.ACTIVE and _LIMITED.isdisjoint(tried)
+        return self.state is HomeState.ACTIVE and allowed and not self.root.halted
 
     @property
     def limited(self) -> tuple[ServiceLine, ...]:

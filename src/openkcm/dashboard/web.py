@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, Router, get, post
 
 from openkcm.crypto.contract import Regions
-from openkcm.dashboard.key_doors import HANDLERS
+from openkcm.dashboard import key_doors, root_doors
 from openkcm.dashboard.overview import all_messages, overview
 from openkcm.dashboard.token import first_record_token
 from openkcm.ending.store import certificate_of
@@ -31,7 +31,9 @@ async def home(request: AnyRequest) -> Response[str]:
     clock = _clock(request)
     block = request.query_params.get("block")
     shown = await overview(visit_of(request), now=clock.now())
-    return page(request, _HOME, shown, block=block if block in ("protection", "regions") else None)
+    if block == "alarm" and request.query_params.get("known") == shown.alarm_mark:
+        return Response("", status_code=204, media_type="text/html")  # htmx leaves what is there
+    return page(request, _HOME, shown, block=block if block in ("alarm", "protection", "regions") else None)
 
 
 @get("/t/{tenant:str}/messages", guards=[signed_in_and_ready], include_in_schema=False)
@@ -71,7 +73,10 @@ async def token(request: AnyRequest) -> Response[str]:
 
 def dashboard_router() -> Router:
     """All doors of this room."""
-    return Router(path="/", route_handlers=[home, messages, token, certificate, *HANDLERS])
+    return Router(
+        path="/",
+        route_handlers=[home, messages, token, certificate, *key_doors.HANDLERS, *root_doors.HANDLERS],
+    )
 
 
 def _clock(request: AnyRequest) -> Clock:

@@ -100,7 +100,7 @@ async def _letter(
     connection = await connection_of(tx, tenant.id, ways[0].told.connection)
     store, regions = connection.title, tuple(way.region for way in ways)
     since = max(way.health.since for way in ways)
-    name, address = tenant.label, f"{telling.public_url.rstrip('/')}{paths.keys(tenant.id)}"
+    name, address = tenant.label, f"{telling.public_url.rstrip('/')}{paths.root_key(tenant.id)}"
     if condition is Condition.FINE:
         still = tuple(
             way.region

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 from markupsafe import Markup
@@ -104,3 +105,13 @@ def joined(words: tuple[str, ...]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def at_most(seconds: float) -> str:
+    """A bound in at most two units, in hours also beyond a day, rounded up: ``24 h 6 min``, ``3 min 6 s``, ``30 s``."""
+    whole = math.ceil(seconds)
+    if whole < 3600:
+        return _long(whole)
+    hours, minutes = divmod(math.ceil(whole / 60), 60)
+    head = f"{number(hours)}{NBSP}h"
+    return f"{head} {minutes}{NBSP}min" if minutes else head

@@ -93,3 +93,26 @@ def key_change_events(tenant: str, request: str) -> str:
 def key_certificate(tenant: str, key_id: str) -> str:
     """The certificate of one destroyed key, to download."""
     return f"{home(tenant)}/key-certificates/{quote(key_id, safe='')}"
+
+
+def root_key(tenant: str) -> str:
+    """The tenant's root key: where it is, how it answers, and its connections."""
+    return f"{home(tenant)}/root-key"
+
+
+def root_key_events(tenant: str) -> str:
+    """The stream of that page's changes: an event for each of its parts, then ``left`` for whoever may not look."""
+    return f"{root_key(tenant)}/events"
+
+
+def root_key_action(tenant: str, verb: str, connection: str) -> str:
+    """What is done about one connection: ``relink``, ``disconnect`` or ``check``; an empty one is the platform's own.
+
+    No connection's id begins with a hyphen.
+    """
+    return f"{root_key(tenant)}/{quote(verb, safe='')}/{quote(connection, safe='') or '-'}"
+
+
+def outage(tenant: str) -> str:
+    """What happens while the key store does not answer: the choice, and what it comes to at worst."""
+    return f"{root_key(tenant)}/outage"

@@ -26,7 +26,8 @@ def folder() -> Path:
 def environment() -> Environment:
     """The one environment of this process.
 
-    Macros (``parts``, ``keyparts``) are globals: a block that is rendered alone does not run its template's imports.
+    Macros (``parts``, ``rootparts``, ``keyparts``) are globals: a block that is rendered alone does not run its
+    template's imports.
     """
     made = Environment(
         loader=FileSystemLoader(folder()),
@@ -51,9 +52,11 @@ def environment() -> Environment:
         "second_element": figures.second_element,
         "instant_element": figures.instant_element,
         "joined": figures.joined,
+        "at_most": figures.at_most,
         "asker": asker,
     }
     made.globals["parts"] = made.get_template("parts.html").module
+    made.globals["rootparts"] = made.get_template("dashboard/root_parts.html").module
     made.globals["keyparts"] = made.get_template("dashboard/key_parts.html").module
     return made
 
