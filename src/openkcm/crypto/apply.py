@@ -158,8 +158,7 @@ def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow], lifted: S
     stopped |= {one.view.tenant for one in given if one.view.desired.services}
     if stopped:
         here.keys.forget(stopped)
-    here.roots.follow([here.state.views[one.view.tenant] for one in given])
-    here.roots.links.agreed_on(one.view.tenant for one in given)
+    here.roots.applied([here.state.views[one.view.tenant] for one in given])
 
 
 def _applied(one: _Given) -> Applied:

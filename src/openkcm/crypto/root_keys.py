@@ -147,6 +147,11 @@ class RootKeys:
             self.links.know(known)
         self.links.forget(gone)
 
+    def applied(self, views: Sequence[View]) -> None:
+        """These documents have just come from control: ``follow``, and control is agreed with on their tenants."""
+        self.follow(views)
+        self.links.agreed_on(view.tenant for view in views)
+
     def note(self, heard: Heard, sent: Moment) -> None:
         """A call about a root key, here or in another process of the region, came to this."""
         key_id = bytes.fromhex(heard.key_id)
