@@ -35,7 +35,7 @@ BAD = connection(
     3, "AWS KMS, eu-west-1", usable=False, checks=tuple(check(name, good=False) for name in REGIONS)
 )
 HOSTILE_ROOT = used(
-    told('<s>"><script>', "doubtful", said="<i>", action="<a>", who="<u>", code="<k>"),
+    told("Frankfurt", "doubtful", said="<i>", action="<a>", who="<u>", code="<k>"),
     title='<script>alert("1")</script>' + "x" * 40,
     plugin_title="<b>x@",
     created_by="operator:<b>x@",
