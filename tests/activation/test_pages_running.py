@@ -136,7 +136,7 @@ def test_a_report_survives_a_silent_region_and_the_death_of_the_worker(walk: Wal
         walk.open("/keys/default/read-only")
         walk.page.get_by_role("button", name="Make read-only").click()
         walk.page.get_by_role("heading", name="1 of 2 regions").wait_for(timeout=20_000)
-        walk.page.get_by_text("it does not stop by itself").wait_for(timeout=20_000)
+        walk.page.get_by_text("If it stays silent it stops by itself at").wait_for(timeout=20_000)
         walk.site.kill("worker")
     finally:
         walk.site.whole(*REGIONS, "web", "worker")

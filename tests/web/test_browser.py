@@ -91,6 +91,7 @@ def themed(page: Page, address: str, theme: str) -> None:
     page.context.add_cookies([{"name": "openkcm-theme", "value": theme, "url": address}])
 
 
+@pytest.mark.timeout(400)  # some hundred pages, each looked at by axe
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 def test_every_page_is_accessible_and_fits(page: Page, address: str, theme: str, width: int) -> None:
