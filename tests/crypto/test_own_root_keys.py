@@ -168,8 +168,11 @@ async def test_a_revoke_during_an_outage_bites_at_once_and_leaves_nothing_that_a
     await own.decide("acme", own.keys["acme"])
     assert await refused(local.encrypt("acme", b"x")) is Refusal.KEY_STORE_NO_ANSWER
     await own.place.mend(own.connections["acme"])
+    heard = one(await local.run(tell_links, LinksItem()))
     await own.asks(local, after_s=300.0)
     assert await serves(local)
+    [link] = one(await local.run(tell_links, LinksItem(run=heard.run, since=heard.number))).links
+    assert (link.verdict, link.seen) == ("serve", ()), "or it would be said for ever that it does not answer"
 
 
 async def test_another_process_of_the_region_hears_of_a_refusal_and_of_the_healing(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from openkcm.catalog.load import KEY_STORE_PREFIX, by_plugin_name
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory, write_private
 from openkcm.embedded.state import StateDirectory, default_state_directory, is_locked
@@ -131,9 +132,19 @@ def write_settings(
         regions,
     ]
     plugins = [table(f"plugins.{name}", dict(values)) for name, values in settings.plugins.items()]
+    # The region's hosts run key stores with these, and the pages show what they declare with these.
+    key_stores = [
+        table(f"plugins.{name}", dict(values))
+        for name, values in by_plugin_name(settings.plugins).items()
+        if name.startswith(KEY_STORE_PREFIX)
+    ]
     work = table("worker", _changed(settings.worker))
     write(
-        files.settings("web"), table("control", {**shared, "web_database": web}), table("web", pages), *common
+        files.settings("web"),
+        table("control", {**shared, "web_database": web}),
+        table("web", pages),
+        *common,
+        *key_stores,
     )
     write(
         files.settings("worker"),
@@ -162,7 +173,7 @@ def write_settings(
     if settings.tenants.short_grace:  # on one machine it is one operator's word
         crypto["short_grace"] = True
     own = table("parties", {"identity": files.region / "identity.json"})
-    write(files.settings("crypto"), table("crypto", crypto), own, tables)
+    write(files.settings("crypto"), table("crypto", crypto), own, tables, *key_stores)
 
 
 def operator_command(settings: Settings, state: Path) -> str:

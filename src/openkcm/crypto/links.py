@@ -242,5 +242,5 @@ class Links:
         try:
             self._logbook.save()
         except Permanent as refused:
-            log.error("crypto.logbook_not_saved", alarm=True, refusal=refused.refusal, key=key_id.hex())
+            log.error("crypto.logbook_not_saved", alarm=True, refusal=refused.refusal, key_id=key_id.hex())
             self._leases.drop([key_id])  # needs no room; a restart knows less then, never more
