@@ -186,10 +186,17 @@ def operator_command(settings: Settings, state: Path) -> str:
 
 def stopped_state(settings: Settings) -> Path | None:
     """The state directory whose settings these are, where no 'openkcm up' runs on it now; else None."""
-    file = settings.file
-    if file is None or file != Files(file.parents[1]).settings("operator"):
+    state = embedded_state(settings)
+    return None if state is None or is_locked(StateDirectory(state).lock) else state
+
+
+def embedded_state(settings: Settings) -> Path | None:
+    """The state directory of 'openkcm up' whose settings these are, if they are of one; its region is on this machine."""
+    if settings.file is None:
         return None
-    return None if is_locked(StateDirectory(file.parents[1]).lock) else file.parents[1]
+    file = settings.file.absolute()
+    state = file.parents[1] if len(file.parents) > 1 else file.parent
+    return state if file == Files(state).settings("operator") else None
 
 
 def elsewhere() -> bool:

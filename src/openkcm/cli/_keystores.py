@@ -13,6 +13,7 @@ import click
 from openkcm.catalog.registry import KeyStores
 from openkcm.cli._operator import actor, print_table
 from openkcm.kernel.clock import SystemClock
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.keystores.check import ask_check
 from openkcm.keystores.connect import Connecting
@@ -84,7 +85,7 @@ async def check(tenant: str, connection: str, stores: KeyStores, *, wait: bool) 
             raise Temporary(
                 Refusal.UNAVAILABLE,
                 f"Check {number} was not made within {WAIT_S:.0f} s. It is made when a worker runs.",
-                remedy=Remedy("Look at the worker: openkcm doctor.", "operator", "operate/regions"),
+                remedy=Remedy(f"Look at the worker: {command('doctor')}", "operator", "operate/regions"),
             )
         await asyncio.sleep(_LOOK_S)
 
@@ -98,7 +99,9 @@ async def line_of(tenant: str, connection: str, stores: KeyStores) -> Connection
     raise Permanent(
         Refusal.CONNECTION_UNKNOWN,
         f"Tenant {tenant} has no connection {connection}.",
-        remedy=Remedy("Compare it with 'keystores show'.", "you", "operate/keys#own-root-key"),
+        remedy=Remedy(
+            f"Compare it with '{command(f'keystores show {tenant}')}'.", "you", "operate/keys#own-root-key"
+        ),
     )
 
 
@@ -131,6 +134,8 @@ def print_page(page: KeyStoresPage) -> None:
                 waits = "" if version.counts else ", waits for a good check"
                 click.echo(f"  version {version.version}{waits}: {answers}{sealed}")
         if line.checks:
+            if (found := max(each.version for each in line.checks)) != line.newest:
+                click.echo(f"  version {line.newest} is not checked yet; this was found of version {found}:")
             print_findings(line)
         for way in line.health:
             told = f" {way.said} {way.action}".rstrip() if way.condition != "fine" else ""
