@@ -191,7 +191,7 @@ def stopped_state(settings: Settings) -> Path | None:
 
 
 def embedded_state(settings: Settings) -> Path | None:
-    """The state directory of 'openkcm up' whose settings these are, if they are of one; its region is on this machine."""
+    """The state directory whose settings these are, if 'openkcm up' wrote them: its region is on this machine."""
     if settings.file is None:
         return None
     file = settings.file.absolute()

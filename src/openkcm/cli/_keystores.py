@@ -138,7 +138,11 @@ def print_page(page: KeyStoresPage) -> None:
                 click.echo(f"  version {line.newest} is not checked yet; this was found of version {found}:")
             print_findings(line)
         for way in line.health:
-            told = f" {way.said} {way.action}".rstrip() if way.condition != "fine" else ""
+            told = (
+                ""
+                if way.condition == "fine"
+                else "".join(f" {said}" for said in (way.said, way.action) if said)
+            )
             until = f", works until {way.ends_at:%Y-%m-%d %H:%M} UTC" if way.ends_at and told else ""
             click.echo(f"  {way.region}: {way.condition} since {way.since:%Y-%m-%d %H:%M} UTC{until}.{told}")
     print_outage(page)
@@ -149,10 +153,13 @@ def print_outage(page: KeyStoresPage) -> None:
     outage = page.outage
     by = f"chosen by {outage.set_by}" if outage.set_by else "the default of its root keys"
     click.echo(f"\nWhile the key store does not answer: {outage.policy.choice}, {by}.")
-    click.echo(
-        f"  It is survived for {duration(outage.window_s)}, a doubtful answer for "
-        f"{duration(outage.worst.doubtful_s)}."
-    )
+    if outage.window_s:
+        click.echo(
+            f"  It is survived for {duration(outage.window_s)}, a doubtful answer for "
+            f"{duration(outage.worst.doubtful_s)}."
+        )
+    else:
+        click.echo("  Everything stops at the first call that is not answered.")
     click.echo(
         f"  A refusal at the root key is in force everywhere after {duration(outage.worst.store_connected_s)}, "
         f"cut off from it after {duration(outage.worst.store_cut_off_s)}."

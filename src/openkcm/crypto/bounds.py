@@ -61,7 +61,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.choice is Choice.FAIL_CLOSED and self.window_s:
-            raise _refused("Fail closed has no outage window: it stops as soon as the key store does not answer.")
+            raise _refused(
+                "Fail closed has no outage window: it stops as soon as the key store does not answer."
+            )
         _within("outage window", self.window_s, 0.0, LONGEST_WINDOW_S)
         _within("doubtful window", self.doubtful_s, 0.0, LONGEST_WINDOW_S)
         _within("lease life for encrypting", self.encrypting_s, 1.0, 3600.0)
