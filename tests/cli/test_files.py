@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openkcm.__main__ import run
+from openkcm.catalog.load import by_plugin_name
 from openkcm.cli._files import Doors, Files, operator_command, table, write_settings
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory
@@ -56,6 +57,7 @@ def files(tmp_path: Path) -> Files:
             "OPENKCM_CONTROL__UNSAFE_WITHOUT_STEP_UP": "true",
             "OPENKCM_WORKER__LEASE_S": "2",
             "OPENKCM_PLUGINS__NOTIFY_SMTP__PASSWORD": "canary-mail",
+            "OPENKCM_PLUGINS__KEYSTORE_EXAMPLE__HOST_WRITES": "/srv/example",
         }
     )
     databases = cast("Databases", Addresses())
@@ -106,10 +108,19 @@ def test_what_was_set_reaches_the_processes(files: Files) -> None:
     assert worker.public_url == "http://127.0.0.1:8090"
     assert worker.plugins["notify-smtp"]["password"] == "canary-mail"
     web = load_settings(environ={}, file=files.settings("web"))
-    assert (web.web.bind, len(web.parties.pins), web.plugins) == ("127.0.0.1:8090", 2, {})
+    assert (web.web.bind, len(web.parties.pins)) == ("127.0.0.1:8090", 2)
     crypto = load_settings(environ={}, file=files.settings("crypto")).crypto
     assert crypto is not None
     assert crypto.data_bind == "127.0.0.1:8091"
+
+
+@pytest.mark.parametrize("process", ["web", "worker", "crypto", "operator"])
+def test_settings_of_a_key_store_reach_every_process_and_the_regions_hosts_with_them(
+    files: Files, process: str
+) -> None:
+    plugins = by_plugin_name(load_settings(environ={}, file=files.settings(process)).plugins)
+    assert plugins["keystore-example"] == {"host_writes": "/srv/example"}
+    assert ("notify-smtp" in plugins) is (process in ("worker", "operator"))
 
 
 def test_identities_are_made_once(files: Files) -> None:

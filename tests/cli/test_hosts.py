@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from openkcm.cli._hosts import confinement
+from openkcm.cli._files import Files
+from openkcm.cli._hosts import confinement, hosts
 from openkcm.crypto.hosts.landlock import landlock_abi
+from openkcm.settings import load_settings
 from tests.parts import require
 
 
@@ -20,6 +23,15 @@ async def test_this_machine_keeps_a_plugin_to_its_own() -> None:
     found = await confinement()
     assert found.level == "ok"
     assert f"Landlock (ABI {landlock_abi()})" in found.said
+
+
+async def test_the_settings_of_openkcm_up_are_of_a_machine_that_runs_hosts_too(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.settings("operator").parent.mkdir()
+    for process, checked in (("operator", True), ("web", False)):
+        files.settings(process).write_text("")
+        found = await hosts(load_settings(environ={}, file=files.settings(process)))
+        assert bool(found) is checked, process
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,12 @@ from openkcm.activation.means import Means
 from openkcm.catalog import load
 from openkcm.catalog.registry import Installed
 from openkcm.cli._files import table
-from openkcm.crypto.contract import Checked, CheckItem, Found
+from openkcm.cli._keys import print_trouble
+from openkcm.crypto.contract import Checked, CheckItem, Found, LinkTold
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, close_database, open_database, transaction
+from openkcm.keystores.health import Condition, Health
+from openkcm.keystores.links import Way
 from openkcm.parties.settings import pin_toml
 from openkcm.propagation.decide import decide
 from tests.control import NOON
@@ -55,6 +58,7 @@ class Place:
             "web_database": databases.web,
             "public_url": "https://keys.example",
             "unsafe_without_step_up": True,
+            "operator_command": "ssh keys openkcm {command}",
         }
         pins = "\n".join(pin_toml(each.pin) for each in (self.world.control, self.world.local, self.world.eu))
         parties = table("parties", {"identity": str(directory / "control.json")})
@@ -173,9 +177,43 @@ def test_a_secret_comes_from_stdin_and_never_from_the_command_line(
     told = capsys.readouterr()
     assert "The owner of the root key names this subject: openkcm-" in told.out
     assert SECRET not in told.out + told.err
+    assert "Next: ssh keys openkcm keystores check acme c-" in told.out, "as it can be pasted"
     assert run([*command, "--secret", "password=/nowhere"]) == 1
     assert "cannot be read as text" in capsys.readouterr().err
     assert run([*command, "--answer", "half"]) == 2
+
+
+def test_findings_of_an_older_version_are_said_to_be(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = connected(place, capsys)
+    run(["keystores", "check", "acme", made, "--no-wait"])
+    place.work()
+    run(["keystores", "show", "acme"])
+    assert "not checked yet" not in capsys.readouterr().out
+    connected(place, capsys, "--connection", made)
+    run(["keystores", "show", "acme"])
+    assert "version 2 is not checked yet; this was found of version 1:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (Condition.SUSPENDED, "nothing is encrypted or decrypted there"),
+        (Condition.NO_ANSWER, "everything still works there"),
+        (Condition.FINE, ""),
+    ],
+)
+def test_keys_that_are_active_are_not_listed_without_a_word_of_a_root_key_that_stops_them(
+    condition: Condition, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = LinkTold(tenant="acme", key_id="k", connection="c", verdict="serve", seen=(), code="")
+    health = Health(condition=condition, since=NOON)
+    print_trouble("acme", [Way(region="local", told=told, health=health, active=True)])
+    print_trouble("acme", [Way(region="old", told=told, health=health, active=False)])
+    said = capsys.readouterr().out
+    assert words in said
+    assert ("Region local" in said, "old" in said) == (bool(words), False)
 
 
 def test_a_connection_that_is_found_bad_is_not_relinked_to(
@@ -215,7 +253,13 @@ def test_an_outage_is_chosen_in_one_decision(place: Place, capsys: pytest.Captur
     assert run(command) == 0
     assert "nothing was changed" in capsys.readouterr().out
     assert run(["keys", "outage", "acme", "--choice", "fail-closed", "--window", "600"]) == 1
-    assert "bad-request" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Fail closed has no outage window" in told
+    assert "What to do: Choose another one. (you)" in told
     assert run(["keys", "outage", "acme", "--choice", "sometimes"]) == 2
     run(["keystores", "show", "acme"])
     assert "memory-only, chosen by operator:" in capsys.readouterr().out
+    assert run(["keys", "outage", "acme", "--choice", "fail-closed"]) == 0
+    assert "is not survived" in capsys.readouterr().out
+    run(["keystores", "show", "acme"])
+    assert "stops at the first call that is not answered" in capsys.readouterr().out

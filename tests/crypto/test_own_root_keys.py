@@ -127,10 +127,19 @@ async def test_a_key_that_is_kept_in_memory_only_does_not_outlast_the_process(ow
     await own.place.cause("unreachable", own.connections["acme"])
     await own.asks(local)
     assert await serves(local)
+    assert (await told(local)).verdict == "serve"
     await own.open(local)
     with pytest.raises(Temporary) as found:
         await local.encrypt("acme", b"x")
     assert found.value.refusal is Refusal.KEY_STORE_NO_ANSWER
+    link = await told(local)
+    assert (link.verdict, link.seen, link.ends_at) == ("window-over", ("no-answer",), None), (
+        "nothing works now"
+    )
+    await own.place.mend(own.connections["acme"])
+    await own.asks(local)
+    assert await serves(local)
+    assert (await told(local)).verdict == "serve"
 
 
 async def test_a_proven_refusal_stops_every_region_that_hears_it_and_heals_when_the_key_answers(
@@ -168,8 +177,11 @@ async def test_a_revoke_during_an_outage_bites_at_once_and_leaves_nothing_that_a
     await own.decide("acme", own.keys["acme"])
     assert await refused(local.encrypt("acme", b"x")) is Refusal.KEY_STORE_NO_ANSWER
     await own.place.mend(own.connections["acme"])
+    heard = one(await local.run(tell_links, LinksItem()))
     await own.asks(local, after_s=300.0)
     assert await serves(local)
+    [link] = one(await local.run(tell_links, LinksItem(run=heard.run, since=heard.number))).links
+    assert (link.verdict, link.seen) == ("serve", ()), "or it would be said for ever that it does not answer"
 
 
 async def test_another_process_of_the_region_hears_of_a_refusal_and_of_the_healing(

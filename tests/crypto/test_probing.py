@@ -160,6 +160,17 @@ async def test_a_key_that_is_served_is_asked_as_often_in_an_outage_and_a_stopped
     assert max(gaps(region.at(1))[-5:]) <= 21
 
 
+async def test_of_a_long_outage_nothing_counts_against_a_key_that_stops_only_now() -> None:
+    region = Region()
+    region.prober.watch(targets(1))
+    region.met = {key_id_of(0): Outage.NO_ANSWER}
+    await region.goes_on(3600)
+    region.worth[key_id_of(0)] = Worth.STOPPED
+    before = len(region.calls)
+    await region.goes_on(62)
+    assert len(region.calls) - before >= 2, "when it answers, its data is back soon and not only after 5 min"
+
+
 async def test_nobody_is_asked_when_nobody_could_be_helped() -> None:
     region = Region()
     region.prober.watch(targets(2))

@@ -131,6 +131,7 @@ def test_what_was_taken_back_says_why_and_nothing_of_it_runs() -> None:
         ("person:#ada", "ada"),
         ("operator:kim", "kim, who runs this installation"),
         ("schedule", "its schedule"),
+        ("activation", "OpenKCM itself"),
         ("used in eu-1", "used in eu-1"),
     ],
 )

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 WITHIN_S = 60.0
-OPENKCM = (sys.executable, "-I", "-m", "openkcm")
 
 
 class Product:
-    """One state directory; started and stopped as often as a test wants."""
+    """One state directory; started and stopped as often as a test wants.
 
-    def __init__(self, home: Path) -> None:
+    ``python`` is where it is installed, ``settings`` are variables of the environment that it is started in.
+    """
+
+    def __init__(
+        self, home: Path, *, python: str = sys.executable, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.openkcm = (python, "-I", "-m", "openkcm")
+        self.settings = settings or {}
         self.state = home / "state"
         self.manifests = home / "manifests"
         self.output = home / "up.log"
@@ -39,8 +49,17 @@ class Product:
             self.stop()
 
     def start(self, *arguments: str) -> None:
-        command = [*OPENKCM, "up", "--state", str(self.state), "--manifests", str(self.manifests), *arguments]
+        command = [
+            *self.openkcm,
+            "up",
+            "--state",
+            str(self.state),
+            "--manifests",
+            str(self.manifests),
+            *arguments,
+        ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENKCM_")}
+        environment |= self.settings
         with self.output.open("wb") as log:
             # A shell that starts jobs in the background makes them deaf to SIGINT; a terminal does not.
             self._process = subprocess.Popen(
@@ -84,7 +103,7 @@ class Product:
     def command(self, *arguments: str, status: int = 0) -> str:
         """What a command prints on stdout; it ends with ``status``."""
         done = subprocess.run(
-            [*OPENKCM, *arguments, "--state", str(self.state)],
+            [*self.openkcm, *arguments, "--state", str(self.state)],
             capture_output=True,
             text=True,
             timeout=WITHIN_S,
@@ -101,6 +120,33 @@ class Product:
         """Every living process whose command line names the state directory, or that is a child of the supervisor."""
         pids = [int(process["pid"]) for process in self.run_file()["processes"]]
         return [pid for pid in pids if alive(pid)]
+
+
+@contextmanager
+def signed_in(product: Product, tenant: str) -> Iterator[httpx2.Client]:
+    """A browser that came in by a one-time link."""
+    link = Path(product.command("tenants", "sign-in", tenant).strip()).read_text().strip()
+    with httpx2.Client(headers={"accept": "text/html"}, trust_env=False) as client:
+        assert client.post(link, data={"csrf": csrf(client.get(link).text)}).status_code == 303
+        yield client
+
+
+def first_record(product: Product, browser: httpx2.Client, tenant: str) -> str:
+    """The commands that the tenant's home gives, with a token in them."""
+    home = f"{product.addresses()['web']}/t/{tenant}"
+    shown = browser.post(
+        f"{home}/token", data={"csrf": csrf(browser.get(home).text)}, headers={"hx-request": "true"}
+    )
+    commands = re.search(r"<pre[^>]*>(.*?)</pre>", shown.text, re.DOTALL)
+    assert commands
+    return html.unescape(re.sub(r"<[^>]+>", "", commands[1]))
+
+
+def csrf(page: str) -> str:
+    """What a form of this page sends along."""
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found
+    return found[1]
 
 
 def _hears_ctrl_c() -> None:

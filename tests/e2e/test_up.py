@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
 import re
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -17,7 +15,7 @@ import pytest
 
 from openkcm.embedded.files import make_directory, remove_tree
 from openkcm.embedded.state import open_mode
-from tests.e2e.product import Product, account, alive, until
+from tests.e2e.product import Product, account, alive, first_record, signed_in, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 TENANT = "6b1f9c2e-7f0a-4d8e-9a55-0d9a2b7b1c11"
@@ -34,36 +32,16 @@ def product() -> Iterator[Product]:
     remove_tree(home)
 
 
-@contextmanager
-def signed_in(product: Product) -> Iterator[httpx2.Client]:
-    """A browser that came in by a one-time link."""
-    link = Path(product.command("tenants", "sign-in", TENANT).strip()).read_text().strip()
-    with httpx2.Client(headers={"accept": "text/html"}, trust_env=False) as client:
-        assert client.post(link, data={"csrf": csrf(client.get(link).text)}).status_code == 303
-        yield client
-
-
-def csrf(page: str) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', page)
-    assert found
-    return found[1]
-
-
 def test_an_account_appears_and_its_owner_encrypts_a_record(product: Product) -> None:
     with product.up():
-        addresses = product.addresses()
         (product.manifests / "payments.yaml").write_text(account(TENANT))
         until(lambda: (product.tenant(TENANT) or {}).get("state") == "ready")
-        with signed_in(product) as browser:
-            home = f"{addresses['web']}/t/{TENANT}"
-            page = browser.get(home).text
-            assert "Platform-managed key" in page
-            shown = browser.post(f"{home}/token", data={"csrf": csrf(page)}, headers={"hx-request": "true"})
-        commands = re.search(r"<pre[^>]*>(.*?)</pre>", shown.text, re.DOTALL)
-        assert commands
+        with signed_in(product, TENANT) as browser:
+            assert "Platform-managed key" in browser.get(f"{product.addresses()['web']}/t/{TENANT}").text
+            commands = first_record(product, browser, TENANT)
         done = subprocess.run(
             ["sh", "-eu"],
-            input=html.unescape(re.sub(r"<[^>]+>", "", commands[1])),
+            input=commands,
             capture_output=True,
             text=True,
             timeout=20,

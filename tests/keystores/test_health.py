@@ -82,6 +82,15 @@ def test_of_a_failure_that_comes_back_soon_people_hear_when_it_stays() -> None:
     assert to_tell(late, now=at(700))
 
 
+@pytest.mark.parametrize("told", [Condition.SUSPENDED, Condition.OVER])
+def test_who_knows_that_nothing_works_is_not_told_of_less_where_one_of_several_processes_serves(
+    told: Condition,
+) -> None:
+    milder = Health(condition=Condition.NO_ANSWER, since=at(100), told=told)
+    assert not to_tell(milder, now=at(3600))
+    assert to_tell(Health(condition=Condition.FINE, since=at(100), told=told), now=at(100))
+
+
 @pytest.mark.parametrize("condition", [Condition.SUSPENDED, Condition.OVER])
 def test_that_nothing_works_is_told_at_once_however_soon_it_comes(condition: Condition) -> None:
     again = Health(condition=condition, since=at(100), told=Condition.FINE, healed_at=at(99))

@@ -174,8 +174,10 @@ def _plugins(settings: Settings, registry: Registry) -> Iterator[Finding]:
                 level="ok" if found else "warn",
                 about=f"{kind}s",
                 said=", ".join(found) or f"No {kind} is set up.",
-                action="" if found else "Install one and give it settings: openkcm plugins list",
+                action="" if found else f"Install one and give it settings: {command('plugins list')}",
             )
+        if registry.key_stores:
+            yield Finding(level="ok", about="key stores", said=", ".join(sorted(registry.key_stores)))
 
 
 def _risks(settings: Settings) -> Iterator[Finding]:

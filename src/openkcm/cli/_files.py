@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from openkcm.catalog.load import KEY_STORE_PREFIX, by_plugin_name
 from openkcm.embedded.databases import Databases
 from openkcm.embedded.files import make_directory, write_private
 from openkcm.embedded.state import StateDirectory, default_state_directory, is_locked
@@ -131,9 +132,19 @@ def write_settings(
         regions,
     ]
     plugins = [table(f"plugins.{name}", dict(values)) for name, values in settings.plugins.items()]
+    # The region's hosts run key stores with these, and the pages show what they declare with these.
+    key_stores = [
+        table(f"plugins.{name}", dict(values))
+        for name, values in by_plugin_name(settings.plugins).items()
+        if name.startswith(KEY_STORE_PREFIX)
+    ]
     work = table("worker", _changed(settings.worker))
     write(
-        files.settings("web"), table("control", {**shared, "web_database": web}), table("web", pages), *common
+        files.settings("web"),
+        table("control", {**shared, "web_database": web}),
+        table("web", pages),
+        *common,
+        *key_stores,
     )
     write(
         files.settings("worker"),
@@ -162,7 +173,7 @@ def write_settings(
     if settings.tenants.short_grace:  # on one machine it is one operator's word
         crypto["short_grace"] = True
     own = table("parties", {"identity": files.region / "identity.json"})
-    write(files.settings("crypto"), table("crypto", crypto), own, tables)
+    write(files.settings("crypto"), table("crypto", crypto), own, tables, *key_stores)
 
 
 def operator_command(settings: Settings, state: Path) -> str:
@@ -175,10 +186,17 @@ def operator_command(settings: Settings, state: Path) -> str:
 
 def stopped_state(settings: Settings) -> Path | None:
     """The state directory whose settings these are, where no 'openkcm up' runs on it now; else None."""
-    file = settings.file
-    if file is None or file != Files(file.parents[1]).settings("operator"):
+    state = embedded_state(settings)
+    return None if state is None or is_locked(StateDirectory(state).lock) else state
+
+
+def embedded_state(settings: Settings) -> Path | None:
+    """The state directory whose settings these are, if 'openkcm up' wrote them: its region is on this machine."""
+    if settings.file is None:
         return None
-    return None if is_locked(StateDirectory(file.parents[1]).lock) else file.parents[1]
+    file = settings.file.absolute()
+    state = file.parents[1] if len(file.parents) > 1 else file.parent
+    return state if file == Files(state).settings("operator") else None
 
 
 def elsewhere() -> bool:

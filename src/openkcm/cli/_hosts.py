@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from openkcm.cli._files import embedded_state
 from openkcm.cli._reach import Finding
 from openkcm.settings import Settings
 
@@ -26,8 +27,9 @@ class _Confined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def hosts(settings: Settings) -> list[Finding]:
-    """What there is to say of hosts where these settings are a region's."""
-    return [] if settings.crypto is None else [await confinement()]
+    """What there is to say of hosts where these settings are a region's, or its that 'openkcm up' runs here."""
+    here = settings.crypto is not None or embedded_state(settings) is not None
+    return [await confinement()] if here else []
 
 
 async def confinement(command: Sequence[str] = _CONFINE) -> Finding:

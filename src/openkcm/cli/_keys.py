@@ -17,8 +17,11 @@ from openkcm.activation.means import Deciding
 from openkcm.cli._operator import print_json, print_table
 from openkcm.dashboard.keys import KeyLine, KeysPage, shown_keys
 from openkcm.kernel.clock import SystemClock
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.asked import Answer, Asked
+from openkcm.keystores.health import STOPPED, Condition
+from openkcm.keystores.links import Way
 from openkcm.parties.identity import load_identity
 from openkcm.propagation.acknowledged import Acknowledged, acknowledged
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
@@ -219,6 +222,18 @@ def print_keys(page: KeysPage) -> None:
         click.echo(f"\n{page.change.verb} of {what}: {page.change.state}. {page.change.waits_for}".rstrip())
     if page.decision is not None and page.decision.missing:
         click.echo(f"\nNot confirmed yet by: {', '.join(page.decision.missing)}")
+
+
+def print_trouble(tenant: str, ways: Sequence[Way]) -> None:
+    """What is the matter with the root key in force: a key's own state says nothing of that."""
+    for way in ways:
+        if way.active and way.health.condition is not Condition.FINE:
+            stops = way.health.condition in STOPPED
+            click.echo(
+                f"\nRegion {way.region}: the root key is '{way.health.condition}' since {_at(way.health.since)} UTC; "
+                + ("nothing is encrypted or decrypted there." if stops else "everything still works there.")
+                + f" More: {command(f'keystores show {tenant}')}"
+            )
 
 
 def _rows(line: KeyLine) -> Sequence[tuple[str, ...]]:

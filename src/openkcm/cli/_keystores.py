@@ -13,6 +13,7 @@ import click
 from openkcm.catalog.registry import KeyStores
 from openkcm.cli._operator import actor, print_table
 from openkcm.kernel.clock import SystemClock
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Role, transaction
 from openkcm.keystores.check import ask_check
 from openkcm.keystores.connect import Connecting
@@ -84,7 +85,7 @@ async def check(tenant: str, connection: str, stores: KeyStores, *, wait: bool) 
             raise Temporary(
                 Refusal.UNAVAILABLE,
                 f"Check {number} was not made within {WAIT_S:.0f} s. It is made when a worker runs.",
-                remedy=Remedy("Look at the worker: openkcm doctor.", "operator", "operate/regions"),
+                remedy=Remedy(f"Look at the worker: {command('doctor')}", "operator", "operate/regions"),
             )
         await asyncio.sleep(_LOOK_S)
 
@@ -98,7 +99,9 @@ async def line_of(tenant: str, connection: str, stores: KeyStores) -> Connection
     raise Permanent(
         Refusal.CONNECTION_UNKNOWN,
         f"Tenant {tenant} has no connection {connection}.",
-        remedy=Remedy("Compare it with 'keystores show'.", "you", "operate/keys#own-root-key"),
+        remedy=Remedy(
+            f"Compare it with '{command(f'keystores show {tenant}')}'.", "you", "operate/keys#own-root-key"
+        ),
     )
 
 
@@ -131,9 +134,15 @@ def print_page(page: KeyStoresPage) -> None:
                 waits = "" if version.counts else ", waits for a good check"
                 click.echo(f"  version {version.version}{waits}: {answers}{sealed}")
         if line.checks:
+            if (found := max(each.version for each in line.checks)) != line.newest:
+                click.echo(f"  version {line.newest} is not checked yet; this was found of version {found}:")
             print_findings(line)
         for way in line.health:
-            told = f" {way.said} {way.action}".rstrip() if way.condition != "fine" else ""
+            told = (
+                ""
+                if way.condition == "fine"
+                else "".join(f" {said}" for said in (way.said, way.action) if said)
+            )
             until = f", works until {way.ends_at:%Y-%m-%d %H:%M} UTC" if way.ends_at and told else ""
             click.echo(f"  {way.region}: {way.condition} since {way.since:%Y-%m-%d %H:%M} UTC{until}.{told}")
     print_outage(page)
@@ -144,10 +153,13 @@ def print_outage(page: KeyStoresPage) -> None:
     outage = page.outage
     by = f"chosen by {outage.set_by}" if outage.set_by else "the default of its root keys"
     click.echo(f"\nWhile the key store does not answer: {outage.policy.choice}, {by}.")
-    click.echo(
-        f"  It is survived for {duration(outage.window_s)}, a doubtful answer for "
-        f"{duration(outage.worst.doubtful_s)}."
-    )
+    if outage.window_s:
+        click.echo(
+            f"  It is survived for {duration(outage.window_s)}, a doubtful answer for "
+            f"{duration(outage.worst.doubtful_s)}."
+        )
+    else:
+        click.echo("  Everything stops at the first call that is not answered.")
     click.echo(
         f"  A refusal at the root key is in force everywhere after {duration(outage.worst.store_connected_s)}, "
         f"cut off from it after {duration(outage.worst.store_cut_off_s)}."

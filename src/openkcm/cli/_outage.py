@@ -75,5 +75,6 @@ def outage(
     elif not answer.changed:
         click.echo("It was so already: nothing was changed.")
     else:
-        survived = duration(wanted.policy().window_s)
-        click.echo(f"An outage of the key store is survived for {survived}. Decision {answer.generation}.")
+        window_s = wanted.policy().window_s
+        survived = f"survived for {duration(window_s)}" if window_s else "not survived"
+        click.echo(f"An outage of the key store is {survived}. Decision {answer.generation}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from openkcm.cli._keys import (
     key_id_of,
     print_keys,
     print_outcome,
+    print_trouble,
 )
 from openkcm.cli._operator import (
     actor,
@@ -29,12 +30,13 @@ from openkcm.cli._operator import (
 )
 from openkcm.cli._outage import outage
 from openkcm.dashboard.key_actions import DOES
-from openkcm.dashboard.keys import shown_keys
+from openkcm.dashboard.keys import KeysPage, shown_keys
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.ids import random_id
 from openkcm.keychain.asked import Asked, operator
 from openkcm.keychain.states import KeyVerb
+from openkcm.keystores.links import Way, ways_of
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -103,11 +105,18 @@ def _do(
 @state_option
 def list_(tenant: str, state: Path | None, *, as_json: bool) -> None:
     """Every key with its versions and states; --json says what each action does, and why it is refused now."""
-    page = run_on_control(operator_settings(state), shown_keys(tenant))
+
+    async def work() -> tuple[KeysPage, Sequence[Way]]:
+        page = await shown_keys(tenant)
+        async with transaction(Role.SYSTEM) as tx:
+            return page, await ways_of(tx, tenant)
+
+    page, ways = run_on_control(operator_settings(state), work())
     if as_json:
         print_json(page)
     else:
         print_keys(page)
+        print_trouble(tenant, ways)
 
 
 @command.command("create")

@@ -28,6 +28,7 @@ from openkcm.cli._operator import (
     state_option,
 )
 from openkcm.dashboard.key_actions import DOES
+from openkcm.kernel.commands import command as shown
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.ids import random_id
 from openkcm.keychain.asked import Asked, operator
@@ -140,7 +141,7 @@ def connect_(
         return
     click.echo(f"Connection {done.connection}, version {done.version}. No key uses this version yet.")
     click.echo(f"The owner of the root key names this subject: {done.subject}")
-    click.echo(f"Next: openkcm keystores check {tenant} {done.connection}")
+    click.echo(f"Next: {shown(f'keystores check {tenant} {done.connection}')}")
 
 
 @command.command("check")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from openkcm.sdk.refusals import Permanent, Refusal
+from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 LONGEST_WINDOW_S: Final = 86_400.0
 """No window is longer, and no lease secret gets older before it is deleted."""
@@ -60,15 +60,17 @@ class Policy:
     decrypting_s: float = 300.0
 
     def __post_init__(self) -> None:
-        longest = 0.0 if self.choice is Choice.FAIL_CLOSED else LONGEST_WINDOW_S
-        _within("outage window", self.window_s, 0.0, longest)
+        if self.choice is Choice.FAIL_CLOSED and self.window_s:
+            raise _refused(
+                "Fail closed has no outage window: it stops as soon as the key store does not answer."
+            )
+        _within("outage window", self.window_s, 0.0, LONGEST_WINDOW_S)
         _within("doubtful window", self.doubtful_s, 0.0, LONGEST_WINDOW_S)
         _within("lease life for encrypting", self.encrypting_s, 1.0, 3600.0)
         _within("lease life for decrypting", self.decrypting_s, 60.0, 3600.0)
         if self.governance_s not in GOVERNANCE_S:
-            raise Permanent(
-                Refusal.BAD_REQUEST,
-                f"The governance window is {self.governance_s:g} s; it can be 5 minutes, 1 hour or 24 hours.",
+            raise _refused(
+                f"The governance window is {self.governance_s:g} s; it can be 5 minutes, 1 hour or 24 hours."
             )
 
     @property
@@ -146,4 +148,12 @@ def _sum(*parts: float) -> float:
 
 def _within(what: str, given: float, least: float, most: float) -> None:
     if not least <= given <= most:
-        raise Permanent(Refusal.BAD_REQUEST, f"The {what} is {given:g} s; it can be {least:g} to {most:g} s.")
+        raise _refused(f"The {what} is {given:g} s; it can be {least:g} to {most:g} s.")
+
+
+def _refused(why: str) -> Permanent:
+    return Permanent(
+        Refusal.BAD_REQUEST,
+        why,
+        remedy=Remedy("Choose another one.", "you", "how-it-works/outage#what-you-choose"),
+    )

@@ -182,6 +182,10 @@ class Links:
         found = self._leases.open(key_id)
         return found[0] if found else None
 
+    def is_kept(self, key_id: bytes) -> bool:
+        """Whether the key has a lease: it may outlast this process."""
+        return self._leases.kept(key_id) is not None
+
     def revoke(self, tenants: Collection[str], stamp: Stamp) -> None:
         """Nothing of these tenants outlasts this process; ``LeaseStore.revoke`` says what is on the disk.
 
@@ -242,5 +246,5 @@ class Links:
         try:
             self._logbook.save()
         except Permanent as refused:
-            log.error("crypto.logbook_not_saved", alarm=True, refusal=refused.refusal, key=key_id.hex())
+            log.error("crypto.logbook_not_saved", alarm=True, refusal=refused.refusal, key_id=key_id.hex())
             self._leases.drop([key_id])  # needs no room; a restart knows less then, never more

@@ -167,7 +167,10 @@ class RootKeys:
                 self.changed(key_id)
             return
         self.codes.pop(key_id, None)
+        first = self.links.known(key_id) is None  # as after a revoke: control still has what was so before it
         self.links.answered(key_id, sent)
+        if first:
+            self.changed(key_id)
         self.memory.lease(view, key_id, sent)
 
     def drop_ended(self) -> None:
@@ -227,7 +230,7 @@ class RootKeys:
             "crypto.root_key",
             alarm=change is not Change.HEALED,
             tenant=watched.tenant,
-            key=watched.key_id.hex(),
+            key_id=watched.key_id.hex(),
             change=change.value,
             code=self.codes.get(watched.key_id, ""),
         )

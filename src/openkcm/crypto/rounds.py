@@ -105,7 +105,8 @@ class Rounds:
         turn = self._turns.get(bytes.fromhex(heard.key_id))
         if turn is None:
             return
-        turn.failures = turn.failures + 1 if heard.outage else 0
+        # Of a day of silence nothing counts against a key that has just stopped: it is asked again soon at first.
+        turn.failures = turn.failures + 1 if heard.outage and worth is Worth.STOPPED else 0
         wait_s = PROBE_S
         if heard.outage is Outage.REFUSED and not heard.proven:
             turn.due = sent + PROOF_APART_S  # the second one is the proof

@@ -30,14 +30,23 @@ def _one(here: Here, key_id: bytes) -> LinkTold:
     view = here.roots.watched[key_id]
     link = here.roots.links.known(key_id)
     decision = here.roots.links.decision(key_id)
-    serves = decision.verdict is Verdict.SERVE
+    verdict = decision.verdict
+    if verdict is Verdict.SERVE and link is not None and link.seen and not _is_at_hand(here, key_id):
+        verdict = (
+            Verdict.WINDOW_OVER
+        )  # time is left, and this process has nothing to serve with, as after a restart
+    serves = verdict is Verdict.SERVE
     return LinkTold(
         tenant=view.tenant,
         key_id=key_id.hex(),
         connection=view.keys[key_id].connection,
-        verdict=decision.verdict.value,
+        verdict=verdict.value,
         seen=tuple(sorted(outage.value for outage in link.seen)) if link else (),
         code=here.roots.codes.get(key_id, ""),
         proved_at=link.proved.wall if link else None,
         ends_at=here.clock.now() + timedelta(seconds=decision.left_s) if serves else None,
     )
+
+
+def _is_at_hand(here: Here, key_id: bytes) -> bool:
+    return key_id in here.roots.memory or here.roots.links.is_kept(key_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
+from openkcm.kernel.commands import command
 from openkcm.kernel.db import Transaction
 from openkcm.keystores import store
 from openkcm.keystores.model import PAGE
@@ -27,7 +28,10 @@ async def disconnect(tx: Transaction, tenant: str, connection: str, *, by: Asker
             Refusal.CONNECTION_IN_USE,
             f"Connection {connection} is needed: {what}. It can be removed when those are destroyed.",
             remedy=Remedy(
-                "Relink to another root key; the old tenant key then goes by itself.", "owner", PAGE
+                "If it is in force, relink to another root key first. The old tenant key is destroyed by itself when "
+                f"its waiting period is over; when, says '{command(f'keys list {tenant}')}'.",
+                "owner",
+                PAGE,
             ),
         )
     await store.remove(tx, tenant, connection)

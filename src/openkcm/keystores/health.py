@@ -36,6 +36,7 @@ OUTCOMES: Final = {
     Condition.OVER: Refusal.KEY_STORE_SILENT,
 }
 """What the audit log has as the outcome."""
+_SERVED: Final = frozenset({Condition.NO_ANSWER, Condition.DOUBTFUL})
 _DOUBT: Final = frozenset({"doubtful", "refused"})  # one refusal alone proves nothing
 
 
@@ -75,8 +76,8 @@ def follow(before: Health | None, condition: Condition | None, *, now: datetime)
 
 def to_tell(health: Health, *, now: datetime) -> bool:
     """Whether people have to hear of it now: once for each change, and of one that comes and goes only if it stays."""
-    if health.told is health.condition:
-        return False
+    if health.told is health.condition or (health.told in STOPPED and health.condition in _SERVED):
+        return False  # who knows that nothing works hears next that it has healed: of several processes some may serve
     if health.condition in STOPPED or health.condition is Condition.FINE or health.healed_at is None:
         return True
     quiet = (now - health.healed_at).total_seconds() < QUIET_S

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from openkcm.sdk.plain_text import display_name
+
+_OURS: Final = {
+    "schedule": "its schedule",
+    "activation": "OpenKCM itself",  # as the old tenant key after a rotation or a relink
+    "propagation": "OpenKCM itself",
+}
 
 
 def asker(actor: str) -> str:
@@ -12,4 +20,4 @@ def asker(actor: str) -> str:
         return display_name(name.partition("#")[2]) or "a person"
     if kind == "operator":
         return f"{display_name(name)}, who runs this installation"
-    return "its schedule" if actor == "schedule" else display_name(actor)
+    return _OURS.get(actor) or display_name(actor)
