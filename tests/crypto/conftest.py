@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crypto.own_root import OwnRoot
 from tests.crypto.plane import Plane, plane_of
 from tests.crypto.world import World
 from tests.databases import ModuleDatabases
@@ -21,3 +22,12 @@ def world(tmp_path: Path) -> World:
 async def plane(world: World, databases: ModuleDatabases, tmp_path: Path) -> AsyncIterator[Plane]:
     async with plane_of(world, databases, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+async def own(plane: Plane, tmp_path: Path) -> AsyncIterator[OwnRoot]:
+    made = OwnRoot(plane, tmp_path / "kms")
+    for region in made.regions:
+        await made.open(region)
+    yield made
+    await made.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from openkcm.crypto.hosts.pool import HostLimits, Hosts
 from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.crypto.keep_watch import KeyWatch
 from openkcm.crypto.renew import renew
+from openkcm.crypto.windows import Heard
 from openkcm.kernel.db import DB
 from openkcm.parties.labels import Sealed
 from openkcm.parties.sealed import seal
 from openkcm.sdk.key_store import Connection
+from openkcm.sdk.refusals import Refusal, Refused
 from openkcm.sdk.testing.memory_key_place import MemoryPlace
 from openkcm.sdk.testing.memory_kms import MemoryKms
 from tests.crypto.plane import Inside, Plane, one
@@ -121,7 +123,9 @@ class OwnRoot:
         """A new tenant key under the tenant's own root key is in force; the service keys stay as they are."""
         await self.decide(tenant, keys_of(minted))
         generation = self.plane.local.here.state.view(tenant).mark.generation
-        item = RenewItem(tenant=tenant, generation=generation, services=(), token="relink", connection=ID)
+        item = RenewItem(
+            tenant=tenant, generation=generation, services=(), token=f"relink-{tenant}", connection=ID
+        )
         renewed = one(await self.plane.local.run(renew, item))
         given = await self.plane.relay(tenant, renewed, generation=generation)
         await self.plane.eu.accept(replace(given, connection=ID))
@@ -137,6 +141,16 @@ class OwnRoot:
         await self.relink(tenant, minted)
         return minted
 
+    def l2(self, tenant: str = "acme") -> bytes:
+        """The id of the tenant key in force."""
+        return self.plane.local.here.state.view(tenant).active_l2()
+
+    def answered(self) -> None:
+        """The root key of ``acme`` has answered just now, and a lease of it is due."""
+        here = self.plane.local.here
+        heard = Heard(key_id=self.l2().hex(), tenant="acme", identity="i")
+        self.watches["local"].heard(heard, here.roots.l1.clocks.now())
+
     async def asks(self, region: Inside, *, after_s: float = 20.0, turns: int = 1) -> None:
         """Time goes by, and the region's watch asks whoever is due; its siblings and its disk have it."""
         DB.pool = region.pool
@@ -149,3 +163,17 @@ class OwnRoot:
             await watch.prober.step()
         await watch.share()
         await watch.write()
+
+
+async def refused(call: Awaitable[object]) -> Refusal | None:
+    """Why it was refused, if it was."""
+    try:
+        await call
+    except Refused as why:
+        return why.refusal
+    return None
+
+
+def secrets(region: Inside) -> list[Path]:
+    """The lease secrets on the region's disk."""
+    return list((Path(region.settings.state_directory) / "leases").glob("*.secret"))

@@ -7,13 +7,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from openkcm.crypto.bounds import LONGEST_WINDOW_S
 from openkcm.crypto.lease_files import Why
 from openkcm.crypto.leases import HOUR_S, LeaseStore
-from openkcm.crypto.place import open_place, this_host
+from openkcm.crypto.place import Place, open_place, this_host
 from openkcm.crypto.rootfile import Root
 from openkcm.sdk.refusals import Permanent, Refusal
 from tests.crypto.disk import KEY, L2, OTHER, Disk, lease, moment
@@ -268,3 +269,30 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Permanent) as found:
         open_place(tmp_path / "file" / "leases")
     assert found.value.refusal is Refusal.STATE_UNWRITABLE
+
+
+def test_a_revoke_does_not_wait_until_many_leases_are_written(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoked, began, written = Event(), Event(), 0
+    write = Place.write
+
+    def counted(place: Place, name: str, content: bytes) -> None:
+        nonlocal written
+        write(place, name, content)
+        written += 1
+        began.set()
+        if written == 100:
+            in_time.append(revoked.wait(5))
+
+    in_time: list[bool] = []
+    monkeypatch.setattr(Place, "write", counted)
+    keys = [bytes([number]) * 16 for number in range(64)]
+    writing = Thread(target=disk.store.issue, args=([lease(key) for key in keys],))
+    writing.start()
+    assert began.wait(5)
+    disk.store.revoke(["blue"], (1, 1, 1))
+    revoked.set()
+    writing.join()
+    assert in_time == [True]
+    assert len(disk.names()) == 128

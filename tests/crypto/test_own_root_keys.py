@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,11 @@ from openkcm.crypto.metrics import KEY_STORE_CALLS
 from openkcm.crypto.tell_links import tell_links
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
 from openkcm_client.envelope import parse
-from tests.crypto.own_root import PLUGIN, OwnRoot
-from tests.crypto.plane import Inside, Plane, one
+from tests.crypto.own_root import PLUGIN, OwnRoot, refused
+from tests.crypto.plane import Inside, one
 
 pytestmark = pytest.mark.integration
 HOUR = 3600.0
-
-
-@pytest.fixture
-async def own(plane: Plane, tmp_path: Path) -> AsyncIterator[OwnRoot]:
-    made = OwnRoot(plane, tmp_path / "kms")
-    for region in made.regions:
-        await made.open(region)
-    yield made
-    await made.close()
 
 
 def calls(verb: str) -> float:
@@ -39,14 +29,6 @@ def calls(verb: str) -> float:
 async def told(region: Inside) -> LinkTold:
     [link] = one(await region.run(tell_links, LinksItem())).links
     return link
-
-
-async def refused(call: Awaitable[object]) -> Refusal | None:
-    try:
-        await call
-    except Refused as why:
-        return why.refusal
-    return None
 
 
 async def serves(region: Inside, tenant: str = "acme") -> bool:

@@ -25,14 +25,15 @@ async def word(
     region: Inside,
     *,
     nonce: bytes | None = None,
+    tenant: str = "acme",
     **changes: Any,  # noqa: ANN401 - the item's own fields
 ) -> TightenItem:
     """Control's word over a nonce of this region."""
-    given = (await region.challenge("acme")).nonce if nonce is None else nonce
+    given = (await region.challenge(tenant)).nonce if nonce is None else nonce
     values: dict[str, Any] = {"service": "", "kind": "revoked", "epoch": 1, "generation": 1, "hash": DECISION}
     values |= changes
     bare = TightenItem(
-        tenant="acme",
+        tenant=tenant,
         nonce=given,
         signature=sign(plane.world.control, Record.TIGHTENING, FORMAT, b""),
         **values,

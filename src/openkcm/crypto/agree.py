@@ -79,7 +79,10 @@ async def take_agreement(here: Here, tx: Transaction) -> None:
     if not compare_digest(row["mac"], _mac(here.root, row["root_version"], row["record"])):
         log.error("crypto.agreement_refused", alarm=True)
         return
-    said = msgspec.msgpack.decode(row["record"], type=_Record)
+    try:
+        said = msgspec.msgpack.decode(row["record"], type=_Record)
+    except msgspec.MsgspecError:
+        return  # of a process with another version, as while an update is rolled out
     if said.at.control is not None:
         here.roots.links.agreed(frozenset(said.but), at=said.at)
         here.roots.decide_anew()
@@ -87,6 +90,8 @@ async def take_agreement(here: Here, tx: Transaction) -> None:
 
 def _checked(here: Here, item: AgreeItem) -> AgreeItem:
     here.verify(item.signature, Record.AGREEMENT, *covered_agreement(item), signer=item.signature.signer)
+    if item.at.tzinfo is None:
+        raise ValueError("a time without its zone")
     if item.region != here.region:
         raise Permanent(
             Refusal.BAD_REQUEST,

@@ -97,7 +97,12 @@ class AppliedState:
         self.epoch = max(self.epoch, view.mark.epoch)
 
     def tighten(self, rows: Iterable[Tight]) -> None:
-        """These tightenings count beside the documents, from now on; of those that were lifted, not that very one."""
+        """These tightenings count beside the documents, from now on; of those that were lifted, not that very one.
+
+        Raises:
+            Permanent: STATE_UNWRITABLE; what they stop may be on the disk still, and all of them count.
+        """
+        moved: dict[str, View] = {}
         for row in rows:
             self.change = max(self.change, row.change)
             there = self.tight.get(row.tenant, ())
@@ -108,9 +113,10 @@ class AppliedState:
             else:
                 self.tight[row.tenant] = (*(one for one in there if not one.same(row)), row)
             if (view := self.views.get(row.tenant)) is not None:
-                self.views[row.tenant] = tightened(view, self.tight[row.tenant])
-                self.followed([self.views[row.tenant]])
+                moved[row.tenant] = self.views[row.tenant] = tightened(view, self.tight[row.tenant])
                 self._moved.add(row.tenant)
+        if moved:
+            self.followed(list(moved.values()))
 
     def take_moved(self) -> set[str]:
         """The tenants that have another view than when this was asked last."""
@@ -138,15 +144,15 @@ class AppliedState:
         """Every row that changed since is in memory; ``change`` says up to where nothing was missed.
 
         Raises:
-            Permanent: DISK_FULL; all of it is read again the next time.
+            Permanent: DISK_FULL or STATE_UNWRITABLE; all of it is read again the next time.
         """
         since = self.change
         reached = int(str(await tx.fetchval("select changes from region")))
         tight = await read_tight(tx, since=since)
         rows = await tx.fetch(SINCE, since)
         believed = [row for row in tight if self._believed(row)]
-        self.tighten(row for row in believed if not row.lifted)
         try:
+            self.tighten(row for row in believed if not row.lifted)
             self.load(AppliedRow(**dict(row)) for row in rows)
             self.tighten(row for row in believed if row.lifted)  # by a document that is in memory now
         except Refused:

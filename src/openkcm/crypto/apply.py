@@ -153,12 +153,14 @@ def _in_force(here: Here, given: list[_Given], rows: list[AppliedRow], lifted: S
     for one, row in zip(given, rows, strict=True):
         here.state.put(one.view, change=row.change)
     here.state.tighten(lifted)
-    here.state.marks.raise_to((one.view.tenant, one.view.mark) for one in given)
     stopped = {one.view.tenant for one in given if one.view.desired.access in ("blocked", "revoked")}
     stopped |= {one.view.tenant for one in given if one.view.desired.services}
     if stopped:
         here.keys.forget(stopped)
-    here.roots.applied([here.state.views[one.view.tenant] for one in given])
+    try:
+        here.state.marks.raise_to((one.view.tenant, one.view.mark) for one in given)
+    finally:  # to remove a lease needs no room
+        here.roots.applied([here.state.views[one.view.tenant] for one in given])
 
 
 def _applied(one: _Given) -> Applied:

@@ -28,7 +28,8 @@ async def hand_over(here: Here, items: Sequence[HandOverItem]) -> list[HandOver 
     """The L2 of each offer is sealed to its receiver, which is pinned and in the tenant's set, as this region is.
 
     Refused alone: an offer that its receiver did not sign, or that was made for another sender, key or generation;
-    a tenant that is blocked; a key that is not this tenant's L2 here (KEY_UNKNOWN), or is to be destroyed (KEY_STATE).
+    a tenant that is blocked, suspended or cut off, also if it came to be so meanwhile; a key that is not this tenant's
+    L2 here (KEY_UNKNOWN), or is to be destroyed (KEY_STATE).
     """
     checked = await attempt(items, lambda item: _checked(here, item))
     ids = [read_key_id(item.offer.key_id) for item in good(checked)]
@@ -64,6 +65,7 @@ def _sealed(
     here: Here, item: HandOverItem, stored: dict[bytes, Kept], l2s: dict[bytes, bytes | Refused]
 ) -> HandOver:
     offer = item.offer
+    here.roots.check(here.at(offer.tenant, offer.generation))  # as it is now: others were waited for
     kept = stored.get(read_key_id(offer.key_id))
     if kept is None or kept.tenant != offer.tenant or kept.level != "L2":
         raise Permanent(

@@ -77,7 +77,10 @@ async def read_heard(
         since = row["now"]
         if not compare_digest(row["mac"], _mac(root, row["root_version"], row["key_id"], row["record"])):
             continue  # who can write here can keep the word from others, and add none
-        said = msgspec.msgpack.decode(row["record"], type=_Record)
+        try:
+            said = msgspec.msgpack.decode(row["record"], type=_Record)
+        except msgspec.MsgspecError:
+            continue  # of a process with another version, as while an update is rolled out
         heard = Heard(
             key_id=row["key_id"].hex(),
             tenant=said.tenant,

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from openkcm.crypto.bounds import CONFIRM_S
+from openkcm.crypto.bounds import CONFIRM_S, PROBE_S
 from openkcm.crypto.heard_rows import claim, database_time, drop_old, read_heard, write_heard
 from openkcm.crypto.moments import Clocks, Moment, passed_s
 from openkcm.crypto.probing import Prober
 from openkcm.crypto.root_keys import RootKeys
 from openkcm.crypto.rootfile import Root
-from openkcm.crypto.rounds import Target
+from openkcm.crypto.rounds import Target, Worth
 from openkcm.crypto.windows import Heard
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
@@ -42,6 +42,7 @@ class KeyWatch:
         self._since: object = None
         self._to_tell: dict[bytes, tuple[Heard, Moment]] = {}
         self._newest: dict[bytes, datetime] = {}
+        self._word_at: dict[bytes, float] = {}
         self._watching: frozenset[bytes] = frozenset()
         self.prober = Prober(
             self._probe, self, self._told, roots.links.worth, clocks, calls_per_min=calls_per_min
@@ -62,15 +63,22 @@ class KeyWatch:
         if key_id in self._roots.watched:
             self._to_tell[key_id] = (heard, sent)
             self._newest[key_id] = sent.database or sent.wall
+            if heard.outage is None:  # else it has to ask again soon
+                self._word_at[key_id] = self._clocks.now().monotonic
         self._roots.note(heard, sent)
 
     async def claim(self, key_ids: Sequence[bytes], *, for_s: float) -> Collection[bytes]:
-        """``probing.Claims``; while the database is away, this process asks for none: it soon serves none."""
+        """``probing.Claims``; while the database is away, this process asks for none: it soon serves none.
+
+        A key that is served, and of which no answer and no sibling's word came for longer than a claim outlives who
+        made it, is this process's, too: whoever can write claims keeps no customer's refusal from it.
+        """
         try:
             async with transaction(Role.OWN) as tx:
-                return await claim(tx, self._process, key_ids, for_s=for_s)
-        except Refused as refused:
-            log.warning("crypto.no_claim", refusal=refused.refusal)
+                mine = await claim(tx, self._process, key_ids, for_s=for_s)
+            return {*mine, *(key_id for key_id in key_ids if self._is_unheard(key_id, for_s + PROBE_S))}
+        except Exception as failed:  # noqa: BLE001 - whatever the database does, other keys go on
+            log.warning("crypto.no_claim", reason=type(failed).__name__)
             return ()
 
     async def share(self) -> None:
@@ -83,6 +91,8 @@ class KeyWatch:
             self._watching = watching
             self.prober.watch(self._targets())
             self._newest = {key_id: at for key_id, at in self._newest.items() if key_id in watching}
+            now = self._clocks.now().monotonic
+            self._word_at = {key_id: self._word_at.get(key_id, now) for key_id in watching}
         telling = dict(self._to_tell)
         async with transaction(Role.OWN) as tx:
             self._clocks.heard_database(await database_time(tx))
@@ -106,7 +116,7 @@ class KeyWatch:
         self._roots.drop_ended()
         draft, leases = self._roots.links.due(), self._roots.memory.take_leases()
         if draft is not None or leases:
-            await asyncio.to_thread(self._roots.links.write, draft, leases)
+            await asyncio.to_thread(self._roots.links.write, draft, leases, self._roots.memory.is_due)
 
     def _elsewhere(self, heard: Heard, sent: Moment) -> None:
         """Each word counts once and only while it is new: a row that somebody puts back brings nothing back."""
@@ -117,7 +127,13 @@ class KeyWatch:
         if passed_s(sent, self._clocks.now(), None) > CONFIRM_S:
             return
         self._newest[key_id] = at
+        self._word_at[key_id] = self._clocks.now().monotonic
         self._roots.note(heard, sent)
+
+    def _is_unheard(self, key_id: bytes, for_s: float) -> bool:
+        now = self._clocks.now().monotonic
+        late = now - self._word_at.get(key_id, now) > for_s
+        return late and self._roots.links.worth(key_id) is Worth.SERVED
 
     def _targets(self) -> list[Target]:
         """A store's budget is its plugin's: how many systems stand behind one, nobody here can tell."""
@@ -135,8 +151,14 @@ class KeyWatch:
         return await self._roots.l1.probe(view, target.key_id)
 
     def _told(self, target: Target, heard: Heard, sent: Moment) -> None:
-        if target.key_id in self._roots.watched:
+        if target.key_id not in self._roots.watched:
+            return
+        try:
             self.heard(heard, sent)
+        except (
+            Refused
+        ) as refused:  # it counts; what has to go from the disk is tried again with the next write
+            log.error("crypto.watch_failed", alarm=True, refusal=refused.refusal, reason=refused.message)
 
     async def _drop(self) -> None:
         async with transaction(Role.OWN) as tx:
@@ -148,4 +170,6 @@ class KeyWatch:
                 await do()
             except Refused as refused:
                 log.error("crypto.watch_failed", alarm=True, refusal=refused.refusal, reason=refused.message)
+            except Exception as failed:  # noqa: BLE001 - a key that nobody asks for stops by itself, the region does not
+                log.error("crypto.watch_failed", alarm=True, reason=type(failed).__name__)
             await asyncio.sleep(every_s)

@@ -12,6 +12,8 @@ from openkcm.crypto.view import View
 
 MOST: Final = 100_000
 MOST_FRESH: Final = 256
+FRESH_S: Final = 60.0
+"""For so long what a root key said counts for a key that was not in force yet; after it, the root key is asked."""
 
 
 class L2Memory:
@@ -19,8 +21,9 @@ class L2Memory:
 
     def __init__(self) -> None:
         self._held: OrderedDict[bytes, bytes] = OrderedDict()
-        self._fresh: OrderedDict[bytes, tuple[bytes, Moment]] = OrderedDict()
+        self._fresh: OrderedDict[bytes, tuple[str, bytes, Moment]] = OrderedDict()
         self._to_lease: dict[bytes, NewLease] = {}
+        self._writing: dict[bytes, NewLease] = {}
 
     def __contains__(self, key_id: bytes) -> bool:
         return key_id in self._held
@@ -41,17 +44,29 @@ class L2Memory:
         """Nothing of it is here, and no lease of it is written any more."""
         self._held.pop(key_id, None)
         self._fresh.pop(key_id, None)
-        self._to_lease.pop(key_id, None)
+        self.unlease(key_id)
 
-    def keep_fresh(self, key_id: bytes, l2: bytes, sent: Moment) -> None:
-        """It may come into force: then nobody has to wait for it. ``sent`` is when its root key was asked."""
-        self._fresh[key_id] = (l2, sent)
+    def keep_fresh(self, tenant: str, key_id: bytes, l2: bytes, sent: Moment) -> None:
+        """It may come into force soon: then nobody has to wait for it. ``sent`` is when its root key was asked."""
+        self._fresh[key_id] = (tenant, l2, sent)
         while len(self._fresh) > MOST_FRESH:
             self._fresh.popitem(last=False)
 
     def take_fresh(self, key_id: bytes) -> tuple[bytes, Moment] | None:
-        """What was kept fresh, if it was; it is fresh no more."""
-        return self._fresh.pop(key_id, None)
+        """What was kept fresh, if it was; it is fresh no more. ``forget_fresh`` says first what is not any more."""
+        found = self._fresh.pop(key_id, None)
+        return None if found is None else found[1:]
+
+    def forget_fresh(self, now: float, of: str = "") -> None:
+        """Nothing of this tenant is fresh, nor what was asked for ``FRESH_S`` before ``now`` (monotonic)."""
+        for key_id, (tenant, _, sent) in list(self._fresh.items()):
+            if tenant == of or now - sent.monotonic > FRESH_S:
+                del self._fresh[key_id]
+
+    def follow(self, view: View, key_id: bytes) -> None:
+        """No lease of the key is written where its tenant wants none any more."""
+        if view.desired.policy.choice is not Choice.LEASE:
+            self.unlease(key_id)
 
     def lease(self, view: View, key_id: bytes, sent: Moment) -> None:
         """The L2, whose root key answered a call that left at ``sent``, is to outlast this process, if its tenant so
@@ -64,6 +79,15 @@ class L2Memory:
             )
 
     def take_leases(self) -> list[NewLease]:
-        """The leases that are to be written; they are left to the caller."""
-        due, self._to_lease = list(self._to_lease.values()), {}
-        return due
+        """The leases that are to be written; they are left to the caller, who asks ``is_due`` of each."""
+        self._writing, self._to_lease = self._to_lease, {}
+        return list(self._writing.values())
+
+    def is_due(self, lease: NewLease) -> bool:
+        """Whether nothing has ended the lease since it was taken; from any thread."""
+        return self._writing.get(lease.key_id) is lease
+
+    def unlease(self, key_id: bytes) -> None:
+        """No lease of the key is written any more, also by who has taken it already."""
+        self._to_lease.pop(key_id, None)
+        self._writing.pop(key_id, None)

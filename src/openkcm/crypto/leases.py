@@ -8,10 +8,11 @@ folder, before it returns. A file that is damaged, exposed, or of another place 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
+from time import sleep
 from typing import Final
 
 from openkcm.crypto.bounds import LONGEST_WINDOW_S
@@ -27,6 +28,10 @@ log = get_logger(__name__)
 
 HOUR_S: Final = 3600
 SECRET_BYTES: Final = 32
+_WRITTEN_AT_ONCE: Final = 8
+"""A revoke waits for no more of them."""
+_PAUSE_S: Final = 0.001
+"""Whoever waits for a lock gets it then: to give it back and take it again at once lets nobody in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,30 +90,20 @@ class LeaseStore:
         for name, why in self.refused.items():
             log.warning("crypto.lease_refused", file=name, reason=why)
 
-    def issue(self, leases: Sequence[NewLease]) -> None:
+    def issue(self, leases: Sequence[NewLease], is_due: Callable[[NewLease], bool] = lambda _: True) -> None:
         """Each of these keys has a lease of this hour on the disk, and none of an earlier one.
 
-        One whose key has a lease of this hour already, or that is not newer than the last revoke, changes nothing.
+        One whose key has a lease of this hour already, that is not newer than the last revoke, or that ``is_due`` does
+        not want when its turn comes, changes nothing. Whoever ends a lease makes ``is_due`` say so before it drops it.
 
         Raises:
             Permanent: DISK_FULL or STATE_UNWRITABLE; each key has the lease that it had, or the new one.
         """
-        with self._lock:
-            self._remove([])
-            old: list[str] = []
-            written: list[Kept] = []
-            try:
-                for lease in leases:
-                    before = self._kept.get(lease.key_id)
-                    if (before and before.hour == lease.hour) or self._is_revoked(lease):
-                        continue
-                    written.append(self._write(lease))
-                    old += [before.name] if before else []
-            finally:
-                if written:
-                    self._place.sync()
-                    self._kept.update((kept.key_id, kept) for kept in written)
-                    self._remove(old)
+        for start in range(0, max(len(leases), 1), _WRITTEN_AT_ONCE):
+            if start > 0:
+                sleep(_PAUSE_S)
+            with self._lock:
+                self._issue(leases[start : start + _WRITTEN_AT_ONCE], is_due)
 
     def kept(self, key_id: bytes) -> Kept | None:
         """What the key's lease says of itself."""
@@ -179,6 +174,23 @@ class LeaseStore:
         oldest_s = LONGEST_WINDOW_S + HOUR_S
         with self._lock:
             self._drop([k for k in self._kept.values() if (mark - k.issued.wall).total_seconds() > oldest_s])
+
+    def _issue(self, leases: Sequence[NewLease], is_due: Callable[[NewLease], bool]) -> None:
+        self._remove([])
+        old: list[str] = []
+        written: list[Kept] = []
+        try:
+            for lease in leases:
+                before = self._kept.get(lease.key_id)
+                if (before and before.hour == lease.hour) or self._is_revoked(lease) or not is_due(lease):
+                    continue
+                written.append(self._write(lease))
+                old += [before.name] if before else []
+        finally:
+            if written:
+                self._place.sync()
+                self._kept.update((kept.key_id, kept) for kept in written)
+                self._remove(old)
 
     def _drop(self, gone: Sequence[Kept]) -> None:
         for kept in gone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -211,8 +211,14 @@ class Links:
         self._logbook.confirm(self._clocks.now())
         return self._logbook.draft() if self._logbook.changed else None
 
-    def write(self, draft: Draft | None, leases: Sequence[NewLease]) -> None:
-        """The disk has this, old secrets are gone, and these leases are issued; from a thread of its own.
+    def write(
+        self,
+        draft: Draft | None,
+        leases: Sequence[NewLease],
+        is_due: Callable[[NewLease], bool] = lambda _: True,
+    ) -> None:
+        """The disk has this, old secrets are gone, and of these leases those that ``is_due`` wants are issued; from a
+        thread of its own.
 
         Raises:
             Permanent: DISK_FULL or STATE_UNWRITABLE; what is not written is due again, but for the leases.
@@ -220,7 +226,7 @@ class Links:
         if draft is not None:
             self._logbook.write(draft)
         self._leases.sweep(self._logbook.mark)
-        self._leases.issue(leases)
+        self._leases.issue(leases, is_due)
 
     def _link(self, key_id: bytes) -> Link | None:
         if (known := self._logbook.links.get(key_id.hex())) is not None:

@@ -11,8 +11,11 @@ from openkcm.crypto.bounds import PROBE_S
 from openkcm.crypto.moments import Clocks, Moment
 from openkcm.crypto.rounds import Rounds, Target, Worth
 from openkcm.crypto.windows import Heard
+from openkcm.kernel.log import get_logger
 from openkcm.sdk.key_store import Outage
 from openkcm.sdk.refusals import Refused
+
+log = get_logger(__name__)
 
 CLAIM_S: Final = 2 * PROBE_S
 """A claim outlives a missed renewal, and a process that died no longer."""
@@ -113,6 +116,11 @@ class Prober:
                     identity="",
                     outage=Outage.NO_ANSWER,
                     code=refused.refusal.value,
+                )
+            except Exception as failed:  # noqa: BLE001 - the same, and the key keeps its turns
+                log.error("crypto.probe_failed", alarm=True, reason=type(failed).__name__)
+                heard = Heard(
+                    key_id=target.key_id.hex(), tenant=target.tenant, identity="", outage=Outage.NO_ANSWER
                 )
         self._told(target, heard, sent)
         self.rounds.heard(heard, sent.monotonic, self._worth(target.key_id))

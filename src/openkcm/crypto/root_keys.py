@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+from openkcm.crypto.go_on import go_on
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.l1 import L1
@@ -32,13 +33,14 @@ log = get_logger(__name__)
 
 RECHECK_S: Final = 1.0
 """A decision is good for so long at most: a clock that somebody sets is seen after it."""
+READS_AT_ONCE: Final = 2  # of the process's few connections: the others are for confirming and for control
 
 
 class RootKeys:
     """The customers' root keys in force, each with the tenant's view; ``codes`` are of the answers that failed last,
     ``agreement`` is the region's last one with control as it is stored.
 
-    ``forget_keys`` drops the service keys of tenants from memory; ``changed`` hears of every key whose state changed.
+    ``forget_keys`` drops tenants' service keys from memory; ``changed`` hears of every key that changed.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class RootKeys:
         self._of_tenant: dict[str, bytes] = {}
         self._good_until: dict[str, float] = {}
         self._asking: dict[bytes, asyncio.Task[None]] = {}
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
     def check(self, view: View) -> None:
         """The tenant's keys may be used now, as far as its root key and the last agreement with control are concerned.
@@ -120,32 +123,37 @@ class RootKeys:
     async def wrap(self, view: View, connection: str, l2_id: bytes, l2: bytes) -> L1Wrap:
         """The L2 under a customer's root key (``L1.wrap``); where it comes into force, nobody has to wait for it."""
         wrap, sent = await self.l1.wrap(view, connection, l2_id, l2)
-        self.memory.keep_fresh(l2_id, l2, sent)
+        self.memory.keep_fresh(view.tenant, l2_id, l2, sent)
         return wrap
 
     def follow(self, views: Sequence[View]) -> None:
         """These documents count from now on: what they stop is off the disk, what they begin is watched.
 
         Raises:
-            Permanent: STATE_UNWRITABLE; nothing of it is to be acknowledged.
+            Permanent: STATE_UNWRITABLE; nothing of it is to be acknowledged, and all of it counts.
         """
         gone: list[bytes] = []
         stopped: dict[str, tuple[int, int, int]] = {}
+        failed: list[Refused] = []
+        self.memory.forget_fresh(self._clock.monotonic())
         for view in views:
             self._good_until.pop(view.tenant, None)
             before, now = self._of_tenant.get(view.tenant), self._in_force(view)
             if view.access in ("blocked", "revoked"):
                 stopped[view.tenant] = view.stamp
+                self.memory.forget_fresh(self._clock.monotonic(), view.tenant)
             if before is not None and before != now:
                 gone.append(before)
                 self._unwatch(view.tenant, before)
             if now is not None:
-                self._watch(view, now)
+                go_on(failed, self._watch, view, now)
         for tenant, stamp in stopped.items():
-            self.links.revoke([tenant], stamp)
+            go_on(failed, self.links.revoke, [tenant], stamp)
         if known := {v.tenant: v.desired.revoked for v in views if v.desired.revoked is not None}:
-            self.links.know(known)
-        self.links.forget(gone)
+            go_on(failed, self.links.know, known)
+        go_on(failed, self.links.forget, gone)
+        if failed:
+            raise failed[0]
 
     def applied(self, views: Sequence[View]) -> None:
         """These documents have just come from control: ``follow``, and control is agreed with on their tenants."""
@@ -174,7 +182,8 @@ class RootKeys:
         self.memory.lease(view, key_id, sent)
 
     def drop_ended(self) -> None:
-        """Of a key whose window is over, nothing is in memory."""
+        """Of a key whose window is over, nothing is in memory, nor of one that did not come into force in time."""
+        self.memory.forget_fresh(self._clock.monotonic())
         for key_id in list(self.codes):
             if key_id in self.memory and self.links.decision(key_id).verdict is not Verdict.SERVE:
                 self._drop(self.watched[key_id].tenant, key_id)
@@ -197,13 +206,15 @@ class RootKeys:
             return None
         for key_id in view.l2_ids()[:1]:
             if view.keys[key_id].state == "active" and view.keys[key_id].connection:
-                return key_id
+                # No tenant's document says by which root key another tenant's key is watched.
+                return key_id if self.watched.get(key_id, view).tenant == view.tenant else None
         return None
 
     def _watch(self, view: View, key_id: bytes) -> None:
         self.watched[key_id] = view
         self._of_tenant[view.tenant] = key_id
         policy = view.desired.policy.policy()
+        self.memory.follow(view, key_id)
         self.links.watch(Watched(tenant=view.tenant, key_id=key_id, policy=policy))
         if (fresh := self.memory.take_fresh(key_id)) is not None:
             self.memory.put(key_id, fresh[0])
@@ -214,7 +225,8 @@ class RootKeys:
     def _unwatch(self, tenant: str, key_id: bytes) -> None:
         self._drop(tenant, key_id)
         del self.watched[key_id], self._of_tenant[tenant]
-        self.codes.pop(key_id, None)
+        for known in (self.codes, self._asking):  # what is asked now answers for before
+            known.pop(key_id, None)
         self.l1.ways.forget(tenant)
 
     def _drop(self, tenant: str, key_id: bytes) -> None:
@@ -225,6 +237,7 @@ class RootKeys:
     def _alarm(self, watched: Watched, change: Change) -> None:
         if change is Change.SUSPENDED:
             self._drop(watched.tenant, watched.key_id)
+            self.memory.forget_fresh(self._clock.monotonic(), watched.tenant)
         told = log.info if change is Change.HEALED else log.error
         told(
             "crypto.root_key",
@@ -266,17 +279,18 @@ class RootKeys:
         return asking
 
     def _done(self, key_id: bytes, asking: asyncio.Task[None]) -> None:
-        del self._asking[key_id]
+        if self._asking.get(key_id) is asking:
+            del self._asking[key_id]
         if not asking.cancelled():
             asking.exception()  # looked at, so that an error nobody waited for is no warning
 
     async def _load(self, view: View, key_id: bytes) -> None:
-        async with transaction(Role.OWN) as tx:
+        async with self._reading, transaction(Role.OWN) as tx:
             kept = (await read_keys(tx, [key_id])).get(key_id)
         if kept is None or not wrapped_by(kept):
             raise mismatch(f"Key {key_id.hex()}")
         l2, sent = await self.l1.unwrap(view, kept)
-        now = self.watched.get(key_id)
+        now = self.watched.get(key_id) if self._asking.get(key_id) is asyncio.current_task() else None
         if now is not None and self.links.decision(key_id).verdict is Verdict.SERVE:
             self.memory.put(key_id, l2)
             self.memory.lease(now, key_id, sent)
@@ -290,5 +304,5 @@ class RootKeys:
             l2, sent = await self.l1.unwrap(view, kept)
         except Refused as refused:
             return refused
-        self.memory.keep_fresh(kept.key_id, l2, sent)
+        self.memory.keep_fresh(kept.tenant, kept.key_id, l2, sent)
         return l2

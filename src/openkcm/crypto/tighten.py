@@ -61,8 +61,8 @@ async def tighten(here: Here, items: Sequence[TightenItem]) -> list[Tightened | 
         last = {(one.row.tenant, one.row.service, one.row.kind, one.row.hash): one for one in given}
         await write_tight(tx, [one.row for one in last.values()])
         await record_all(tx, [_entry(one.item) for one in given])
-    here.state.tighten([one.row for one in last.values()])
     here.keys.forget({one.row.tenant for one in given})
+    here.state.tighten([one.row for one in last.values()])
     for one in given:
         log.warning("crypto.tightened", tenant=one.row.tenant, service=one.row.service, kind=one.row.kind)
     return await attempt(checked, _tightened)

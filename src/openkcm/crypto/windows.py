@@ -14,12 +14,13 @@ from typing import Final
 
 import msgspec
 
-from openkcm.crypto.bounds import LATE_S, Policy
+from openkcm.crypto.bounds import CONFIRM_S, LATE_S, Policy
 from openkcm.crypto.moments import Moment, passed_s
 from openkcm.sdk.key_store import Outage
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
 _PAGE: Final = "how-it-works/outage"
+_LATEST_S: Final = 2 * CONFIRM_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +40,23 @@ class Heard:
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What is known of the way to one root key: when it last answered, and what came instead since then."""
+    """What is known of the way to one root key: when it last answered, and what came instead since then.
+
+    ``refused`` is when the call was sent whose answer suspended it.
+    """
 
     proved: Moment
     seen: frozenset[Outage] = frozenset()
     suspended: bool = False
+    refused: Moment | None = None
 
     def answered(self, sent: Moment) -> Link:
-        """The key answered a call that was sent at ``sent``: everything else is over."""
+        """The key answered a call that was sent at ``sent``: everything else is over, but a refusal of a later call.
+
+        Calls may end in another order than they began in, and a sibling's word may be as old as a row is believed.
+        """
+        if self.suspended and self.refused is not None and _sent_before(sent, self.refused):
+            return self
         return Link(proved=sent)
 
     def failed(self, heard: Heard, sent: Moment, *, shared: bool = False) -> Link:
@@ -58,7 +68,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         if sent.run == self.proved.run and sent.monotonic < self.proved.monotonic:
             return self
         if heard.outage is Outage.REFUSED and heard.proven and not shared:
-            return msgspec.structs.replace(self, seen=self.seen | {Outage.REFUSED}, suspended=True)
+            return msgspec.structs.replace(
+                self, seen=self.seen | {Outage.REFUSED}, suspended=True, refused=sent
+            )
         seen = Outage.NO_ANSWER if heard.outage is Outage.NO_ANSWER else Outage.DOUBTFUL
         return msgspec.structs.replace(self, seen=self.seen | {seen})
 
@@ -137,6 +149,16 @@ def both(one: Decision, other: Decision) -> Decision:
     if other.verdict is not Verdict.SERVE:
         return other
     return min(one, other, key=lambda decision: decision.left_s)
+
+
+def _sent_before(sent: Moment, refused: Moment) -> bool:
+    """By the clock of the one run, or by the clocks that both runs had: where those say more than any call or word can
+    be late, they were set back, and the answer counts.
+    """
+    if sent.run == refused.run:
+        return sent.monotonic < refused.monotonic
+    later_s = ((refused.database or refused.wall) - (sent.database or sent.wall)).total_seconds()
+    return 0 < later_s <= _LATEST_S
 
 
 def _within(window: float, since: Moment, now: Moment, mark: datetime | None, *, over: Verdict) -> Decision:

@@ -36,9 +36,9 @@ LOST: tuple[type[BaseException], ...] = (
 
 
 #: Classes of SQLSTATE that say nothing against what was asked: connection (08), rolled back for somebody else's sake
-#: (40), no resources, as a full disk (53), stopped by an operator (57), the system around it failed (58); and a lock
-#: that was not to be had. Source: PostgreSQL, appendix A.
-_PASSING = ("08", "40", "53", "57", "58", "55P03")
+#: (40), no resources, as a full disk (53), stopped by an operator (57), the system around it failed (58); a lock
+#: that was not to be had; and a server that is a standby still, as in a failover. Source: PostgreSQL, appendix A.
+_PASSING = ("08", "40", "53", "57", "58", "55P03", "25006")
 
 
 def is_passing(failed: asyncpg.PostgresError) -> bool:
