@@ -59,7 +59,7 @@ async def test_many_cold_tenants_leave_connections_to_the_database_for_others(
         async def __aexit__(self, *why: object) -> bool | None:
             nonlocal open_now
             open_now -= 1
-            return await self._of.__aexit__(*why)  # type: ignore[arg-type]
+            return await self._of.__aexit__(*why)  # type: ignore[arg-type]  # as the protocol has it
 
     own.policy = DesiredPolicy(choice=Choice.MEMORY_ONLY)
     tenants = [f"t{number}" for number in range(6)]
@@ -85,7 +85,7 @@ async def test_a_disk_that_refuses_for_one_tenant_lets_a_revoke_of_another_take_
     watch = roots.links.watch
 
     def unwritable(watched: object) -> None:
-        watch(watched)  # type: ignore[arg-type]
+        watch(watched)  # type: ignore[arg-type]  # what stands in for one
         raise Permanent(Refusal.STATE_UNWRITABLE, "no")
 
     monkeypatch.setattr(roots.links, "watch", unwritable)

@@ -151,7 +151,7 @@ async def test_a_tenant_key_is_not_handed_over_after_a_revoke_that_came_meanwhil
         await own.decide("acme", own.keys["acme"], access="revoked")
         return found
 
-    local.here.roots.open_all = slow  # type: ignore[method-assign]
+    local.here.roots.open_all = slow  # type: ignore[method-assign]  # this one object's
     generation = local.here.state.view("acme").mark.generation
     assert await refused(own.plane.relay("acme", minted, generation=generation)) is not None
     assert await refused(own.plane.relay("acme", minted, generation=generation + 1)) is Refusal.KEY_REVOKED

@@ -19,6 +19,7 @@ from openkcm.crypto.l1_wrap import L1Wrap, wrapped_by
 from openkcm.crypto.l2_memory import L2Memory
 from openkcm.crypto.links import Change, Links, Watched
 from openkcm.crypto.moments import Moment
+from openkcm.crypto.one_call import OneCall
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.store import read_keys
 from openkcm.crypto.view import View
@@ -27,7 +28,6 @@ from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.sdk.refusals import Refused
-from openkcm.serving.calls import again
 
 log = get_logger(__name__)
 
@@ -68,7 +68,7 @@ class RootKeys:
         self._forget_keys = forget_keys
         self._of_tenant: dict[str, bytes] = {}
         self._good_until: dict[str, float] = {}
-        self._asking: dict[bytes, asyncio.Task[None]] = {}
+        self._calls = OneCall()
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
     def check(self, view: View) -> None:
@@ -100,7 +100,7 @@ class RootKeys:
         if key_id is not None and key_id not in self.memory:
             await self._get(view, key_id)
         elif key_id is not None and self._is_unasked(view.tenant, key_id):
-            await self._asked(view, key_id)
+            await self._calls.wait(key_id, lambda: self._load(view, key_id))
         self.check(view)
 
     async def open_all(self, pairs: Iterable[tuple[View, Kept]]) -> dict[bytes, bytes | Refused]:
@@ -195,10 +195,7 @@ class RootKeys:
 
     async def aclose(self) -> None:
         """No root key is asked any more."""
-        asking = list(self._asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await self._calls.aclose()
 
     def _in_force(self, view: View) -> bytes | None:
         """The L2 that a customer's root key wraps and that is in use here now."""
@@ -225,8 +222,8 @@ class RootKeys:
     def _unwatch(self, tenant: str, key_id: bytes) -> None:
         self._drop(tenant, key_id)
         del self.watched[key_id], self._of_tenant[tenant]
-        for known in (self.codes, self._asking):  # what is asked now answers for before
-            known.pop(key_id, None)
+        self.codes.pop(key_id, None)
+        self._calls.let_go(key_id)
         self.l1.ways.forget(tenant)
 
     def _drop(self, tenant: str, key_id: bytes) -> None:
@@ -260,29 +257,11 @@ class RootKeys:
         serves = self.links.decision(key_id).verdict is Verdict.SERVE
         if serves and (l2 := self.links.recover(key_id)) is not None:
             self.memory.put(key_id, l2)
-            self._ask(view, key_id)  # what was kept says nothing of what the key's owner did meanwhile
+            self._calls.begin(
+                key_id, lambda: self._load(view, key_id)
+            )  # what was kept says nothing of what the key's owner did meanwhile
         elif serves or self.links.is_unasked(key_id):
-            await self._asked(view, key_id)
-
-    async def _asked(self, view: View, key_id: bytes) -> None:
-        """One call for all who ask now; one who gives up does not take it from the others."""
-        try:
-            await asyncio.shield(self._ask(view, key_id))
-        except Refused as refused:
-            raise again(refused) from None
-
-    def _ask(self, view: View, key_id: bytes) -> asyncio.Task[None]:
-        asking = self._asking.get(key_id)
-        if asking is None:
-            asking = self._asking[key_id] = asyncio.create_task(self._load(view, key_id))
-            asking.add_done_callback(lambda done: self._done(key_id, done))
-        return asking
-
-    def _done(self, key_id: bytes, asking: asyncio.Task[None]) -> None:
-        if self._asking.get(key_id) is asking:
-            del self._asking[key_id]
-        if not asking.cancelled():
-            asking.exception()  # looked at, so that an error nobody waited for is no warning
+            await self._calls.wait(key_id, lambda: self._load(view, key_id))
 
     async def _load(self, view: View, key_id: bytes) -> None:
         async with self._reading, transaction(Role.OWN) as tx:
@@ -290,7 +269,7 @@ class RootKeys:
         if kept is None or not wrapped_by(kept):
             raise mismatch(f"Key {key_id.hex()}")
         l2, sent = await self.l1.unwrap(view, kept)
-        now = self.watched.get(key_id) if self._asking.get(key_id) is asyncio.current_task() else None
+        now = self.watched.get(key_id) if self._calls.is_this(key_id) else None
         if now is not None and self.links.decision(key_id).verdict is Verdict.SERVE:
             self.memory.put(key_id, l2)
             self.memory.lease(now, key_id, sent)
