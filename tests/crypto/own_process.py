@@ -22,6 +22,7 @@ from tests.crypto.processes import RegionProcess
 from tests.crypto.world import CALLER, World, keys_of, named
 
 REGION, ID = "local", "c1"
+REFUSED = ("key-revoked", "key-suspended", "key-store-refused")
 
 
 @dataclass
@@ -125,7 +126,11 @@ class Application:
     async def refusal(self, message: bytes) -> str:
         """The code of the refusal to decrypt, or empty where it was decrypted."""
         answer = await self._post("decrypt", message=base64.b64encode(message).decode())
-        return "" if answer.status_code == 200 else str(answer.json()["code"])
+        if answer.status_code == 200:
+            return ""
+        code = str(answer.json()["code"])
+        assert answer.status_code == (403 if code in REFUSED else 503), code
+        return code
 
     async def _post(self, verb: str, **body: str) -> httpx2.Response:
         return await self.client.post(

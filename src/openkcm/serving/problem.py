@@ -24,6 +24,8 @@ STATUS: Final = {
     Refusal.NOT_PERMITTED: 403,
     Refusal.KEY_BLOCKED: 403,
     Refusal.KEY_REVOKED: 403,
+    Refusal.KEY_SUSPENDED: 403,
+    Refusal.KEY_STORE_REFUSED: 403,
     Refusal.REGION_NOT_IN_SET: 403,
     Refusal.NOT_FOUND: 404,
     Refusal.TENANT_UNKNOWN: 404,
@@ -36,6 +38,10 @@ STATUS: Final = {
     Refusal.RECORD_MISMATCH: 503,
     Refusal.UNAVAILABLE: 503,
     Refusal.DATABASE_UNAVAILABLE: 503,
+    Refusal.KEY_STORE_SILENT: 503,
+    Refusal.KEY_STORE_NO_ANSWER: 503,
+    Refusal.KEY_STORE_DOUBTFUL: 503,
+    Refusal.CUT_OFF: 503,
 }
 """What HTTP says of a refusal; 500 for one that no door is meant to give."""
 
