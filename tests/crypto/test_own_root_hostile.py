@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import os
 import time
+from types import TracebackType
 
 import pytest
 
@@ -14,6 +15,7 @@ from openkcm.crypto import root_keys
 from openkcm.crypto.bounds import Choice
 from openkcm.crypto.connection import DesiredPolicy
 from openkcm.crypto.hosts.guard import GuardedStore
+from openkcm.crypto.links import Watched
 from openkcm.crypto.place import Place, unwritable
 from openkcm.crypto.tighten import tighten
 from openkcm.kernel.db import DB, Role, Transaction, transaction
@@ -56,10 +58,15 @@ async def test_many_cold_tenants_leave_connections_to_the_database_for_others(
             most = max(most, open_now)
             return await self._of.__aenter__()
 
-        async def __aexit__(self, *why: object) -> bool | None:
+        async def __aexit__(
+            self,
+            kind: type[BaseException] | None,
+            failed: BaseException | None,
+            trace: TracebackType | None,
+        ) -> bool | None:
             nonlocal open_now
             open_now -= 1
-            return await self._of.__aexit__(*why)  # type: ignore[arg-type]  # as the protocol has it
+            return await self._of.__aexit__(kind, failed, trace)
 
     own.policy = DesiredPolicy(choice=Choice.MEMORY_ONLY)
     tenants = [f"t{number}" for number in range(6)]
@@ -84,11 +91,11 @@ async def test_a_disk_that_refuses_for_one_tenant_lets_a_revoke_of_another_take_
     acme = local.here.state.view("acme")
     watch = roots.links.watch
 
-    def unwritable(watched: object) -> None:
-        watch(watched)  # type: ignore[arg-type]  # what stands in for one
+    def refusing(watched: Watched) -> None:
+        watch(watched)
         raise Permanent(Refusal.STATE_UNWRITABLE, "no")
 
-    monkeypatch.setattr(roots.links, "watch", unwritable)
+    monkeypatch.setattr(roots.links, "watch", refusing)
     revoked = dataclasses.replace(local.here.state.view("blue"), access="revoked")
     with pytest.raises(Permanent):
         roots.follow([acme, revoked])

@@ -141,7 +141,9 @@ async def test_after_a_restart_the_word_of_a_sibling_from_before_the_refusal_lif
     assert await refused(local.encrypt("acme", b"x")) is Refusal.KEY_SUSPENDED
 
 
-async def test_a_tenant_key_is_not_handed_over_after_a_revoke_that_came_meanwhile(own: OwnRoot) -> None:
+async def test_a_tenant_key_is_not_handed_over_after_a_revoke_that_came_meanwhile(
+    own: OwnRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     minted = await own.own("acme")
     local = own.plane.local
     open_all = local.here.roots.open_all
@@ -151,7 +153,7 @@ async def test_a_tenant_key_is_not_handed_over_after_a_revoke_that_came_meanwhil
         await own.decide("acme", own.keys["acme"], access="revoked")
         return found
 
-    local.here.roots.open_all = slow  # type: ignore[method-assign]  # this one object's
+    monkeypatch.setattr(local.here.roots, "open_all", slow)
     generation = local.here.state.view("acme").mark.generation
     assert await refused(own.plane.relay("acme", minted, generation=generation)) is not None
     assert await refused(own.plane.relay("acme", minted, generation=generation + 1)) is Refusal.KEY_REVOKED

@@ -57,6 +57,7 @@ async def test_a_tenant_cannot_write_a_row_of_another() -> None:
         ("55P03", Refusal.DATABASE_UNAVAILABLE),
         ("57014", Refusal.DATABASE_UNAVAILABLE),
         ("58030", Refusal.DATABASE_UNAVAILABLE),
+        ("25006", Refusal.DATABASE_UNAVAILABLE),
     ],
 )
 async def test_what_the_database_lacks_for_a_moment_is_no_refusal_for_good(

@@ -33,9 +33,7 @@ class L1:
             Permanent: KEY_STORE_REFUSED, KEY_STORE_DOUBTFUL, RECORD_MISMATCH.
             Temporary: KEY_STORE_NO_ANSWER.
         """
-        kept.check(
-            self._root
-        )  # what somebody wrote into the database is no reason to ask a customer's key store
+        kept.check(self._root)  # no key store is asked for what somebody wrote into the database
         way = self.ways.at(view, wrapped_by(kept))
         context = context_of(self._region, kept.tenant, kept.key_id)
         sent = self.clocks.now()
