@@ -59,13 +59,18 @@ class Database:
 
 @dataclass
 class Truth:
-    """The oracle's memory of a region, in true time. ``clean``: no clock was wrong since, or when it was stamped."""
+    """The oracle's memory of a region, in true time. ``clean``: no clock was wrong since, or when it was stamped.
+
+    ``lease_order`` is the oldest document that the lease may be of: one that a region first hears of when it is lifted
+    ends it all the same.
+    """
 
     proved: float = float("-inf")
     agreed: float = float("-inf")
     seen: frozenset[Outage] = frozenset()
     refused: bool = False
     leased: bool = False
+    lease_order: tuple[int, int, int] = (0, 0, 0)
     clean_proof: bool = False
     clean_agreement: bool = False
     revokes: frozenset[str] = frozenset()
@@ -148,6 +153,7 @@ class ModelRegion:
     def _store(self, held: Held, document: Document | None) -> None:
         if document is not None and document.revoked is not None:
             self.links.know({TENANT: document.revoked})
+            self.truth.leased &= self.truth.lease_order > document.revoked
         epoch = max(self.database.epoch, document.order[1] if document else 0)
         self.before = self.database
         self.database = Database(held.document, held.tightened, epoch)
@@ -174,12 +180,14 @@ class ModelRegion:
             self.links.answered(KEY, sent, l2=L2 if allowed else None, stamp=stamp)
             self.memory = L2 if allowed else self.memory
             leased = allowed or (self.truth.leased and self.held.access == "active")
+            order = min(self.truth.lease_order, stamp) if self.truth.leased else stamp
             self.truth = replace(
                 self.truth,
                 proved=self.world.now,
                 seen=frozenset(),
                 refused=False,
                 leased=leased,
+                lease_order=order,
                 clean_proof=self.clock.off == 0,
             )
         else:
