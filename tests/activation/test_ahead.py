@@ -14,12 +14,13 @@ AWAY = Temporary(Refusal.REGION_UNAVAILABLE, "Region eu-1 is not available: away
 
 
 async def ahead(keys: Keys) -> bytes:
-    """Control's database was set back, and the keys are revoked; a message from before."""
+    """Control was set back, no region can show what it holds, and the keys are revoked; a message from before."""
     message = await keys.encrypt(b"kept")
     for _ in range(2):
         await keys.do(KeyVerb.READ_ONLY, "default")
         await keys.do(KeyVerb.ENABLE, "default")
     await keys.edit("delete from acknowledgements; delete from desired where generation > 2")
+    keys.local.hides = keys.eu.hides = AWAY
     await keys.ask(KeyVerb.REVOKE, "default")
     return message
 

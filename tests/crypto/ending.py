@@ -70,6 +70,7 @@ async def later(plane: Plane, seconds: float, *, wall: bool = True, database: bo
         plane.clock.advance(seconds)
     for region in (plane.local, plane.eu):
         await region.refresh()
+        region.agree()
 
 
 async def destroyed(plane: Plane, tenant: str) -> tuple[SignedDesired, tuple[SignedReceipt, ...]]:

@@ -92,6 +92,7 @@ async def passed(plane: Plane, seconds: float, *, database: bool = True, wall: b
         plane.clock.advance(seconds)
     for region in (plane.local, plane.eu):
         await region.refresh()
+        region.agree()
 
 
 async def wraps(region: Inside, key: DesiredKey) -> int:

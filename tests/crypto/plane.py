@@ -192,6 +192,11 @@ class Inside:
         async with transaction(Role.OWN) as tx:
             await (state or self.here.state).refresh(tx)
 
+    def agree(self) -> None:
+        """Control has said that both hold the same, as it does every few seconds."""
+        self.here.roots.links.agreed()
+        self.here.roots.decide_anew()
+
     async def edit(self, sql: str, *args: object) -> list[asyncpg.Record]:
         """What somebody does who owns the region's database."""
         connection = await asyncpg.connect(self.owner_dsn)
