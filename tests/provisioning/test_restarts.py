@@ -22,7 +22,9 @@ from tests.provisioning.site import Site, letters, running_site, wait_done
 pytestmark = pytest.mark.integration
 
 SEVERAL = 8
-DAY_S = 24 * 3600
+#: Less than the governance window: a region whose clock goes on for longer serves nobody until it agrees with control
+#: again, seconds later, and whoever is being set up is tried again then.
+JUMP_S = 43_200
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
@@ -61,7 +63,7 @@ def test_valkey_restarting_empty_midway_loses_no_tenant_and_makes_none_twice(
     _all_set_up(site, half_way, *(account.id for account in accounts))
 
 
-@pytest.mark.parametrize("jump_s", [DAY_S, -DAY_S], ids=["a-day-on", "a-day-back"])
+@pytest.mark.parametrize("jump_s", [JUMP_S, -JUMP_S], ids=["half-a-day-on", "half-a-day-back"])
 def test_a_clock_that_jumps_keeps_no_tenant_from_ready_and_lets_no_two_workers_work_at_one(
     site: Site, jump_s: int
 ) -> None:
