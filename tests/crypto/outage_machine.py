@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from openkcm.crypto.bounds import Choice, Policy
 from openkcm.crypto.exchange import Next, Step
 from openkcm.sdk.key_store import Outage
-from tests.crypto.outage_control import ModelControl, fresh
+from tests.crypto.outage_control import TENANT, ModelControl, fresh
 from tests.crypto.outage_oracle import check_may, must
 from tests.crypto.outage_region import Database, ModelRegion, World
 
@@ -127,7 +127,7 @@ class OutageMachine(RuleBasedStateMachine):
         document = self.control.decide(access="revoked")
         for region in self.regions.values():
             if self.reached(region):
-                region.tighten(document, region.nonces.give(region.clock.monotonic()))
+                region.tighten(document, region.nonces.give(TENANT, now=region.clock.monotonic()))
                 assert not region.serves(), "a tightening was refused"
 
     @decisions

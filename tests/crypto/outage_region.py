@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from openkcm.crypto.bounds import Policy
-from openkcm.crypto.exchange import Document, Held, Nonces, Report, Step, applied, receive, tightened
+from openkcm.crypto.exchange import Document, Held, Report, Step, applied, receive, tightened
 from openkcm.crypto.leases import LeaseStore
 from openkcm.crypto.links import Change, Links, Watched
 from openkcm.crypto.logbook import Logbook
 from openkcm.crypto.mark import HighWater, Mark, open_high_water
 from openkcm.crypto.moments import Clocks
+from openkcm.crypto.nonces import Nonces
 from openkcm.crypto.place import Place, open_place
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.windows import Heard
@@ -137,7 +138,7 @@ class ModelRegion:
         return step
 
     def tighten(self, document: Document, nonce: bytes) -> None:
-        assert self.nonces.take(nonce, self.clock.monotonic())
+        assert self.nonces.take(nonce, TENANT, now=self.clock.monotonic())
         self._stop(document)
         self._store(tightened(self.held, document), None)
         self.memory = None

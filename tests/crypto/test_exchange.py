@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from openkcm.crypto.exchange import (
-    NONCE_S,
     Document,
     Held,
     Next,
-    Nonces,
     Report,
     Step,
     after,
@@ -16,6 +14,7 @@ from openkcm.crypto.exchange import (
     tightened,
     union,
 )
+from openkcm.crypto.nonces import LIFE_S, Nonces
 
 
 def document(
@@ -90,13 +89,12 @@ def test_a_tightening_loosens_nothing() -> None:
 
 def test_a_nonce_is_good_once_and_for_ten_seconds() -> None:
     nonces = Nonces()
-    early, nonce, late = nonces.give(0.0), nonces.give(1.0), nonces.give(1.0)
-    assert nonces.take(nonce, 1.0 + NONCE_S)
-    assert not nonces.take(nonce, 1.0 + NONCE_S)
-    assert not nonces.take(late, 1.1 + NONCE_S)
-    assert not nonces.take(b"never given", 1.0)
-    nonces.give(100.0)
-    assert not nonces.take(early, 5.0)
+    nonce, late, other = (nonces.give("acme", now=1.0) for _ in range(3))
+    assert nonces.take(nonce, "acme", now=1.0 + LIFE_S)
+    assert not nonces.take(nonce, "acme", now=1.0 + LIFE_S)
+    assert not nonces.take(late, "acme", now=1.1 + LIFE_S)
+    assert not nonces.take(other, "blue", now=1.0)
+    assert not nonces.take(b"never given", "acme", now=1.0)
 
 
 def test_control_is_done_where_its_newest_is_held() -> None:

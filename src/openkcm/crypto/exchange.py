@@ -7,14 +7,10 @@ nothing. Numbers order documents; they prove no knowledge, since a control that 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
-
-NONCE_S: Final = 10.0
-NONCE_BYTES: Final = 32
 
 Order = tuple[int, int, int]
 """(serial of control's pin, epoch, generation)."""
@@ -111,25 +107,6 @@ def tightened(held: Held, document: Document) -> Held:
     if any(one.hash == document.hash for one in held.tightened):
         return held
     return replace(held, tightened=(*held.tightened, document))
-
-
-class Nonces:
-    """What this process gave out on its connections: each good once, for 10 s of its monotonic clock."""
-
-    def __init__(self) -> None:
-        self._given: dict[bytes, float] = {}
-
-    def give(self, now: float) -> bytes:
-        """A nonce over which a tightening may be signed."""
-        self._given = {nonce: at for nonce, at in self._given.items() if now - at <= NONCE_S}
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        self._given[nonce] = now
-        return nonce
-
-    def take(self, nonce: bytes, now: float) -> bool:
-        """Whether it was given out here, lately, and not taken before."""
-        at = self._given.pop(nonce, None)
-        return at is not None and now - at <= NONCE_S
 
 
 class Next(StrEnum):
