@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from openkcm.crypto.bounds import Choice, Policy
-from openkcm.crypto.exchange import Next, Step
+from openkcm.crypto.exchange import Next, Report, Step
 from openkcm.sdk.key_store import Outage
 from tests.crypto.outage_control import TENANT, ModelControl, fresh
 from tests.crypto.outage_oracle import check_may, must
@@ -56,7 +56,7 @@ class OutageMachine(RuleBasedStateMachine):
     def begin(self, policy: Policy, focus: str) -> None:
         self.policy, self.focus = policy, self.only or focus
         self.regions = {
-            name: ModelRegion(self.world, self.folder / name, policy, self.control.knows) for name in "ab"
+            name: ModelRegion(self.world, self.folder / name, policy, self.control) for name in "ab"
         }
         for region in self.regions.values():
             region.start()
@@ -91,12 +91,17 @@ class OutageMachine(RuleBasedStateMachine):
             region.agree()
             self.control.confirmed[region.state.name] = self.control.newest.hash
         elif decided is Next.REISSUE:
-            known = (report.known[1], *(one.hash for one in report.tightened))
-            self.control.decide(also=frozenset(known))
+            behind = [one for one in self.reports() if self.control.next(one) is Next.REISSUE]
+            words = {word.hash for one in behind for word in one.tightened}
+            self.control.decide(also=frozenset({one.known[1] for one in behind} | words))
         elif decided is Next.COLLECT:
-            reports = [r.report(Step.AHEAD) for r in self.regions.values() if self.reached(r)]
-            self.control.collect([report for report in reports if report is not None])
+            self.control.collect(self.reports())
         return decided in {Next.REISSUE, Next.COLLECT}
+
+    def reports(self) -> list[Report]:
+        """What all regions within reach show."""
+        shown = [region.report(Step.AHEAD) for region in self.regions.values() if self.reached(region)]
+        return [report for report in shown if report is not None]
 
     def reached(self, region: ModelRegion) -> bool:
         return region.up and region.linked
@@ -129,6 +134,20 @@ class OutageMachine(RuleBasedStateMachine):
             if self.reached(region):
                 region.tighten(document, region.nonces.give(TENANT, now=region.clock.monotonic()))
                 assert not region.serves(), "a tightening was refused"
+
+    @decisions
+    @precondition(lambda self: self.control.revokes())
+    @rule(name=NAMES, which=st.integers(0, 99), cut=st.booleans())
+    def a_word_comes_late(self, name: str, which: int, cut: bool) -> None:
+        """A worker of control says what was decided once, not knowing what was since; and may be cut off then."""
+        region = self.regions[name]
+        if region.up and not region.held.set_back:
+            revokes = self.control.revokes()
+            nonce = region.nonces.give(TENANT, now=region.clock.monotonic())
+            region.tighten(revokes[which % len(revokes)], nonce)
+            assert not region.serves(), "a word was refused"
+            region.linked &= not cut
+            self.settle()
 
     @decisions
     @rule()
@@ -236,8 +255,7 @@ class OutageMachine(RuleBasedStateMachine):
         if revoked:
             self.revoke()
         if noticed:
-            reports = [r.report(Step.AHEAD) for r in self.regions.values() if self.reached(r)]
-            self.control.collect([report for report in reports if report is not None])
+            self.control.collect(self.reports())
         self.settle()
 
     def set_back(self) -> None:
@@ -288,7 +306,6 @@ class OutageMachine(RuleBasedStateMachine):
         for region in self.regions.values():
             report = region.report(Step.AHEAD)
             if report is not None and self.control.next(report) is Next.ASK:
-                reports = [r.report(Step.AHEAD) for r in self.regions.values()]
-                self.control.collect([r for r in reports if r is not None], given_up=(report.known[1],))
+                self.control.collect(self.reports(), given_up=(report.known[1],))
                 self.control.decide(access="revoked")
                 self.exchange()

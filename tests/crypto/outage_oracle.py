@@ -13,6 +13,7 @@ def check_may(region: ModelRegion, control: ModelControl) -> None:
     document = region.database.document
     assert document is not None
     assert truth.revokes <= control.lifted[document.hash], "served against a revoke that it applied"
+    assert not region.database.words, "served against a word that nobody took back"
     assert now - truth.agreed <= policy.governance_s, "served beyond the governance window"
     assert not truth.refused, "served after a proven refusal"
     assert now - truth.proved <= allowed_s(truth, policy), "served beyond the window of an outage"
@@ -22,7 +23,7 @@ def must(region: ModelRegion) -> bool:
     truth, policy, now = region.truth, region.policy, region.world.now
     has_key = region.memory is not None or (policy.choice is Choice.LEASE and truth.leased)
     return (
-        region.held.access == "active"
+        region.access == "active"
         and has_key
         and not truth.refused
         and truth.clean_proof

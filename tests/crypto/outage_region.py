@@ -1,15 +1,19 @@
-"""A region of the outage machine: the product's rules, lease store, logbook and marks; its database is a field."""
+"""A region of the outage machine: the product's rules, lease store, logbook and marks; its database is a field.
+
+A word over a nonce goes through the very functions that a process of a region has it go through, from row to row.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from openkcm.crypto.bounds import Policy
-from openkcm.crypto.exchange import Document, Held, Report, Step, applied, receive, tightened
+from openkcm.crypto.exchange import Document, Held, Report, Step, receive, restricted
 from openkcm.crypto.leases import LeaseStore
 from openkcm.crypto.links import Change, Links, Watched
 from openkcm.crypto.logbook import Logbook
@@ -18,9 +22,10 @@ from openkcm.crypto.moments import Clocks
 from openkcm.crypto.nonces import Nonces
 from openkcm.crypto.place import Place, open_place
 from openkcm.crypto.rootfile import Root
+from openkcm.crypto.tightenings import Tight, followed, lifted_by, tight_of
 from openkcm.crypto.windows import Heard
 from openkcm.sdk.key_store import Outage
-from tests.crypto.outage_control import TENANT
+from tests.crypto.outage_control import TENANT, ModelControl, said, word
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = bytes(range(16))
@@ -51,11 +56,14 @@ class SteppedClock:
 
 @dataclass
 class Database:
-    """What the region's PostgreSQL holds."""
+    """What the region's PostgreSQL holds. ``words`` is not in it: the oracle's note of what was said to it by then, and
+    not taken back by anybody who was aware of it.
+    """
 
     document: Document | None = None
-    tightened: tuple[Document, ...] = ()
+    tight: tuple[Tight, ...] = ()
     epoch: int = 1
+    words: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -82,7 +90,7 @@ class ModelRegion:
     world: World
     state: Path
     policy: Policy
-    knows: dict[str, frozenset[str]]
+    control: ModelControl
     clock: SteppedClock = field(init=False)
     database: Database = field(default_factory=Database)
     truth: Truth = field(default_factory=Truth)
@@ -104,6 +112,8 @@ class ModelRegion:
         self.links = Links(self.clocks, Logbook(self.place, ROOT), self.leases, self._alarm)
         self.nonces = Nonces()
         self.memory: bytes | None = None
+        self.tight: tuple[Tight, ...] = ()
+        self._follow(self.database.tight)
         document = self.database.document
         self.links.load({TENANT: document.revoked} if document and document.revoked else {})
         self.links.watch(Watched(tenant=TENANT, key_id=KEY, policy=self.policy))
@@ -128,44 +138,72 @@ class ModelRegion:
     def held(self) -> Held:
         mark = self.marks.marks.get(TENANT)
         known = None if mark is None else (mark[:3], mark.hash)
-        return Held(document=self.database.document, mark=known, tightened=self.database.tightened)
+        return Held(document=self.database.document, mark=known)
+
+    @property
+    def access(self) -> str:
+        """What the tenant may do here; blocked while the database is behind or empty."""
+        held = self.held
+        if held.document is None or held.set_back:
+            return "blocked"
+        return restricted(held.document.access, {}, self.tight)[0]
 
     def receive(self, document: Document) -> Step:
         step = receive(self.held, document, epoch=self.database.epoch)
+        rows = lifted_by([(step, document)], {TENANT: self.tight}, ROOT, change=0)
         if step is Step.APPLY:
+            self.truth.revokes |= self.control.knows[document.hash]
             self._stop(document)
-            self._store(applied(self.held, document), document)
+            self._store(document, rows)
+        elif rows:
+            self._write(replace(self.database, tight=_upserted(self.database.tight, rows)))
+        self._follow(rows)
         return step
 
     def tighten(self, document: Document, nonce: bytes) -> None:
+        """What the document restricts counts here, whatever was applied."""
         assert self.nonces.take(nonce, TENANT, now=self.clock.monotonic())
         self._stop(document)
-        self._store(tightened(self.held, document), None)
+        rows = [tight_of(word(document, nonce), ROOT, change=0)]
+        words = self.database.words | {document.hash}
+        self._write(replace(self.database, tight=_upserted(self.database.tight, rows), words=words))
+        self._follow(rows)
         self.memory = None
 
+    def _follow(self, rows: Iterable[Tight]) -> None:
+        for row in rows:
+            self.tight = followed(self.tight, row)
+
     def _stop(self, document: Document) -> None:
-        self.truth.revokes |= self.knows[document.hash]
         if document.access == "revoked":
             self.links.revoke([TENANT], document.order)
             assert not list(self.place.directory.glob("*.secret")), "a lease outlived a revoke"
             self.memory = None
             self.truth.leased = False
 
-    def _store(self, held: Held, document: Document | None) -> None:
-        if document is not None and document.revoked is not None:
+    def _store(self, document: Document, lifted: Sequence[Tight]) -> None:
+        if document.revoked is not None:
             self.links.know({TENANT: document.revoked})
             self.truth.leased &= self.truth.lease_order > document.revoked
-        epoch = max(self.database.epoch, document.order[1] if document else 0)
-        self.before = self.database
-        self.database = Database(held.document, held.tightened, epoch)
-        if document is not None:
-            self.marks.raise_to([(TENANT, Mark(*document.order, document.hash))])
+        self._write(
+            Database(
+                document,
+                _upserted(self.database.tight, lifted),
+                max(self.database.epoch, document.order[1]),
+                self.database.words - self.control.aware[document.hash],
+            )
+        )
+        self.marks.raise_to([(TENANT, Mark(*document.order, document.hash))])
+
+    def _write(self, database: Database) -> None:
+        self.before, self.database = self.database, database
 
     def report(self, step: Step) -> Report | None:
         held = self.held
         if held.known is None:
             return None
-        return Report(step=step, known=held.known, shown=held.document, tightened=held.tightened)
+        words = tuple(said(tight.item()) for tight in self.tight)
+        return Report(step=step, known=held.known, shown=held.document, tightened=words)
 
     def agree(self) -> None:
         self.clocks.heard_control(START + timedelta(seconds=self.world.now))
@@ -176,11 +214,11 @@ class ModelRegion:
     def probe(self, outage: Outage | None) -> None:
         sent = self.clocks.now()
         if outage is None:
-            allowed = self.held.access == "active"
+            allowed = self.access == "active"
             stamp = self.database.document.order if self.database.document else (0, 0, 0)
             self.links.answered(KEY, sent, l2=L2 if allowed else None, stamp=stamp)
             self.memory = L2 if allowed else self.memory
-            leased = allowed or (self.truth.leased and self.held.access == "active")
+            leased = allowed or (self.truth.leased and self.access == "active")
             order = min(self.truth.lease_order, stamp) if self.truth.leased else stamp
             self.truth = replace(
                 self.truth,
@@ -211,7 +249,7 @@ class ModelRegion:
             self.memory = None
 
     def serves(self) -> bool:
-        if not self.up or self.held.access != "active":
+        if not self.up or self.access != "active":
             return False
         decision = self.links.decision(KEY)
         if decision.left_s <= 0:
@@ -244,3 +282,9 @@ class ModelRegion:
                 os.fchmod(file.fileno(), 0o600)
                 file.truncate(0)
                 file.write(path.read_bytes())
+
+
+def _upserted(there: tuple[Tight, ...], rows: Iterable[Tight]) -> tuple[Tight, ...]:
+    """The table after ``insert … on conflict do update``."""
+    table = {(one.service, one.kind, one.hash): one for one in (*there, *rows)}
+    return tuple(table.values())

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from openkcm.crypto import exchange
-from openkcm.crypto.exchange import Document, Held, Report, Step
+from openkcm.crypto.exchange import Document, Held, Next, Report, Step
 from openkcm.crypto.lease_files import Stamp
 from openkcm.crypto.leases import LeaseStore
 from openkcm.crypto.logbook import Logbook
 from openkcm.crypto.moments import Moment
+from openkcm.crypto.tightenings import Tight
 from openkcm.crypto.windows import Decision, Heard, Link, Verdict
 from tests.crypto import outage_control, outage_region
 from tests.crypto.outage_machine import OutageMachine
@@ -132,6 +133,46 @@ def a_database_that_was_set_back_is_served(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Held, "set_back", property(lambda self: False))
 
 
+def a_word_does_not_count_beside_a_document_that_knows_of_it(patch: pytest.MonkeyPatch) -> None:
+    right = outage_region.ModelRegion._follow
+
+    def follow(self: outage_region.ModelRegion, rows: Iterable[Tight]) -> None:
+        held = self.database.document
+        known = frozenset() if held is None else held.replaces | {held.hash}
+        right(self, [row for row in rows if row.lifted or row.hash not in known])
+
+    patch.setattr(outage_region.ModelRegion, "_follow", follow)
+
+
+def the_same_document_once_more_lifts_a_word(patch: pytest.MonkeyPatch) -> None:
+    right = exchange.lifts
+    patch.setattr(
+        "openkcm.crypto.tightenings.lifts",
+        lambda step, *of: right(Step.APPLY if step is Step.SAME else step, *of),
+    )
+
+
+def any_newer_document_lifts_a_word(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("openkcm.crypto.tightenings.lifts", lambda step, *_: step is Step.APPLY)
+
+
+def the_decision_alone_lifts_its_word(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("openkcm.crypto.tightenings.lifts", lambda _, document, word: word.hash == document.hash)
+
+
+def a_word_is_stored_and_does_not_restrict(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(outage_region, "restricted", lambda access, services, _: (access, services))
+
+
+def a_word_beside_the_newest_is_left_there(patch: pytest.MonkeyPatch) -> None:
+    right = exchange.after
+
+    def after(report: Report, newest: Document, history: Collection[str]) -> Next:
+        return Next.DONE if report.known[1] == newest.hash else right(report, newest, history)
+
+    patch.setattr(outage_control, "after", after)
+
+
 class Time(OutageMachine):
     only = "time"
 
@@ -152,6 +193,12 @@ PLANTED: list[tuple[Plant, type[OutageMachine], str]] = [
     (a_higher_number_is_taken_for_knowledge, Decisions, "key is lost|against a revoke"),
     (the_newest_wins_instead_of_the_strictest, Decisions, "against a revoke"),
     (a_restored_control_forgets_keys, Decisions, "key is lost"),
+    (the_same_document_once_more_lifts_a_word, Decisions, "against a word"),
+    (any_newer_document_lifts_a_word, Decisions, "against a word|against a revoke|against"),
+    (the_decision_alone_lifts_its_word, Decisions, "find no end|word does not count"),
+    (a_word_is_stored_and_does_not_restrict, Decisions, "was refused"),
+    (a_word_beside_the_newest_is_left_there, Decisions, "word does not count"),
+    (a_word_does_not_count_beside_a_document_that_knows_of_it, Decisions, "was refused"),
     (a_database_that_was_set_back_is_served, Decisions, "word does not count|no agreement|against a revoke"),
 ]
 

@@ -26,6 +26,7 @@ from openkcm.crypto.moments import Moment
 from openkcm.crypto.outcomes import attempt, good
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.told import CHANNEL
+from openkcm.crypto.view import View
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.kernel.log import get_logger
 from openkcm.parties.labels import Record
@@ -111,13 +112,16 @@ def _same(here: Here, item: AgreeItem) -> bool:
 
 def _list(here: Here, item: HeldItem) -> HeldList:
     tenants = sorted(tenant for tenant in here.state.views if tenant > item.after)
-    marks = [(tenant, here.state.views[tenant].mark) for tenant in tenants[:_LISTED]]
     return HeldList(
-        documents=tuple(
-            HeldDocument(tenant=tenant, epoch=mark.epoch, generation=mark.generation, hash=mark.hash)
-            for tenant, mark in marks
-        ),
+        documents=tuple(_document(here.state.views[tenant]) for tenant in tenants[:_LISTED]),
         more=len(tenants) > _LISTED,
+    )
+
+
+def _document(view: View) -> HeldDocument:
+    mark, words = view.mark, len(view.words)
+    return HeldDocument(
+        tenant=view.tenant, epoch=mark.epoch, generation=mark.generation, hash=mark.hash, words=words
     )
 
 

@@ -13,7 +13,7 @@ from openkcm.crypto.contract import FORMAT, SignedDesired, covered_desired
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.mark import HighWater
 from openkcm.crypto.rootfile import Root
-from openkcm.crypto.tightenings import Tight, read_tight, tightened
+from openkcm.crypto.tightenings import Tight, followed, read_tight, tightened
 from openkcm.crypto.view import View, read
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Transaction
@@ -105,15 +105,11 @@ class AppliedState:
         moved: dict[str, View] = {}
         for row in rows:
             self.change = max(self.change, row.change)
-            there = self.tight.get(row.tenant, ())
-            if row.lifted:
-                self.tight[row.tenant] = tuple(
-                    one for one in there if not (one.same(row) and one.nonce == row.nonce)
-                )
-            else:
-                self.tight[row.tenant] = (*(one for one in there if not one.same(row)), row)
-            if (view := self.views.get(row.tenant)) is not None:
-                moved[row.tenant] = self.views[row.tenant] = tightened(view, self.tight[row.tenant])
+            self.tight[row.tenant] = followed(self.tight.get(row.tenant, ()), row)
+            if (old := self.views.get(row.tenant)) is not None:
+                view = tightened(old, self.tight[row.tenant])
+                self.digest ^= view.digest ^ old.digest
+                moved[row.tenant] = self.views[row.tenant] = view
                 self._moved.add(row.tenant)
         if moved:
             self.followed(list(moved.values()))

@@ -12,11 +12,12 @@ from openkcm.crypto.apply_end import check_end, counted_of, follow_end
 from openkcm.crypto.apply_key_end import check_key_ends, follow_key_ends, key_counted_of
 from openkcm.crypto.contract import Applied, SignedDesired, covered_desired
 from openkcm.crypto.endings import Counted
+from openkcm.crypto.exchange import Document, Step
 from openkcm.crypto.here import Here
 from openkcm.crypto.journal import note_active
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.key_endings import KeyCounted
-from openkcm.crypto.knows import Conflict, check_knows, held_of
+from openkcm.crypto.knows import Conflict, check_knows, document_of, held_of
 from openkcm.crypto.l1_wrap import wrapped_by
 from openkcm.crypto.metrics import GENERATION_CONFLICTS
 from openkcm.crypto.outcomes import attempt, good
@@ -64,9 +65,12 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
         counted = await counted_of(here, tx, views)
         ends = await key_counted_of(here, tx, views)
         newest: dict[str, _Given] = {}  # of this call: a tenant may be in it more than once
+        steps: list[tuple[Step, Document]] = []
         decided = await attempt(
             given,
-            lambda one: _decided(here, one, kept, (counted, ends), newest=newest, epoch=int(region["epoch"])),
+            lambda one: _decided(
+                here, one, kept, (counted, ends), (newest, steps), epoch=int(region["epoch"])
+            ),
         )
         rows = [
             row_of(one.view, one.signed, here.root, change=int(region["changes"]) + number)
@@ -79,7 +83,7 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
             await note_active(tx, [(view, here.state.views.get(view.tenant)) for view in applied])
             await follow_end(here, tx, applied, counted, at=region["at"])
             await follow_key_ends(here, tx, applied, ends, at=region["at"])
-            lifted = lifted_by(applied, here.state.tight, here.root, change=rows[-1].change)
+            lifted = lifted_by(steps, here.state.tight, here.root, change=rows[-1].change)
             await write_tight(tx, lifted)
             await drop_unnamed(tx, (view.tenant for view in applied if view.tenant in here.state.troubled))
         conflicts = [one for one in decided if isinstance(one, Conflict)]
@@ -101,16 +105,16 @@ def _decided(
     one: _Given,
     kept: dict[bytes, Kept],
     counted: tuple[dict[str, Counted], dict[bytes, KeyCounted]],
+    so_far: tuple[dict[str, _Given], list[tuple[Step, Document]]],
     *,
-    newest: dict[str, _Given],
     epoch: int,
 ) -> _Given:
-    view = one.view
+    view, (newest, steps) = one.view, so_far
     before = newest.get(view.tenant)
     held = held_of(here.state, view.tenant, before.view if before else None)
     if held.known is None and here.region not in view.desired.regions:
         raise not_in_set(view.tenant, here.region)
-    check_knows(view, held, epoch=epoch)
+    step = check_knows(view, held, epoch=epoch)
     last = before.view if before is not None else here.state.views.get(view.tenant)
     check_end(here, view, last, counted[0].get(view.tenant))
     check_key_ends(here, view, counted[1])
@@ -119,6 +123,7 @@ def _decided(
             if key.state == "active" or (key.state == "decrypt-only" and key.level == "L3"):
                 _held(here, view, kept.get(key_id), key_id)
     newest[view.tenant] = one
+    steps.append((step, document_of(view)))
     return one
 
 

@@ -51,6 +51,7 @@ from openkcm.crypto.contract_knowledge import (
 )
 from openkcm.crypto.desired import (
     FORMAT,
+    STRICTNESS,
     Access,
     Desired,
     DesiredCaller,
@@ -72,6 +73,7 @@ from openkcm.parties.signed import Signature
 __all__ = [
     "FORMAT",
     "GOVERNANCE_S",
+    "STRICTNESS",
     "Access",
     "AgreeItem",
     "Agreed",

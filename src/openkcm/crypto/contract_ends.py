@@ -33,8 +33,8 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True):
 class TightenItem(msgspec.Struct, frozen=True, kw_only=True):
     """Control's word over a region's nonce: from now on the tenant (``service`` empty) or one service is tightened.
 
-    It counts whatever the region has applied, until a document is applied that knows of it: the decision that the word
-    comes from, which is (``epoch``, ``generation``, ``hash``), or one that names its ``hash`` in ``replaces``.
+    It counts whatever the region has applied before, until a document comes into force that knows of it: the decision
+    that it comes from, which is (``epoch``, ``generation``, ``hash``), or one that names its ``hash`` in ``replaces``.
     """
 
     tenant: str

@@ -23,7 +23,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
     ``order`` (serial of control's pin, epoch, generation) and ``hash`` are of the newest that it ever acknowledged;
     ``document`` is what its database holds, which is older where that was set back, and None where it holds nothing.
-    ``tightened`` are control's words that no document here knows of; ``records`` the keys that the document names, as
+    ``tightened`` are control's words that are in force beside it; ``records`` the keys that the document names, as
     the region accepted them.
     """
 
@@ -38,7 +38,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 class AgreeItem(msgspec.Struct, frozen=True, kw_only=True):
     """Control's word of what it believes that ``region`` holds, at ``at`` by control's clock.
 
-    ``digest`` is the XOR of the documents' ``document_digest`` (64 hex digits) and ``tenants`` their number: of all
+    ``digest`` is the XOR of the documents' ``document_digest`` (64 hex digits) and ``tenants`` their number; a region
+    that keeps to a tightening beside a document comes to another sum. Of all
     but the tenants of ``but``, of whom control wants something that the region has not acknowledged.
     """
 
@@ -63,12 +64,13 @@ class HeldItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldDocument(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A tenant's applied document, by its numbers and hash."""
+    """A tenant's applied document, by its numbers and hash, and how many tightenings are in force beside it."""
 
     tenant: str
     epoch: int
     generation: int
     hash: str
+    words: int = 0
 
 
 class HeldList(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,6 +19,7 @@ FORMAT = 1
 Access = Literal["active", "read-only", "revoked", "blocked"]
 """Stricter from left to right. ``revoked`` is a person's word and is taken back by a person; ``blocked`` follows from
 what became of the tenant."""
+STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "blocked")
 ServiceAccess = Literal["read-only", "revoked"]
 Level = Literal["L2", "L3"]
 KeyState = Literal["active", "decrypt-only", "abandoned"]

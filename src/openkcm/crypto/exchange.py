@@ -7,15 +7,29 @@ nothing. Numbers order documents; they prove no knowledge, since a control that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Protocol
+
+from openkcm.crypto.desired import STRICTNESS, Access, ServiceAccess
 
 Order = tuple[int, int, int]
 """(serial of control's pin, epoch, generation)."""
 
-STRICTNESS: Final = ("active", "read-only", "revoked", "blocked")
+
+class Word(Protocol):
+    """A tightening that control said over a nonce: of a service, or of the tenant as a whole where that is empty.
+
+    ``hash`` is of the decision that it comes from.
+    """
+
+    @property
+    def hash(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,21 +43,17 @@ class Document:
     order: Order
     hash: str
     replaces: frozenset[str] = frozenset()
-    access: str = "active"
+    access: Access = "active"
     keys: frozenset[str] = frozenset()
     revoked: Order | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What a region has of a tenant: its database's document, and the mark that its process acknowledged.
-
-    ``tightened`` are documents that were applied out of order for their access alone.
-    """
+    """What a region has of a tenant: its database's document, and the mark that its process acknowledged."""
 
     document: Document | None = None
     mark: tuple[Order, str] | None = None
-    tightened: tuple[Document, ...] = ()
 
     @property
     def set_back(self) -> bool:
@@ -56,13 +66,6 @@ class Held:
         return (
             self.mark if self.set_back or self.document is None else (self.document.order, self.document.hash)
         )
-
-    @property
-    def access(self) -> str:
-        """What the tenant may do here; blocked while the database is behind or empty."""
-        if self.document is None or self.set_back:
-            return "blocked"
-        return strictest([self.document.access, *(one.access for one in self.tightened)])
 
 
 class Step(StrEnum):
@@ -91,31 +94,38 @@ def receive(held: Held, document: Document, *, epoch: int) -> Step:
     return Step.APPLY
 
 
-def applied(held: Held, document: Document) -> Held:
-    """What the region has after it: a tightening stays until a document that knows of it."""
-    stays = tuple(
-        one for one in held.tightened if one.hash != document.hash and one.hash not in document.replaces
-    )
-    return Held(document=document, mark=(document.order, document.hash), tightened=stays)
+def lifts(step: Step, document: Document, word: Word) -> bool:
+    """Whether a region that does ``step`` with the document lifts this word, which was said before.
 
-
-def tightened(held: Held, document: Document) -> Held:
-    """The same with the document's access on top, whatever its number; only a stricter one has an effect.
-
-    The caller has taken the nonce that control signed it over (``Nonces.take``).
+    A word is in force from when it is said, whatever was applied before it, until a document comes into force that
+    knows of it. The same document once more is no such: whoever said the word has seen that one refused.
     """
-    if any(one.hash == document.hash for one in held.tightened):
-        return held
-    return replace(held, tightened=(*held.tightened, document))
+    return step is Step.APPLY and (word.hash == document.hash or word.hash in document.replaces)
+
+
+def restricted(
+    access: Access, services: Mapping[str, ServiceAccess], words: Iterable[Word]
+) -> tuple[Access, dict[str, ServiceAccess]]:
+    """What a document's access, of the tenant and of its services, comes to under these words: the stricter one wins
+    everywhere.
+    """
+    of_each = dict(services)
+    for word in words:
+        if not word.service:
+            access = strictest([access, word.kind])
+        elif of_each.get(word.service) != "revoked":
+            of_each[word.service] = "read-only" if word.kind == "read-only" else "revoked"
+    return access, of_each
 
 
 class Next(StrEnum):
     """What control does after a region's answer."""
 
     DONE = "done"
-    """The region holds the newest: its governance window is renewed."""
+    """The region holds the newest and no word beside it: its governance window is renewed."""
     REISSUE = "reissue"
-    """The region is behind what the document replaces: decide the same again, replacing that too."""
+    """The region is behind what the document replaces, or keeps to a word beside it: decide the same again, replacing
+    that too."""
     COLLECT = "collect"
     """The region knows what control does not: collect from every region, raise the epoch, decide the union."""
     ASK = "ask"
@@ -126,7 +136,8 @@ class Next(StrEnum):
 class Report:
     """A region's answer: what it did, the mark it answers for, and what it holds *with control's signature*.
 
-    What was not signed by control, or is of a region outside of the tenant's set, is never put in here.
+    ``tightened`` are its words, each as a document that says nothing else. What was not signed by control, or is of a
+    region outside of the tenant's set, is never put in here.
     """
 
     step: Step
@@ -151,10 +162,10 @@ def after(report: Report, newest: Document, history: Collection[str]) -> Next:
     """
     if any(one.hash not in history for one in report.tightened):
         return Next.COLLECT
-    if any(one.hash not in newest.replaces and one.hash != newest.hash for one in report.tightened):
-        return Next.REISSUE
     if report.known[1] == newest.hash:
-        return Next.DONE
+        return (
+            Next.REISSUE if report.tightened else Next.DONE
+        )  # a word that came after the newest outlasts it
     if report.known[1] in history:
         return Next.REISSUE
     if report.shown is None or report.shown.hash != report.known[1]:
@@ -194,6 +205,6 @@ def union(
     )
 
 
-def strictest(accesses: Iterable[str]) -> str:
+def strictest(accesses: Iterable[str]) -> Access:
     """The one that allows least."""
-    return max(accesses, key=STRICTNESS.index)
+    return STRICTNESS[max(map(STRICTNESS.index, accesses))]

@@ -54,8 +54,9 @@ def held_of(state: AppliedState, tenant: str, before: View | None = None) -> Hel
     )
 
 
-def check_knows(view: View, held: Held, *, epoch: int) -> None:
-    """The document knows of what this region has acknowledged, or is that very one; ``epoch`` is the highest seen.
+def check_knows(view: View, held: Held, *, epoch: int) -> Step:
+    """The document knows of what this region has acknowledged (APPLY), or is that very one (SAME); ``epoch`` is the
+    highest seen.
 
     Raises:
         Permanent: GENERATION_OLD, what the region holds is ahead of it; GENERATION_CONFLICT, the same numbers for
@@ -68,6 +69,7 @@ def check_knows(view: View, held: Held, *, epoch: int) -> None:
         raise Conflict(view, known)
     if step is Step.AHEAD:
         raise _ahead(view, known)
+    return step
 
 
 def _ahead(view: View, known: Mark) -> Permanent:

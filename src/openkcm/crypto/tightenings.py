@@ -1,22 +1,21 @@
-"""Tightenings that control signed over a nonce: in force beside the documents until one that knows of them."""
+"""Tightenings that control signed over a nonce, as the region stores them. When one is lifted: ``exchange.lifts``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from hmac import compare_digest
-from typing import Final, cast
+from typing import cast
 
 import msgspec
 
 from openkcm.crypto import labels
-from openkcm.crypto.contract import Access, ServiceAccess, Tightening, TightenItem
+from openkcm.crypto.contract import Tightening, TightenItem
+from openkcm.crypto.exchange import Document, Step, lifts, restricted
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.view import View
 from openkcm.kernel.db import Transaction
 from openkcm.parties.signed import Signature
-
-STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "blocked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +37,6 @@ class Tight:
     root_version: int
     mac: bytes
     change: int
-
-    def counts(self, view: View) -> bool:
-        """Whether it counts beside this document, which does not know of the decision that it comes from."""
-        return not self.lifted and self.hash != view.mark.hash and self.hash not in view.desired.replaces
 
     def same(self, other: Tight) -> bool:
         """Whether both stand in the same row."""
@@ -65,18 +60,17 @@ class Tight:
         return compare_digest(self.mac, _mac(root, self))
 
 
-def tightened(view: View, by: Iterable[Tight]) -> View:
-    """The view with what still counts of these; the stricter one wins everywhere."""
-    access, services = view.desired.access, {one.name: one.access for one in view.desired.services}
-    for tight in by:
-        if not tight.counts(view):
-            continue
-        if not tight.service:
-            access = max(access, cast("Access", tight.kind), key=STRICTNESS.index)
-        elif services.get(tight.service) != "revoked":
-            kind = "read-only" if tight.kind == "read-only" else "revoked"
-            services[tight.service] = cast("ServiceAccess", kind)
-    return replace(view, access=access, services=services)
+def tightened(view: View, by: Sequence[Tight]) -> View:
+    """The view under these words, all of which are in force."""
+    access, services = restricted(view.desired.access, view.said, by)
+    return replace(view, access=access, services=services, words=tuple(sorted(word.hash for word in by)))
+
+
+def followed(there: Sequence[Tight], row: Tight) -> tuple[Tight, ...]:
+    """The tenant's words in force after this row was heard of; of one that was lifted, not that very one."""
+    if row.lifted:
+        return tuple(one for one in there if not (one.same(row) and one.nonce == row.nonce))
+    return (*(one for one in there if not one.same(row)), row)
 
 
 def tight_of(item: TightenItem, root: Root, *, change: int) -> Tight:
@@ -99,14 +93,21 @@ def tight_of(item: TightenItem, root: Root, *, change: int) -> Tight:
 
 
 def lifted_by(
-    views: Iterable[View], by: Mapping[str, Sequence[Tight]], root: Root, *, change: int
+    given: Iterable[tuple[Step, Document]], by: Mapping[str, Sequence[Tight]], root: Root, *, change: int
 ) -> list[Tight]:
-    """The rows of what these documents lift; their changes follow on ``change``."""
-    over = [tight for view in views for tight in by.get(view.tenant, ()) if not tight.counts(view)]
+    """The rows of those words, of ``by`` each tenant, that are lifted by what was done with these documents; their
+    changes follow on ``change``.
+    """
+    over = {
+        (tight.tenant, tight.service, tight.kind, tight.hash): tight
+        for step, document in given
+        for tight in by.get(document.tenant, ())
+        if lifts(step, document, tight)
+    }
     version = root.current.version
     rows = [
         replace(tight, lifted=True, root_version=version, change=change + number)
-        for number, tight in enumerate(over, 1)
+        for number, tight in enumerate(over.values(), 1)
     ]
     return [replace(row, mac=_mac(root, row)) for row in rows]
 

@@ -28,6 +28,7 @@ from openkcm.crypto.whole import (
     check_knowledge_said,
 )
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm_client.enc import enc
 from openkcm_client.errors import BadName
 from openkcm_client.names import check_name
 
@@ -38,8 +39,9 @@ _PAGE: Final = "reference/crypto-service#refusals"
 class View:
     """A tenant's applied document, read once.
 
-    ``access`` and ``services`` are what counts: as the document says, or stricter by a tightening. ``pending`` are the
-    L3s that may be used and are to be destroyed: any use of one stops that.
+    ``access`` and ``services`` are what counts: as the document says, or stricter by the tightenings that are in force
+    beside it; ``words`` are the hashes of the decisions that those come from, in order. ``pending`` are the L3s that
+    may be used and are to be destroyed: any use of one stops that.
     """
 
     tenant: str
@@ -51,11 +53,18 @@ class View:
     access: Access
     services: Mapping[str, ServiceAccess]
     pending: Mapping[bytes, KeyDestroy]
+    words: tuple[str, ...] = ()
 
     @property
     def digest(self) -> int:
-        """This document's part of the region's digest."""
-        return document_digest(self.tenant, self.mark.generation, self.mark.hash)
+        """This tenant's part of the region's digest: the document's, as control knows it, unless words are in force."""
+        part = document_digest(self.tenant, self.mark.generation, self.mark.hash)
+        return part ^ _words_digest(self) if self.words else part
+
+    @property
+    def said(self) -> dict[str, ServiceAccess]:
+        """Which services the document itself restricts."""
+        return {service.name: service.access for service in self.desired.services}
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -226,6 +235,10 @@ def read(signed: SignedDesired) -> View:
             if key.destroy is not None and key.level == "L3" and key.state != "abandoned"
         },
     )
+
+
+def _words_digest(view: View) -> int:
+    return int.from_bytes(sha256(enc("words", view.tenant, *view.words)).digest())
 
 
 def destroyed(tenant: str) -> Permanent:

@@ -99,7 +99,7 @@ class Agreements:
             return False
         for tenant in differs[:_MOST]:
             try:
-                await self.exchange.bring(tenant)
+                await self.exchange.bring_again(tenant)
             except Refused as refused:
                 log.warning("propagation.still_apart", region=name, tenant=tenant, refusal=refused.refusal)
         return True

@@ -80,11 +80,13 @@ async def collect(
 
 
 def reissued(newest: Decided, found: Sequence[Seen]) -> tuple[str, ...]:
-    """What the regions know of that the newest document does not name, although control knows of it."""
+    """What the regions know of that the newest document does not name, although control knows of it; and the decisions
+    of the words that they keep to, since only a document that comes later lifts those.
+    """
     own = {newest.hash, *newest.desired.replaces}
-    hashes = [one.report.known[1] for one in found]
+    hashes = [one.report.known[1] for one in found if one.report.known[1] not in own]
     hashes += [word.hash for one in found for word in one.words]
-    return tuple(dict.fromkeys(digest for digest in hashes if digest not in own))
+    return tuple(dict.fromkeys(hashes))
 
 
 def _superseded(found: Sequence[Seen]) -> set[str]:

@@ -11,6 +11,7 @@ import msgspec
 
 from openkcm.crypto.contract import (
     FORMAT,
+    STRICTNESS,
     Access,
     Desired,
     DesiredCaller,
@@ -39,7 +40,6 @@ from openkcm.tenancy.model import access as allowed
 from openkcm.tenancy.store import tenant_of, unknown
 
 STOPPED: Final = ("revoked", "blocked")
-STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "blocked")
 ENDING: Final = (Standing.DELETING, Standing.GONE)
 CARRIED: Final = (KeyState.ACTIVE, KeyState.DECRYPT_ONLY)
 _LOCKED = "select * from tenants where id = $1 for no key update"

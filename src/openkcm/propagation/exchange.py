@@ -74,6 +74,15 @@ class Exchange:
                 ) from refused
         return await deliver(self.regions, tenant, clock=self.clock)
 
+    async def bring_again(self, tenant: str) -> int:
+        """As ``bring``, where a region holds something else than it acknowledged: it keeps to no word beside it either.
+
+        Raises:
+            Refused: as ``bring``.
+        """
+        brought = await self.bring(tenant)
+        return await self.bring(tenant) if await self.settle(tenant) else brought
+
     async def settle(self, tenant: str) -> bool:
         """Whether something was decided anew, in knowledge of what the regions of the set have shown."""
         sent = await last_decided(tenant)
