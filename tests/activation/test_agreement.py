@@ -19,7 +19,8 @@ from openkcm.kernel.db import DB, Role, transaction
 from openkcm.keychain.states import KeyVerb
 from openkcm.propagation.acknowledged import acknowledged
 from openkcm.propagation.agree import Agreements
-from openkcm.sdk.refusals import Refusal, Refused, Temporary
+from openkcm.propagation.tighten import _tighten, _words
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Temporary
 from tests.activation.near import Near
 from tests.activation.parts import TENANT, Keys
 
@@ -139,6 +140,25 @@ async def test_a_difference_is_found_and_brought_again_and_the_others_windows_ru
     assert list(await agreements.agree("local")) == []
     await agreements.once()
     assert state.views[TENANT].mark.hash == (await keys.decided()).hash
+    assert list(await agreements.agree("eu-1")) == []
+
+
+async def test_a_word_that_came_late_counts_and_is_settled_in_the_next_round(
+    keys: Keys, agreements: Agreements
+) -> None:
+    """A worker says of an older decision what a person has taken back meanwhile, and dies."""
+    message = await keys.encrypt(b"kept")
+    await keys.do(KeyVerb.REVOKE, "default")
+    revoke = await keys.decided()
+    await keys.do(KeyVerb.RESTORE, "default")
+    exchange = keys.means.exchange
+    assert await _tighten(exchange.regions, exchange.identity, revoke, "eu-1", list(_words(revoke)))
+    with pytest.raises(Permanent) as refused:
+        await keys.decrypt(message, region="eu-1")
+    assert refused.value.refusal is Refusal.KEY_REVOKED
+    assert list(await agreements.agree("eu-1")) == [TENANT]
+    await agreements.once()
+    assert await keys.decrypt(message, region="eu-1") == b"kept"
     assert list(await agreements.agree("eu-1")) == []
 
 

@@ -184,7 +184,7 @@ class Decisions(OutageMachine):
 PLANTED: list[tuple[Plant, type[OutageMachine], str]] = [
     (a_change_of_class_starts_the_window_anew, Time, "beyond the window of an outage"),
     (the_last_class_alone_counts, Time, "beyond the window of an outage"),
-    (a_clock_set_back_lengthens, Time, "beyond the window of an outage"),
+    (a_clock_set_back_lengthens, Time, "beyond the window of an outage|beyond the governance window"),
     (a_restart_forgets_what_was_seen, Time, "beyond the window of an outage"),
     (a_restart_forgets_when_the_key_answered, Time, "not served within every bound"),
     (control_is_believed_for_ever, Time, "beyond the governance window"),
@@ -194,11 +194,11 @@ PLANTED: list[tuple[Plant, type[OutageMachine], str]] = [
     (the_newest_wins_instead_of_the_strictest, Decisions, "against a revoke"),
     (a_restored_control_forgets_keys, Decisions, "key is lost"),
     (the_same_document_once_more_lifts_a_word, Decisions, "against a word"),
-    (any_newer_document_lifts_a_word, Decisions, "against a word|against a revoke|against"),
+    (any_newer_document_lifts_a_word, Decisions, "against a word|against a revoke"),
     (the_decision_alone_lifts_its_word, Decisions, "find no end|word does not count"),
-    (a_word_is_stored_and_does_not_restrict, Decisions, "was refused"),
+    (a_word_is_stored_and_does_not_restrict, Decisions, "was refused|against a word"),
     (a_word_beside_the_newest_is_left_there, Decisions, "word does not count"),
-    (a_word_does_not_count_beside_a_document_that_knows_of_it, Decisions, "was refused"),
+    (a_word_does_not_count_beside_a_document_that_knows_of_it, Decisions, "was refused|against a word"),
     (a_database_that_was_set_back_is_served, Decisions, "word does not count|no agreement|against a revoke"),
 ]
 
