@@ -13,25 +13,15 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from openkcm.crypto.bounds import Choice, Policy
+from openkcm.crypto.bounds import Policy
 from openkcm.crypto.exchange import Next, Report, Step
 from openkcm.sdk.key_store import Outage
 from tests.crypto.outage_control import TENANT, ModelControl, fresh
+from tests.crypto.outage_draws import NAMES, PASSES, POLICIES, STORE
 from tests.crypto.outage_oracle import check_may, must
 from tests.crypto.outage_region import Database, ModelRegion, World
 
 MEMORY = Path("/dev/shm")
-POLICIES = [
-    Policy(choice=Choice.LEASE),
-    Policy(choice=Choice.LEASE, governance_s=3600.0, doubtful_s=0.0),
-    Policy(choice=Choice.LEASE, outage_s=7200.0, governance_s=300.0),
-    Policy(choice=Choice.MEMORY_ONLY),
-    Policy(choice=Choice.FAIL_CLOSED),
-]
-NAMES = st.sampled_from(["a", "b"])
-PASSES = [20.0, 1790.0, 3590.0, 7190.0, 43_190.0, 86_390.0]
-STORE = [Outage.NO_ANSWER, Outage.NO_ANSWER, Outage.DOUBTFUL, Outage.DOUBTFUL, Outage.REFUSED, None]
-
 # An example looks at one side or at all of it: what needs five steps of one side is not found among eighteen rules.
 time = precondition(lambda self: self.focus != "decisions")
 decisions = precondition(lambda self: self.focus != "time")

@@ -7,17 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from openkcm.crypto.agree import held
-from openkcm.crypto.apply import apply
-from openkcm.crypto.contract import (
-    FORMAT,
-    DesiredService,
-    HeldItem,
-    HeldList,
-    TightenItem,
-    covered_tightening,
-    document_digest,
-)
+from openkcm.crypto.contract import FORMAT, DesiredService, TightenItem, covered_tightening
 from openkcm.kernel.db import DB
 from openkcm.parties.labels import Record
 from openkcm.parties.signed import sign
@@ -124,35 +114,6 @@ async def test_a_word_counts_beside_a_document_that_knows_of_it_already_and_the_
     assert plane.local.here.state.view("acme").access == "revoked"
     await plane.local.apply(plane.world.decide("acme", keys=keys, replaces=knowing(plane)))
     assert plane.local.here.state.view("acme").access == "active"
-
-
-async def test_of_two_documents_in_one_call_what_the_first_knows_counts_too(plane: Plane) -> None:
-    await plane.protect("acme")
-    keys = plane.world.last_keys("acme")
-    await plane.local.tighten(await word(plane, plane.local))
-    first = plane.world.decide("acme", keys=keys, replaces=knowing(plane))
-    await plane.local.run(apply, first, plane.world.decide("acme", keys=keys))
-    assert plane.local.here.state.view("acme").access == "active"
-    await plane.local.open()
-    assert plane.local.here.state.view("acme").access == "active"
-
-
-async def test_a_region_says_that_it_keeps_to_a_word_beside_its_document(plane: Plane) -> None:
-    await plane.protect("acme")
-    keys, state = plane.world.last_keys("acme"), plane.local.here.state
-    without = state.digest
-    await plane.local.tighten(await word(plane, plane.local))
-    said = state.digest
-    assert said != without
-    [page] = await plane.local.run(held, HeldItem())
-    assert isinstance(page, HeldList)
-    assert [one.words for one in page.documents] == [1]
-    await plane.local.open()
-    assert plane.local.here.state.digest == said
-    document = plane.world.decide("acme", keys=keys, replaces=knowing(plane))
-    await plane.local.apply(document)
-    mark = plane.local.here.state.view("acme").mark
-    assert plane.local.here.state.digest == document_digest("acme", mark.generation, mark.hash)
 
 
 async def test_a_process_that_missed_the_document_which_lifted_it_follows_nevertheless(plane: Plane) -> None:
