@@ -90,7 +90,7 @@ class OutageMachine(RuleBasedStateMachine):
 
     def reports(self) -> list[Report]:
         """What all regions within reach show."""
-        shown = [region.report(Step.AHEAD) for region in self.regions.values() if self.reached(region)]
+        shown = (region.report(Step.AHEAD) for region in self.regions.values() if self.reached(region))
         return [report for report in shown if report is not None]
 
     def reached(self, region: ModelRegion) -> bool:
@@ -129,12 +129,11 @@ class OutageMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.control.revokes())
     @rule(name=NAMES, which=st.integers(0, 99), cut=st.booleans())
     def a_word_comes_late(self, name: str, which: int, cut: bool) -> None:
-        """A worker of control says what was decided once, not knowing what was since; and may be cut off then."""
+        """A worker says what control decided once, and does not know what was since."""
         region = self.regions[name]
         if region.up and not region.held.set_back:
-            revokes = self.control.revokes()
-            nonce = region.nonces.give(TENANT, now=region.clock.monotonic())
-            region.tighten(revokes[which % len(revokes)], nonce)
+            late = self.control.revokes()[which % len(self.control.revokes())]
+            region.tighten(late, region.nonces.give(TENANT, now=region.clock.monotonic()))
             assert not region.serves(), "a word was refused"
             region.linked &= not cut
             self.settle()
