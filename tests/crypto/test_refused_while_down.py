@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from openkcm.crypto.settings import CryptoSettings
 from tests.crypto.own_process import Application, Control
 from tests.crypto.processes import RegionProcess, memory_plugin, region_settings, start_region
-from tests.crypto.world import World, first_agreement
+from tests.crypto.world import World, agreement
 from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
@@ -77,8 +77,8 @@ async def test_a_refusal_that_was_proven_while_a_process_was_down_stops_it_when_
     siblings: Siblings,
 ) -> None:
     control = siblings.control
-    assert (await control.region.agree(first_agreement(siblings.world, "local"))).same
     await control.own("acme")
+    assert (await control.region.agree(agreement(siblings.world, "local"))).same
     first = await siblings.application(siblings.running[0])
     message = await first.encrypt()
     siblings.running.append(siblings.start(siblings.second))
