@@ -70,8 +70,9 @@ class KeyWatch:
     async def claim(self, key_ids: Sequence[bytes], *, for_s: float) -> Collection[bytes]:
         """``probing.Claims``; while the database is away, this process asks for none: it soon serves none.
 
-        A key that is served, and of which no answer and no sibling's word came for longer than a claim outlives who
-        made it, is this process's, too: whoever can write claims keeps no customer's refusal from it.
+        A key that is served, and of which nobody's word that it answered came for longer than a claim outlives who made
+        it, is this process's, too: whoever can write claims keeps no customer's refusal from it, and a sibling that
+        cannot ask makes no outage for it.
         """
         try:
             async with transaction(Role.OWN) as tx:
@@ -136,7 +137,8 @@ class KeyWatch:
         if passed_s(sent, self._clocks.now(), None) > CONFIRM_S:
             return
         self._newest[key_id] = at
-        self._word_at[key_id] = self._clocks.now().monotonic
+        if heard.outage is None:  # else it may be the sibling that is not well
+            self._word_at[key_id] = self._clocks.now().monotonic
         self._roots.note(heard, sent)
 
     def _is_unheard(self, key_id: bytes, for_s: float) -> bool:
