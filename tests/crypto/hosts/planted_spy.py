@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import importlib
 import mmap
 import os
@@ -71,6 +72,21 @@ def execute(_nothing: str) -> str:
 def signal_to(pid: str) -> str:
     os.kill(int(pid), 0)
     return "signalled"
+
+
+def let_descriptor_signal(pid: str) -> str:
+    """A signal of any number, as soon as something comes over a socket of its own."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fcntl.fcntl(ours, fcntl.F_SETOWN, int(pid))
+    return "let it"
+
+
+def let_socket_signal(pid: str) -> str:
+    """The same by the way of other systems."""
+    with socket.socket() as ours:
+        fcntl.ioctl(ours, 0x8902, int(pid).to_bytes(4, sys.byteorder))  # SIOCSPGRP
+    return "let it"
 
 
 def slow_down(pid: str) -> str:
@@ -170,6 +186,8 @@ ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "parent-trace": ("parent", look_at_memory),
     "parent-copy": ("parent", copy_memory),
     "parent-signal": ("parent", signal_to),
+    "parent-signal-by-descriptor": ("parent", let_descriptor_signal),
+    "parent-signal-by-socket": ("parent", let_socket_signal),
     "parent-slowed": ("parent", slow_down),
     "parent-rescheduled": ("parent", reschedule),
     "parent-pinned": ("parent", pin_down),
