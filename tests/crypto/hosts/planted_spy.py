@@ -121,6 +121,25 @@ def keep_memory(_nothing: str) -> str:
     return "kept"
 
 
+def keep_messages(_nothing: str) -> str:
+    """The same in a queue, of which there may be thousands."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    queue = libc.msgget(0, 0o1600)  # IPC_PRIVATE, IPC_CREAT
+    if queue < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    libc.msgctl(queue, 0, None)
+    return "kept"
+
+
+def keep_semaphores(_nothing: str) -> str:
+    libc = ctypes.CDLL(None, use_errno=True)
+    made = libc.semget(0, 32_000, 0o1600)
+    if made < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    libc.semctl(made, 0, 0)
+    return "kept"
+
+
 def descriptors(_nothing: str) -> str:
     """Anything open but the host's own: /dev/null, the socket, and what its loop made."""
     found = []
@@ -193,6 +212,8 @@ ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "parent-pinned": ("parent", pin_down),
     "shared-memory": ("", share_memory),
     "kept-memory": ("", keep_memory),
+    "kept-messages": ("", keep_messages),
+    "kept-semaphores": ("", keep_semaphores),
     "sibling-memory": ("sibling", lambda pid: str(os.open(f"/proc/{pid}/mem", os.O_RDONLY))),
     "sibling-trace": ("sibling", look_at_memory),
     "sibling-copy": ("sibling", copy_memory),

@@ -54,7 +54,7 @@ class _Calls:
 #   sched_setaffinity sched_setattr migrate_pages move_pages.
 # never: ptrace execve execveat process_vm_readv process_vm_writev pidfd_getfd pidfd_send_signal io_uring_setup bpf
 #   perf_event_open userfaultfd keyctl add_key request_key unshare setns mount open_by_handle_at kcmp; fork and vfork;
-#   setpriority ioprio_set shmget; pidfd_open process_madvise process_mrelease.
+#   setpriority ioprio_set shmget msgget semget mq_open; pidfd_open process_madvise process_mrelease.
 _CALLS: Final = {
     "x86_64": _Calls(
         0xC000003E,
@@ -68,7 +68,7 @@ _CALLS: Final = {
         never=(
             *(101, 59, 322, 310, 311, 438, 424, 425, 321),
             *(298, 323, 250, 248, 249, 272, 308, 165, 304, 312, 57, 58),
-            *(141, 251, 29, 434, 440, 448),
+            *(141, 251, 29, 68, 64, 240, 434, 440, 448),
         ),
     ),
     "aarch64": _Calls(
@@ -83,7 +83,7 @@ _CALLS: Final = {
         never=(
             *(117, 221, 281, 270, 271, 438, 424, 425, 280),
             *(241, 282, 219, 217, 218, 97, 268, 40, 265, 272),
-            *(140, 30, 194, 434, 440, 448),
+            *(140, 30, 194, 186, 190, 180, 434, 440, 448),
         ),
     ),
 }
