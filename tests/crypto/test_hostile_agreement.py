@@ -1,4 +1,4 @@
-"""Who owns a region's database passes on what one process agreed with control, and hides from another what it applied."""
+"""Who owns a region's database passes on what one process agreed with control, and hides what it applied."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ async def test_a_process_from_which_the_database_hides_a_revoke_stops_with_the_g
     await polls(second)
     [before] = await plane.local.edit("select * from applied")
     [region] = await plane.local.edit("select changes from region")
-    await plane.local.apply(
-        plane.world.decide("acme", keys=keys_of(minted), policy=brief, access="revoked")
-    )
+    await plane.local.apply(plane.world.decide("acme", keys=keys_of(minted), policy=brief, access="revoked"))
     sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(before.keys(), 1))
     await plane.local.edit(f"update applied set {sets}", *before.values())  # noqa: S608 - names of our own columns
     await plane.local.edit("update region set changes = $1", region["changes"])

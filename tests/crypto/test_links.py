@@ -298,30 +298,3 @@ def test_of_a_key_that_is_forgotten_nothing_is_known_or_kept(process: Process) -
     assert process.verdict() is Verdict.WINDOW_OVER
     process.answers()
     assert process.links.recover(KEY) == L2
-
-
-def test_a_refusal_that_another_process_proved_stops_the_key_here_too_and_outlasts_a_restart(
-    process: Process,
-) -> None:
-    process.answers()
-    process.clock.advance(20)
-    process.links.suspend(KEY, process.clocks.now())
-    assert process.verdict() is Verdict.SUSPENDED
-    assert not process.links.is_kept(KEY)
-    process.restart()
-    assert process.verdict() is Verdict.SUSPENDED
-    assert process.changes == [Change.SUSPENDED]
-
-
-def test_a_refusal_of_before_the_last_answer_that_another_process_still_tells_of_stops_nothing(
-    process: Process,
-) -> None:
-    process.links.suspend(KEY, process.clocks.now())  # it never answered here: there is nothing to stop
-    refused_at = process.clocks.now()
-    process.clock.advance(20)
-    process.answers()
-    process.links.suspend(KEY, refused_at)
-    process.links.suspend(b"no such key here", process.clocks.now())
-    assert process.verdict() is Verdict.SERVE
-    assert process.links.is_kept(KEY)
-    assert process.changes == []

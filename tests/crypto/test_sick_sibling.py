@@ -62,7 +62,9 @@ async def test_a_process_that_cannot_ask_stops_no_other_one_whose_key_store_answ
 ) -> None:
     first, key_id = own.watches["local"], own.l2()
     message = await second.inside.encrypt("acme", b"kept")
-    silent = Heard(key_id=key_id.hex(), tenant="acme", identity="i", outage=Outage.NO_ANSWER, code="host-died")
+    silent = Heard(
+        key_id=key_id.hex(), tenant="acme", identity="i", outage=Outage.NO_ANSWER, code="host-died"
+    )
     DB.pool = own.plane.local.pool
     for _ in range(20):
         own.plane.clock.advance(20.0)

@@ -28,8 +28,8 @@ from openkcm.crypto.contract import (
     Minted,
     SignedDesired,
     covered_agreement,
-    document_digest,
     covered_desired,
+    document_digest,
 )
 from openkcm.parties.identity import Identity, enrol
 from openkcm.parties.key_receipt import SignedKeyReceipt

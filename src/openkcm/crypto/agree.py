@@ -1,8 +1,8 @@
 """Agreeing with control on what this region holds: every governance window runs from the last time.
 
 The newest agreement stands in the region's database for its other processes, with the moment at which it was made, so
-that a row which somebody keeps or puts back is worth no more than it was, and with what was agreed on, so that it is worth nothing
-in a process from which the database hides a document.
+that a row which somebody keeps or puts back is worth no more than it was, and with what was agreed on, so that it is
+worth nothing in a process from which the database hides a document.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return msgspec.structs.replace(self, seen=self.seen | {Outage.REFUSED}, suspended=True, refused=sent)
 
     def answered_after(self, refused: Moment) -> bool:
-        """Whether the last proof that the key answered is of a later call, by the database's clock where both have it."""
+        """Whether the last proof that the key answered is of a later call, by the database's clock if it was heard."""
         return (self.proved.database or self.proved.wall) > (refused.database or refused.wall)
 
 
