@@ -24,7 +24,7 @@ from openkcm.sdk.testing.memory_kms import MemoryKms
 from tests.bench.figures import Figure, middle
 from tests.crypto.own_process import REGION, Application, Control
 from tests.crypto.processes import RegionProcess, memory_plugin, region_settings, start_region
-from tests.crypto.world import World, first_agreement
+from tests.crypto.world import World, agreement
 from tests.databases import short_directory
 from tests.demo.failed import DemoFailed
 
@@ -149,7 +149,7 @@ async def _place() -> AsyncIterator[Place]:
             )
             place = Place(world, directory, Control.of(world, process, directory / "kms"), process)
             try:
-                await place.control.region.agree(first_agreement(world, REGION))
+                await place.control.region.agree(agreement(world, REGION))
                 yield place
             finally:
                 await place.control.regions.aclose()

@@ -24,7 +24,7 @@ from openkcm.embedded.roles import DatabasePlan, crypto_login
 from openkcm.kernel.migrate import migrate
 from tests.bench.figures import Figure, percentile, relaxed
 from tests.crypto.processes import region_settings, running
-from tests.crypto.world import CALLER, World, first_agreement, keys_of
+from tests.crypto.world import CALLER, World, agreement, keys_of
 from tests.databases import short_directory
 from tests.demo.failed import DemoFailed
 
@@ -133,8 +133,8 @@ async def _pair() -> AsyncIterator[tuple[World, Region, Sequence[Door], Sequence
                 doors = [Door(urlsplit(each.data).port or 0) for each in (one, two)]
                 try:
                     local = regions.get(REGION)
-                    await local.agree(first_agreement(world, REGION))
                     keys, request = await _protected(world, local)
+                    await local.agree(agreement(world, REGION))
                     for door in doors:
                         door.tasks = [asyncio.create_task(door.load(request)) for _ in range(CONNECTIONS)]
                     yield world, local, doors, keys

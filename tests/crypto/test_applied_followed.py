@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openkcm.crypto.applied import AppliedState
-from openkcm.crypto.contract import FORMAT, TightenItem
+from openkcm.crypto.contract import FORMAT, DesiredService, TightenItem
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.tightenings import Tight, tight_of
 from openkcm.kernel.clock import SetClock
@@ -81,6 +81,33 @@ async def test_what_a_full_disk_kept_out_is_read_again(
     state.marks.full = None
     await stored.refresh(state)
     assert state.view("acme").access == "blocked"
+
+
+async def test_a_full_disk_holds_up_no_document_that_only_stops_something(
+    world: World, stored: Stored, state: AppliedState
+) -> None:
+    for tenant in ("acme", "blue", "green"):
+        stored.write(world.decide(tenant))
+    stored.write(world.decide("red", access="revoked"))
+    await stored.refresh(state)
+    followed: list[str] = []
+    state.followed = lambda views: followed.extend(view.tenant for view in views)
+    stored.write(world.decide("acme", access="revoked"))
+    stored.write(world.decide("blue", services=(DesiredService(name="default", access="revoked"),)))
+    stored.write(world.decide("green", access="read-only"))
+    stored.write(world.decide("red"))
+    assert isinstance(state.marks, MemoryMarks)
+    state.marks.full = Permanent(Refusal.DISK_FULL, "full")
+    for _ in range(2):
+        with pytest.raises(Permanent):
+            await stored.refresh(state)
+    assert [state.view(tenant).access for tenant in ("acme", "green")] == ["revoked", "read-only"]
+    assert state.view("blue").services == {"default": "revoked"}
+    assert state.view("red").access == "revoked", "nothing is let be used again before that is on the disk"
+    assert followed[:3] == ["acme", "blue", "green"]
+    state.marks.full = None
+    await stored.refresh(state)
+    assert state.view("red").access == "active"
 
 
 async def test_a_row_with_a_number_far_ahead_hides_nothing_that_comes_after_it(

@@ -17,7 +17,7 @@ from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import MintItem, RenewItem, TokenItem
 from openkcm.sdk.refusals import Refusal
 from tests.crypto.processes import RegionProcess, region_settings, running
-from tests.crypto.world import CALLER, World, first_agreement, keys_of, named
+from tests.crypto.world import CALLER, World, agreement, keys_of, named
 from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
@@ -38,10 +38,10 @@ class Pair:
 
     async def protect(self) -> None:
         local = self.regions.get("local")
-        assert (await local.agree(first_agreement(self.world, "local"))).same
         await local.apply(self.world.decide("acme", regions=("local",)))
         minted = await local.mint(MintItem(tenant="acme", generation=1, services=("default",), token="once"))
         await local.apply(self.world.decide("acme", regions=("local",), keys=keys_of(minted)))
+        assert (await local.agree(agreement(self.world, "local"))).same
         item = TokenItem(tenant="acme", caller=CALLER.name, service="default", verbs=("encrypt", "decrypt"))
         self.token = (await local.token(item)).token
 

@@ -29,6 +29,7 @@ from openkcm.crypto.contract import (
     SignedDesired,
     covered_agreement,
     covered_desired,
+    document_digest,
 )
 from openkcm.parties.identity import Identity, enrol
 from openkcm.parties.key_receipt import SignedKeyReceipt
@@ -141,13 +142,17 @@ class World:
         return signed
 
 
-def first_agreement(world: World, region: str) -> AgreeItem:
-    """Control's word to a region that holds nothing yet, as a worker gives it when it starts."""
+def agreement(world: World, region: str) -> AgreeItem:
+    """Control's word to a region that holds the newest documents, as a worker gives it every few seconds."""
+    digest = 0
+    for tenant, signed in world.last.items():
+        generation = msgspec.json.decode(signed.document, type=Desired).generation
+        digest ^= document_digest(tenant, generation, sha256(signed.document).hexdigest())
     bare = AgreeItem(
         region=region,
         at=datetime.now(UTC),
-        tenants=0,
-        digest=f"{0:064x}",
+        tenants=len(world.last),
+        digest=f"{digest:064x}",
         but=(),
         signature=sign(world.control, Record.AGREEMENT, FORMAT),
     )

@@ -1,7 +1,8 @@
 """Agreeing with control on what this region holds: every governance window runs from the last time.
 
 The newest agreement stands in the region's database for its other processes, with the moment at which it was made, so
-that a row which somebody keeps or puts back is worth no more than it was.
+that a row which somebody keeps or puts back is worth no more than it was, and with what was agreed on, so that it is
+worth nothing in a process from which the database hides a document.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from openkcm.crypto.contract import (
     HeldItem,
     HeldList,
     covered_agreement,
+    document_digest,
 )
 from openkcm.crypto.here import Here
 from openkcm.crypto.moments import Moment
@@ -44,6 +46,8 @@ _READ: Final = "select root_version, record, mac from agreement"
 class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     at: Moment
     but: tuple[str, ...]
+    tenants: int
+    digest: str
 
 
 async def agree(here: Here, items: Sequence[AgreeItem]) -> list[Agreed | Refused]:
@@ -72,19 +76,22 @@ async def held(here: Here, items: Sequence[HeldItem]) -> list[HeldList | Refused
 
 
 async def take_agreement(here: Here, tx: Transaction) -> None:
-    """What another process of this region agreed with control counts here, too, as of the moment at which it did."""
+    """What another process of this region agreed with control counts here, too, as of the moment at which it did, once
+    this one holds the same.
+    """
     row = await tx.fetchrow(_READ)
     if row is None or row["record"] == here.roots.agreement:
         return
-    here.roots.agreement = row["record"]
     if not compare_digest(row["mac"], _mac(here.root, row["root_version"], row["record"])):
+        here.roots.agreement = row["record"]
         log.error("crypto.agreement_refused", alarm=True)
         return
     try:
         said = msgspec.msgpack.decode(row["record"], type=_Record)
     except msgspec.MsgspecError:
         return  # of a process with another version, as while an update is rolled out
-    if said.at.control is not None:
+    if said.at.control is not None and (said.tenants, said.digest) == _known(here, said.but):
+        here.roots.agreement = row["record"]
         here.roots.links.agreed(frozenset(said.but), at=said.at)
         here.roots.decide_anew()
 
@@ -110,6 +117,25 @@ def _same(here: Here, item: AgreeItem) -> bool:
     return (item.tenants, item.digest) == (len(here.state.views) - len(apart), f"{digest:064x}")
 
 
+def _known(here: Here, but: tuple[str, ...]) -> tuple[int, str]:
+    """How many documents this process knows of other tenants, and their sum: those that it has acknowledged, too, which
+    its database does not show it. Such a tenant is not served, and cuts no other off.
+    """
+    state = here.state
+    known = {tenant: view.mark for tenant, view in state.views.items()}
+    for tenant in state.troubled:
+        marks = [mark for mark in (known.get(tenant), state.marks.marks.get(tenant)) if mark is not None]
+        if marks:
+            known[tenant] = max(marks)
+    digest = state.digest
+    for tenant in {*but, *state.troubled}:
+        view = state.views.get(tenant)
+        digest ^= view.digest if view is not None else 0
+        if tenant in known and tenant not in but:
+            digest ^= document_digest(tenant, known[tenant].generation, known[tenant].hash)
+    return len(known.keys() - set(but)), f"{digest:064x}"
+
+
 def _list(here: Here, item: HeldItem) -> HeldList:
     tenants = sorted(tenant for tenant in here.state.views if tenant > item.after)
     return HeldList(
@@ -126,7 +152,7 @@ def _document(view: View) -> HeldDocument:
 
 
 async def _write(tx: Transaction, here: Here, item: AgreeItem) -> None:
-    record = msgspec.msgpack.encode(_Record(here.roots.l1.clocks.now(), item.but))
+    record = msgspec.msgpack.encode(_Record(here.roots.l1.clocks.now(), item.but, item.tenants, item.digest))
     version = here.root.current.version
     await tx.execute(_WRITE, version, record, _mac(here.root, version, record))
     await tx.execute(f"notify {CHANNEL}")

@@ -74,6 +74,7 @@ async def serve_crypto(
                 process=place.name,
                 calls_per_min=settings.probes_per_min,
             )
+            await watch.share()
             tokens = TokenMaker(here.root)
             door = Door(identity, pins, admits="control", clock=clock)
             told = Told()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from openkcm.crypto.applied_rows import SINCE, AppliedRow, applied_mac
-from openkcm.crypto.contract import FORMAT, SignedDesired, covered_desired
+from openkcm.crypto.contract import FORMAT, STRICTNESS, SignedDesired, covered_desired
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.mark import HighWater
 from openkcm.crypto.rootfile import Root
@@ -164,7 +164,8 @@ class AppliedState:
         that is set back later lifts no block in this one.
 
         Raises:
-            Permanent: DISK_FULL; nothing of it counts then. STATE_UNWRITABLE; what it stops may be on the disk still.
+            Permanent: DISK_FULL; then only what stops something counts. STATE_UNWRITABLE; what it stops may be on the
+                disk still.
         """
         taken: list[tuple[View, int]] = []
         for row in rows:
@@ -182,10 +183,26 @@ class AppliedState:
                 self._trouble(row.tenant, _behind(row.tenant))
             else:
                 taken.append((view, row.change))
-        self.marks.raise_to((view.tenant, view.mark) for view, _ in taken)
+        try:
+            self.marks.raise_to((view.tenant, view.mark) for view, _ in taken)
+        except Refused:
+            self._take([(view, change) for view, change in taken if self._only_stops(view)])
+            raise
+        self._take(taken)
+
+    def _take(self, taken: Sequence[tuple[View, int]]) -> None:
         for view, change in taken:
             self.put(view, change=change)
         self.followed([self.views[view.tenant] for view, _ in taken])
+
+    def _only_stops(self, view: View) -> bool:
+        """Whether it lets nothing be used for more than what counts now: such a document waits for no disk."""
+        now = self.views.get(view.tenant)
+        return (
+            now is not None
+            and STRICTNESS.index(view.access) >= STRICTNESS.index(now.access)
+            and all(view.services.get(name) in (access, "revoked") for name, access in now.services.items())
+        )
 
     def _believed(self, row: Tight) -> bool:
         if not row.whole(self.root):

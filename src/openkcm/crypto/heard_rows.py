@@ -1,10 +1,12 @@
 """What one process of a region heard of a root key, for its siblings: rows in the region's database, never believed
-unseen, and only for half a minute.
+unseen, and only for half a minute. That a refusal was proven is said with every word until the key answers, and counts
+however old it is: a process that was down, or had no database, has missed it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hmac import compare_digest
 from typing import Final
@@ -12,12 +14,12 @@ from typing import Final
 import msgspec
 
 from openkcm.crypto import labels
-from openkcm.crypto.bounds import CONFIRM_S
 from openkcm.crypto.moments import Moment
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.windows import Heard
 from openkcm.kernel.db import Transaction
 from openkcm.sdk.key_store import Outage
+from openkcm.sdk.refusals import Refused
 
 _BACK_S: Final = 5.0
 """Rows may become visible in another order than they were written in: so far back is looked again."""
@@ -29,8 +31,7 @@ on conflict (key_id) do update set process = excluded.process, root_version = ex
     record = excluded.record, mac = excluded.mac, sent_at = excluded.sent_at, told_at = clock_timestamp()
     where excluded.sent_at >= known.sent_at"""
 _READ = """select key_id, root_version, record, mac, clock_timestamp() as now from root_key_answers
-where process <> $1 and told_at > coalesce($2, clock_timestamp() - make_interval(secs => $3))
-    - make_interval(secs => $4)"""
+where process <> $1 and told_at > coalesce($2, '-infinity'::timestamptz) - make_interval(secs => $3)"""
 _CLAIM = """insert into root_key_claims as claims (key_id, process, ends_at)
 select key_id, $2, clock_timestamp() + make_interval(secs => $3) from unnest($1::bytea[]) as given (key_id)
 order by key_id
@@ -48,38 +49,45 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     code: str
     proven: bool
     sent: Moment
+    refused: Moment | None = None
 
 
-async def write_heard(
-    tx: Transaction, root: Root, process: str, heard: Mapping[bytes, tuple[Heard, Moment]]
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a call of ``sent`` came to. ``refused``: who said so has had a proven refusal, of a call of that moment,
+    and no answer since.
+    """
+
+    heard: Heard
+    sent: Moment
+    refused: Moment | None = None
+
+
+async def write_heard(tx: Transaction, root: Root, process: str, words: Mapping[bytes, Word]) -> None:
     """The region's other processes see these, instead of what was heard of the same keys before."""
     version = root.current.version
-    records = [
-        msgspec.msgpack.encode(_Record(one.tenant, one.identity, one.outage, one.code, one.proven, sent))
-        for one, sent in heard.values()
-    ]
-    macs = [_mac(root, version, key_id, record) for key_id, record in zip(heard, records, strict=True)]
+    records = [msgspec.msgpack.encode(_record(word)) for word in words.values()]
+    macs = [_mac(root, version, key_id, record) for key_id, record in zip(words, records, strict=True)]
     count = len(records)
-    sent_at = [sent.database or sent.wall for _, sent in heard.values()]
-    await tx.execute(_WRITE, list(heard), [process] * count, [version] * count, records, macs, sent_at)
+    sent_at = [word.sent.database or word.sent.wall for word in words.values()]
+    await tx.execute(_WRITE, list(words), [process] * count, [version] * count, records, macs, sent_at)
 
 
 async def read_heard(
     tx: Transaction, root: Root, process: str, *, since: object
-) -> tuple[Sequence[tuple[Heard, Moment]], object]:
-    """What other processes have heard since about then, whole and not old, and the time to go on from.
+) -> tuple[Sequence[Word], object]:
+    """What other processes have heard since about then (None: all that there is), and the time to go on from.
 
-    The same may come again; whoever hears it looks at when it was sent.
+    The same may come again, and old words come; whoever hears them looks at when they were sent.
     """
-    found: list[tuple[Heard, Moment]] = []
-    for row in await tx.fetch(_READ, process, since, CONFIRM_S, _BACK_S):
+    found: list[Word] = []
+    for row in await tx.fetch(_READ, process, since, _BACK_S):
         since = row["now"]
-        if not compare_digest(row["mac"], _mac(root, row["root_version"], row["key_id"], row["record"])):
-            continue  # who can write here can keep the word from others, and add none
         try:
+            if not compare_digest(row["mac"], _mac(root, row["root_version"], row["key_id"], row["record"])):
+                continue  # who can write here can keep the word from others, and add none
             said = msgspec.msgpack.decode(row["record"], type=_Record)
-        except msgspec.MsgspecError:
+        except (Refused, msgspec.MsgspecError):
             continue  # of a process with another version, as while an update is rolled out
         heard = Heard(
             key_id=row["key_id"].hex(),
@@ -89,7 +97,7 @@ async def read_heard(
             code=said.code,
             proven=said.proven,
         )
-        found.append((heard, said.sent))
+        found.append(Word(heard=heard, sent=said.sent, refused=said.refused))
     return found, since
 
 
@@ -111,6 +119,12 @@ async def claim(
 async def drop_old(tx: Transaction) -> None:
     """No row of a key that nobody asks for is left for longer than a day."""
     await tx.execute(_DROP)
+
+
+def _record(word: Word) -> _Record:
+    heard = word.heard
+    told = (heard.tenant, heard.identity, heard.outage, heard.code, heard.proven)
+    return _Record(*told, word.sent, word.refused)
 
 
 def _mac(root: Root, version: int, key_id: bytes, record: bytes) -> bytes:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from openkcm.crypto.bounds import CONFIRM_S, PROBE_S
-from openkcm.crypto.heard_rows import claim, database_time, drop_old, read_heard, write_heard
+from openkcm.crypto.heard_rows import Word, claim, database_time, drop_old, read_heard, write_heard
 from openkcm.crypto.moments import Clocks, Moment, passed_s
 from openkcm.crypto.probing import Prober
 from openkcm.crypto.root_keys import RootKeys
@@ -70,8 +70,9 @@ class KeyWatch:
     async def claim(self, key_ids: Sequence[bytes], *, for_s: float) -> Collection[bytes]:
         """``probing.Claims``; while the database is away, this process asks for none: it soon serves none.
 
-        A key that is served, and of which no answer and no sibling's word came for longer than a claim outlives who
-        made it, is this process's, too: whoever can write claims keeps no customer's refusal from it.
+        A key that is served, and of which nobody's word that it answered came for longer than a claim outlives who made
+        it, is this process's, too: whoever can write claims keeps no customer's refusal from it, and a sibling that
+        cannot ask makes no outage for it.
         """
         try:
             async with transaction(Role.OWN) as tx:
@@ -82,7 +83,8 @@ class KeyWatch:
             return ()
 
     async def share(self) -> None:
-        """The region's other processes see what was heard here, and this one what was heard there.
+        """The region's other processes see what was heard here, and this one what was heard there; at the first time
+        also what was refused while this process was not there, so it comes before anything is served.
 
         Raises:
             Temporary: DATABASE_UNAVAILABLE; it is told the next time.
@@ -97,15 +99,18 @@ class KeyWatch:
         async with transaction(Role.OWN) as tx:
             self._clocks.heard_database(await database_time(tx))
             if telling:
-                await write_heard(tx, self._root, self._process, telling)
+                words = {key_id: self._word(key_id, *told) for key_id, told in telling.items()}
+                await write_heard(tx, self._root, self._process, words)
             if not watching:
                 return
             found, self._since = await read_heard(tx, self._root, self._process, since=self._since)
         for key_id, told in telling.items():
             if self._to_tell.get(key_id) is told:
                 del self._to_tell[key_id]
-        for heard, sent in found:
-            self._elsewhere(heard, sent)
+        for word in found:
+            self._elsewhere(word.heard, word.sent)
+            if word.refused is not None:
+                self._roots.suspend(word.heard, word.refused)
 
     async def write(self) -> None:
         """The disk has what memory has.
@@ -118,6 +123,11 @@ class KeyWatch:
         if draft is not None or leases:
             await asyncio.to_thread(self._roots.links.write, draft, leases, self._roots.memory.is_due)
 
+    def _word(self, key_id: bytes, heard: Heard, sent: Moment) -> Word:
+        link = self._roots.links.known(key_id)
+        refused = link.refused if link is not None and link.suspended else None
+        return Word(heard=heard, sent=sent, refused=refused)
+
     def _elsewhere(self, heard: Heard, sent: Moment) -> None:
         """Each word counts once and only while it is new: a row that somebody puts back brings nothing back."""
         key_id, at = bytes.fromhex(heard.key_id), sent.database or sent.wall
@@ -127,7 +137,8 @@ class KeyWatch:
         if passed_s(sent, self._clocks.now(), None) > CONFIRM_S:
             return
         self._newest[key_id] = at
-        self._word_at[key_id] = self._clocks.now().monotonic
+        if heard.outage is None:  # else it may be the sibling that is not well
+            self._word_at[key_id] = self._clocks.now().monotonic
         self._roots.note(heard, sent)
 
     def _is_unheard(self, key_id: bytes, for_s: float) -> bool:

@@ -132,6 +132,18 @@ class Links:
         if after.seen - before.seen - {Outage.NO_ANSWER}:
             self._save_or_drop(key_id)
 
+    def suspend(self, key_id: bytes, refused: Moment) -> None:
+        """A call of ``refused`` proved to another process of the region that the root key refuses, and it has not
+        answered there since: so it is here, unless it answered here later.
+        """
+        watched, before = self._watched.get(key_id), self._link(key_id)
+        if watched is None or before is None or before.suspended or before.answered_after(refused):
+            return
+        self._logbook.put(key_id.hex(), before.refused_by(refused))
+        self.alarm(watched, Change.SUSPENDED)
+        self._leases.drop([key_id])
+        self._save_or_drop(key_id)
+
     def agreed(self, but: frozenset[str] = frozenset(), *, at: Moment | None = None) -> None:
         """Control and this region hold the same of every tenant but these, as of ``at``, or now.
 

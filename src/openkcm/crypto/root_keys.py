@@ -181,6 +181,14 @@ class RootKeys:
             self.changed(key_id)
         self.memory.lease(view, key_id, sent)
 
+    def suspend(self, heard: Heard, refused: Moment) -> None:
+        """Another process of the region has had the proof that the root key refuses (``Links.suspend``)."""
+        key_id = bytes.fromhex(heard.key_id)
+        if (view := self.watched.get(key_id)) is not None:
+            self._good_until.pop(view.tenant, None)
+            self.codes.setdefault(key_id, heard.code)
+            self.links.suspend(key_id, refused)
+
     def drop_ended(self) -> None:
         """Of a key whose window is over, nothing is in memory, nor of one that did not come into force in time."""
         self.memory.forget_fresh(self._clock.monotonic())

@@ -68,11 +68,17 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         if sent.run == self.proved.run and sent.monotonic < self.proved.monotonic:
             return self
         if heard.outage is Outage.REFUSED and heard.proven and not shared:
-            return msgspec.structs.replace(
-                self, seen=self.seen | {Outage.REFUSED}, suspended=True, refused=sent
-            )
+            return self.refused_by(sent)
         seen = Outage.NO_ANSWER if heard.outage is Outage.NO_ANSWER else Outage.DOUBTFUL
         return msgspec.structs.replace(self, seen=self.seen | {seen})
+
+    def refused_by(self, sent: Moment) -> Link:
+        """A call that was sent at ``sent`` proved that the key refuses."""
+        return msgspec.structs.replace(self, seen=self.seen | {Outage.REFUSED}, suspended=True, refused=sent)
+
+    def answered_after(self, refused: Moment) -> bool:
+        """Whether the last proof that the key answered is of a later call, by the database's clock if it was heard."""
+        return (self.proved.database or self.proved.wall) > (refused.database or refused.wall)
 
 
 def is_shared(refusal: Heard, others: Iterable[Heard]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -19,6 +19,10 @@ class Clock(Protocol):
         ...
 
 
+# Linux stops CLOCK_MONOTONIC while the machine sleeps; then what was confirmed before would still count after it.
+_RUNS_ON: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The machine's own clocks."""
 
@@ -27,8 +31,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never go back; meaningful only as a difference."""
-        return time.monotonic()
+        """Seconds that never go back, those that the machine slept among them; meaningful only as a difference."""
+        return time.clock_gettime(_RUNS_ON)
 
 
 class SetClock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import importlib
 import mmap
 import os
@@ -73,6 +74,21 @@ def signal_to(pid: str) -> str:
     return "signalled"
 
 
+def let_descriptor_signal(pid: str) -> str:
+    """A signal of any number, as soon as something comes over a socket of its own."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fcntl.fcntl(ours, fcntl.F_SETOWN, int(pid))
+    return "let it"
+
+
+def let_socket_signal(pid: str) -> str:
+    """The same by the way of other systems."""
+    with socket.socket() as ours:
+        fcntl.ioctl(ours, 0x8902, int(pid).to_bytes(4, sys.byteorder))  # SIOCSPGRP
+    return "let it"
+
+
 def slow_down(pid: str) -> str:
     """As it is already, so that nobody is slowed down where it works."""
     os.setpriority(os.PRIO_PROCESS, int(pid), os.getpriority(os.PRIO_PROCESS, int(pid)))
@@ -102,6 +118,25 @@ def keep_memory(_nothing: str) -> str:
     if segment < 0:
         raise OSError(ctypes.get_errno(), "refused")
     libc.shmctl(segment, 0, None)
+    return "kept"
+
+
+def keep_messages(_nothing: str) -> str:
+    """The same in a queue, of which there may be thousands."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    queue = libc.msgget(0, 0o1600)  # IPC_PRIVATE, IPC_CREAT
+    if queue < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    libc.msgctl(queue, 0, None)
+    return "kept"
+
+
+def keep_semaphores(_nothing: str) -> str:
+    libc = ctypes.CDLL(None, use_errno=True)
+    made = libc.semget(0, 32_000, 0o1600)
+    if made < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    libc.semctl(made, 0, 0)
     return "kept"
 
 
@@ -170,11 +205,15 @@ ATTEMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "parent-trace": ("parent", look_at_memory),
     "parent-copy": ("parent", copy_memory),
     "parent-signal": ("parent", signal_to),
+    "parent-signal-by-descriptor": ("parent", let_descriptor_signal),
+    "parent-signal-by-socket": ("parent", let_socket_signal),
     "parent-slowed": ("parent", slow_down),
     "parent-rescheduled": ("parent", reschedule),
     "parent-pinned": ("parent", pin_down),
     "shared-memory": ("", share_memory),
     "kept-memory": ("", keep_memory),
+    "kept-messages": ("", keep_messages),
+    "kept-semaphores": ("", keep_semaphores),
     "sibling-memory": ("sibling", lambda pid: str(os.open(f"/proc/{pid}/mem", os.O_RDONLY))),
     "sibling-trace": ("sibling", look_at_memory),
     "sibling-copy": ("sibling", copy_memory),
