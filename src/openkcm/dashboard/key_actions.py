@@ -99,7 +99,8 @@ def _moving(facts: Facts, verb: KeyVerb) -> str:
 
 def _making(facts: Facts) -> str:
     if facts.access is not KeyAccess.ACTIVE or facts.all_restricted:
-        return "No new version is made of what is read-only or revoked."
+        made = "new version is made of" if facts.has_key else "key is made for"
+        return f"No {made} what is read-only or revoked."
     if not facts.may_make:
         return "No keys are made for an account that is uninstalled."
     return "Another change of this account's keys is under way." if facts.busy else ""

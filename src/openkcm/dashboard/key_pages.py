@@ -160,7 +160,12 @@ def next_of(found: KeysPage) -> Next:
     if found.presence != "present":
         return Next(text="No action on keys is open while the account is on its way out.")
     limited = next(
-        (line for access in ("revoked", "read-only") for line in (whole, *services) if line.access == access),
+        (
+            line
+            for access in ("revoked", "read-only")
+            for line in (whole, *services)
+            if line.access == access and not line.gone
+        ),
         None,
     )
     if limited is not None:
@@ -177,7 +182,7 @@ def next_of(found: KeysPage) -> Next:
         )
     if found.decision is not None and found.decision.missing:
         return Next(text="A region has not confirmed the last decision yet. It is tried again by itself.")
-    unset = next((line for line in (*services, whole) if line.versions and not line.rotates_at), None)
+    unset = next((line for line in (*services, whole) if line.active and not line.rotates_at), None)
     if unset is not None:
         what = f"The key of {unset.service}" if unset.service else "The tenant key"
         return Next(
@@ -216,6 +221,7 @@ def _meant(
         regions=[each.region for each in found.decision.regions] if found.decision else [],
         wait_s=deciding.key_wait_s,
         restores_to=line.restores_to,
+        gone=line.gone,
     )
 
 

@@ -46,7 +46,10 @@ TYPED: Final = frozenset({KeyVerb.REVOKE, KeyVerb.DESTROY, KeyVerb.RELINK})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meant:
-    """What an action is about: a service, or with an empty ``service`` the whole account; or one version of it."""
+    """What an action is about: a service, or with an empty ``service`` the whole account; or one version of it.
+
+    ``gone``: every version of it is destroyed.
+    """
 
     account: str
     service: str
@@ -56,6 +59,7 @@ class Meant:
     regions: Sequence[str]
     wait_s: float
     restores_to: str = "active"
+    gone: bool = False
 
     @property
     def name(self) -> str:

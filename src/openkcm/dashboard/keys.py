@@ -75,6 +75,11 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
         """The version that encrypts."""
         return next((each for each in self.versions if each.state == KeyState.ACTIVE), None)
 
+    @property
+    def gone(self) -> bool:
+        """Whether every version that there was is destroyed: no restoring brings anything back."""
+        return bool(self.versions) and all(each.state == KeyState.DESTROYED for each in self.versions)
+
 
 class ChangeLine(msgspec.Struct, frozen=True, kw_only=True):
     """The newest rotation: by which request, by whom, how far, and what it waits for."""
