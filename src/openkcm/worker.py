@@ -53,7 +53,9 @@ log = get_logger(__name__)
 _SWEEPS = 5  # a day more or less is no matter for what it looks for
 
 
-async def run_worker(settings: Settings, *, ready: Callable[[Sequence[Broken]], None] = lambda _: None) -> None:
+async def run_worker(
+    settings: Settings, *, ready: Callable[[Sequence[Broken]], None] = lambda _: None
+) -> None:
     """Works until cancelled; what was under way is taken up again by whoever works next.
 
     ``ready`` is called once, when everything is open, with the plugins that were left out.

@@ -13,7 +13,9 @@ MISSING = Broken(
     refusal=Refusal.PLUGIN_MISSING,
     reason="It is not installed. Install it with pip, or remove the settings.",
 )
-BROKEN = Broken(name="keystore-torn", refusal=Refusal.PLUGIN_BROKEN, reason="It cannot be imported:\n  OSError.")
+BROKEN = Broken(
+    name="keystore-torn", refusal=Refusal.PLUGIN_BROKEN, reason="It cannot be imported:\n  OSError."
+)
 
 
 def test_each_plugin_is_one_line_with_what_to_do(tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def test_a_plugin_that_is_left_out_is_named_where_it_says_that_it_is_ready_with_
     finally:
         product.settings = {}
     assert len(told) == 1
-    assert told[0].startswith("  Left out   keystore-gone: There are settings for keystore-gone, which is not installed")
+    assert told[0].startswith(
+        "  Left out   keystore-gone: There are settings for keystore-gone, which is not"
+    )
     assert told[0].endswith("Install it with pip, or remove the settings.")
 
 

@@ -175,7 +175,16 @@ def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
             "stopped",
             ["12 Oct 2026, 14:02", "nothing is encrypted or decrypted", "never destroyed", "same keys"],
         ),
-        ("key-stopped", ["It is version 1 of service default.", "used in region Dublin", "12 Oct 2026, 14:02", "c0ffee", "Nothing is lost"]),
+        (
+            "key-stopped",
+            [
+                "It is version 1 of service default.",
+                "used in region Dublin",
+                "12 Oct 2026, 14:02",
+                "c0ffee",
+                "Nothing is lost",
+            ],
+        ),
         ("key-doubtful", ["region Dublin was restored", "c0ffee"]),
         ("key-destroyed", ["version 1 of service default", "Frankfurt", "26 Oct 2026, 14:02", "c0ffee"]),
         ("end-waits", ["Region oslo is away.", "Start it.", "tried again by itself"]),

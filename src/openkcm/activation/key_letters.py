@@ -16,7 +16,14 @@ from openkcm.tenancy.model import Tenant
 
 
 async def tell_stopped(
-    tx: Transaction, means: Means, tenant: Tenant, row: Destroying, key: Key, region: str, said: KeyEnding
+    tx: Transaction,
+    means: Means,
+    tenant: Tenant,
+    key: Key,
+    row: Destroying,
+    *,
+    region: str,
+    said: KeyEnding,
 ) -> None:
     """Both know that the key is kept, and why; once for each time that it was to be destroyed."""
     event = f"key-stopped-{row.key_id}-{row.since[0]}-{row.since[1]}"

@@ -148,7 +148,7 @@ def report(
         verb=asked.verb,
         ended=asked.ended or "",
         ended_at=asked.ended_at,
-        ended_by=(asker(asked.ended_by) if asked.ended == "kept" else asked.ended_by) or "",
+        ended_by=asker(asked.ended_by or "") if asked.ended == "kept" else asked.ended_by or "",
     )
 
 

@@ -26,8 +26,8 @@ left join desired held on held.tenant = observed.tenant and held.epoch = observe
 left join agreements on agreements.region = tenant_regions.region
 left join agreements_apart apart on apart.tenant = tenant_regions.tenant and apart.region = tenant_regions.region
 where tenant_regions.tenant = $1 order by position"""
-_AHEAD = (Refusal.GENERATION_OLD.value, Refusal.GENERATION_CONFLICT.value)
-_UNHEARD_S: Final = 30.0
+AHEAD = (Refusal.GENERATION_OLD.value, Refusal.GENERATION_CONFLICT.value)
+UNHEARD_S: Final = 30.0
 """So much later than the last agreement that was answered, the region may have heard one whose answer was lost."""
 _DECIDED = "select decided_at from desired where tenant = $1 and epoch = $2 and generation = $3"
 
@@ -51,7 +51,7 @@ class RegionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
         What the decision restricts is brought to it over a nonce (``tighten.bring``), whatever it holds.
         """
-        return self.refusal in _AHEAD
+        return self.refusal in AHEAD
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,4 +107,4 @@ async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: 
 def _stops_at(agreed_at: datetime | None, governance_s: float | None) -> datetime | None:
     if agreed_at is None:
         return None
-    return agreed_at + timedelta(seconds=_UNHEARD_S + (governance_s or GOVERNANCE_S[-1]))
+    return agreed_at + timedelta(seconds=UNHEARD_S + (governance_s or GOVERNANCE_S[-1]))
