@@ -209,7 +209,7 @@ async def test_who_is_no_owner_any_more_may_neither_look_nor_ask(ada: Holder) ->
 
 @pytest.mark.parametrize(
     ("presence", "said"),
-    [("deleting", "The account is deleting."), ("gone", "The account is gone.")],
+    [("deleting", "The account is being deleted."), ("gone", "The account is gone.")],
 )
 async def test_an_account_that_goes_says_that_nothing_can_be_asked(
     ada: Holder, presence: str, said: str

@@ -171,6 +171,8 @@ def test_the_next_thing_is_what_is_strictest() -> None:
     lines = (line(""), line("a", "read-only"), line("b", "revoked"))
     assert (next_of(found(*lines)).verb, next_of(found(*lines)).service) == (KeyVerb.RESTORE, "b")
     assert next_of(found(*lines[:2])).verb == KeyVerb.ENABLE
+    away = msgspec.structs.replace(found(*lines), presence="uninstalled")
+    assert "what stops keys can be asked for" in next_of(away).text
     gone = line("d", "revoked", versions=(version(1, "destroyed", destroy("destroyed")),), rotates_at=NOON)
     assert next_of(found(line("", rotates_at=NOON), gone)).verb == "", "what is destroyed cannot be restored"
     leaving = line("c", "revoked", versions=(version(1, "active", destroy()),))

@@ -263,7 +263,7 @@ def _stays_gone() -> Consequence:
         tone="warn",
         icon="off",
         title="Its key stays destroyed",
-        text="Nothing of what it encrypted comes back. A new key can be created for the service then.",
+        text="Nothing of what it encrypted comes back.",
     )
 
 

@@ -149,5 +149,7 @@ _QUESTIONS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
 def question(verb: KeyVerb, meant: Meant) -> tuple[str, str, str]:
     """The heading, what it means in one sentence, and what the way out says."""
     heading, lead, stay = _QUESTIONS[verb]
+    if meant.gone and verb in (KeyVerb.ENABLE, KeyVerb.RESTORE):
+        lead = "Its key is destroyed, and stays so. A new one can be created for the service then."
     # Only the heading has places to fill: a name with braces in it stays as it is.
     return heading.format(key=meant.key, keys=meant.keys), lead, stay

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from openkcm.dashboard.key_actions import Action, Facts, actions
+from openkcm.dashboard.key_actions import Action, Facts, actions, closed
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.keychain.access import Restriction, restrictions_of
 from openkcm.keychain.destroy import Destroying, destroys_of
@@ -162,7 +162,7 @@ def _line(
     word = tenant.presence if tenant.past_pivot else tenant.stage
     facts = Facts(
         service=service,
-        off="" if lives else f"The account is {word}.",
+        off="" if lives else closed(word),
         access=own.access if own else KeyAccess.ACTIVE,
         before=own.before if own else KeyAccess.ACTIVE,
         all_restricted="" in restricted,

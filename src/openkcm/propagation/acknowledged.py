@@ -34,7 +34,8 @@ _DECIDED = "select decided_at from desired where tenant = $1 and epoch = $2 and 
 
 class RegionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One region. ``acknowledged_at`` is None as long as it has not said that it does what was decided; then
-    ``refusal`` and ``message`` say why, if it answered at all, and ``stops_at`` when at the latest it stops by itself
+    ``tried_at`` says when it was asked,
+    ``refusal`` and ``message`` why, if it answered at all, and ``stops_at`` when at the latest it stops by itself
     if nothing reaches it (None: it never agreed with this control on the tenant).
     """
 
@@ -89,7 +90,7 @@ async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: 
             RegionAnswer(
                 region=row["region"],
                 acknowledged_at=at,
-                tried_at=row["tried_at"],
+                tried_at=_since(row["tried_at"], decided_at),
                 refusal="" if at else row["refusal"] or "",
                 message="" if at else row["message"] or "",
                 stops_at=None if at else _stops_at(row["agreed_at"], row["governance_s"]),
@@ -102,6 +103,12 @@ async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: 
         decided_at=decided_at if isinstance(decided_at, datetime) else None,
         regions=tuple(answers),
     )
+
+
+def _since(tried_at: datetime | None, decided_at: object) -> datetime | None:
+    """When this decision was tried: a try from before it was of another one."""
+    before = tried_at is None or (isinstance(decided_at, datetime) and tried_at < decided_at)
+    return None if before else tried_at
 
 
 def _stops_at(agreed_at: datetime | None, governance_s: float | None) -> datetime | None:
