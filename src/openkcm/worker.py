@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from arq.connections import RedisSettings
@@ -16,7 +16,7 @@ from openkcm.activation.sweep import LOCK as KEYS
 from openkcm.activation.sweep import Sweep as KeySweep
 from openkcm.activation.told import KeysTold
 from openkcm.catalog.load import load
-from openkcm.catalog.registry import Registry
+from openkcm.catalog.registry import Broken, Registry
 from openkcm.crypto.client import PinnedRegions
 from openkcm.ending.means import Means as EndMeans
 from openkcm.ending.plan import END_TENANT, end_tenant
@@ -53,10 +53,12 @@ log = get_logger(__name__)
 _SWEEPS = 5  # a day more or less is no matter for what it looks for
 
 
-async def run_worker(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
+async def run_worker(
+    settings: Settings, *, ready: Callable[[Sequence[Broken]], None] = lambda _: None
+) -> None:
     """Works until cancelled; what was under way is taken up again by whoever works next.
 
-    ``ready`` is called once, when everything is open.
+    ``ready`` is called once, when everything is open, with the plugins that were left out.
 
     Raises:
         Refused: a setting, an identity, a pin, a schema or a database that this process cannot start with.
@@ -109,7 +111,7 @@ async def _work(
     means: Means,
     registry: Registry,
     redis: RedisSettings,
-    ready: Callable[[], None],
+    ready: Callable[[Sequence[Broken]], None],
 ) -> None:
     worker = settings.worker
     ending = EndMeans(
@@ -164,7 +166,7 @@ async def _work(
         watch = Watch(regions=means.regions, telling=_telling(means, registry), clock=means.clock)
         group.create_task(lead(database, LINKS, watch.run))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
-        ready()
+        ready(registry.broken)
 
 
 def _telling(means: Means, registry: Registry) -> Telling:

@@ -105,7 +105,7 @@ def test_a_service_of_its_own_a_schedule_and_what_is_wrong(site: Site, account: 
     assert "rotates every 90 d" in site.openkcm("keys", "list", account.id)
     assert "read-only" in site.openkcm("keys", "read-only", account.id, "billing", "--yes", "billing")
     assert "key-state" in site.openkcm("keys", "rotate", account.id, "billing", status=1)
-    assert "encrypts again" in site.openkcm("keys", "enable", account.id, "billing")
+    assert "is read-only no more" in site.openkcm("keys", "enable", account.id, "billing")
     site.openkcm("keys", "destroy", account.id, status=2)
     both = ("billing", "--tenant-key", "--version", "1", "--yes", "billing")
     assert "either a SERVICE or --tenant-key" in site.openkcm("keys", "destroy", account.id, *both, status=2)

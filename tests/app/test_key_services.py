@@ -39,8 +39,9 @@ async def test_a_service_is_created_by_a_name_of_the_right_form(ada: Person) -> 
     assert 'value="Not &lt;a&gt; name"' in refused.text
     assert "Nothing was changed. A service name has 1 to 63 characters" in refused.text
     there = await ada.send("/-/create", "page-" + "4" * 32, name="default")
-    assert there.status_code == 409
-    assert "are there already" in there.text
+    assert there.status_code == 422
+    assert "Nothing was changed. There is a service default already: give another name." in there.text
+    assert 'value="default"' in there.text
     assert (await ada.send("/-/create", request, name="billing")).status_code == 303
     assert await seen("select name from services order by name") == [{"name": "billing"}, {"name": "default"}]
     page = (await ada.look("/billing")).text
@@ -68,3 +69,36 @@ async def test_a_service_that_was_made_gets_a_token_of_its_own(ada: Person, regi
     assert "Get commands to paste" not in (await ada.look("/billing")).text
     refused = await ada.browser.send(f"/t/{TENANT}/token", {"service": "billing"})
     assert (refused.status_code, "key-state" in refused.text) == (409, True)
+
+
+async def test_a_service_whose_key_is_destroyed_is_shown_so_and_nothing_of_it_is_offered(ada: Person) -> None:
+    await ada.ask("/default/revoke", phrase="default")
+    async with transaction(Role.APP, TENANT) as tx:
+        await tx.execute("update keys set state = 'destroyed' where service = 'default'")
+    keys, home = (await ada.look()).text, (await ada.browser.get(f"/t/{TENANT}")).text
+    for page in (keys, home):
+        assert "Destroyed</span>" in page
+        assert "Revoked</span>" not in page
+        assert "limited" not in page
+    assert "Restore default" not in keys
+    assert "Encrypt your first record" not in home
+    page = (await ada.look("/default")).text
+    assert "No key is made for what is read-only or revoked." in page
+    assert "<dt>Revoked</dt>" not in page
+    assert "Brings back exactly" not in page
+    question = (await ada.look("/default/restore")).text
+    assert "Its key stays destroyed" in question
+    assert "works again" not in question
+
+
+async def test_the_versions_of_a_revoked_key_are_not_called_active(ada: Person) -> None:
+    assert "Active</span>" in (await ada.look("/default")).text
+    await ada.ask("/default/revoke", phrase="default")
+    page = (await ada.look("/default")).text
+    assert "Active</span>" not in page
+    assert "Decrypts only</span>" not in page
+    await ada.ask("/default/restore")
+    await ada.ask("/default/read-only")
+    page = (await ada.look("/default")).text
+    assert "Active</span>" not in page
+    assert "Decrypts only</span>" in page

@@ -165,6 +165,10 @@ async def test_a_connection_that_no_key_uses_is_removed_once_and_the_one_in_use_
     assert await seen("select id from connections order by id") == [{"id": OURS}, {"id": NEW}]
     assert await seen("select from connection_checks where connection = $1", OTHER_STORE) == []
     used = await ada.look(f"/disconnect/{OURS}")
+    assert ("No key of yours is under it" in question.text, "No key of yours is under it" in used.text) == (
+        True,
+        False,
+    )
     assert "Its root key is needed for tenant key version 1." in used.text
     refused = await ada.send(f"/disconnect/{OURS}", Person.request_in(used))
     assert refused.status_code == 409
@@ -205,7 +209,7 @@ async def test_who_is_no_owner_any_more_may_neither_look_nor_ask(ada: Holder) ->
 
 @pytest.mark.parametrize(
     ("presence", "said"),
-    [("deleting", "The account is deleting."), ("gone", "The account is gone.")],
+    [("deleting", "The account is being deleted."), ("gone", "The account is gone.")],
 )
 async def test_an_account_that_goes_says_that_nothing_can_be_asked(
     ada: Holder, presence: str, said: str

@@ -258,7 +258,7 @@ def test_an_outage_is_chosen_in_one_decision(place: Place, capsys: pytest.Captur
     assert "What to do: Choose another one. (you)" in told
     assert run(["keys", "outage", "acme", "--choice", "sometimes"]) == 2
     run(["keystores", "show", "acme"])
-    assert "memory-only, chosen by operator:" in capsys.readouterr().out
+    assert ", who runs this installation." in capsys.readouterr().out
     assert run(["keys", "outage", "acme", "--choice", "fail-closed"]) == 0
     assert "is not survived" in capsys.readouterr().out
     run(["keystores", "show", "acme"])

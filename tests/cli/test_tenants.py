@@ -200,6 +200,20 @@ def test_the_doctor_shows_development_flags_as_risks(
     assert {finding["level"] for finding in told["findings"] if finding["about"] == flag} == {"risk"}
 
 
+def test_the_doctor_says_how_long_keys_are_kept_under_the_development_flag(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENKCM_TENANTS__SHORT_GRACE", "true")
+    monkeypatch.setenv("OPENKCM_TENANTS__KEY_WAIT_S", "20")
+    run(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    (said,) = [finding["said"] for finding in found if finding["about"] == "tenants.short_grace"]
+    assert (
+        "a deleted tenant's are kept for 30\u00a0d, a single one that is to be destroyed for 20\u00a0s."
+        in said
+    )
+
+
 def test_what_a_source_names_and_cannot_be_used_is_listed_with_its_place(
     databases: ModuleDatabases, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,23 @@ def test_what_changed_nothing_is_said_to_and_followed_no_further() -> None:
     assert (page.state, page.watched) == (ChangeState.UNCHANGED, False)
 
 
+@pytest.mark.parametrize(
+    ("ended", "by", "said"),
+    [
+        ("destroyed", "", ""),
+        ("stopped", "used in local", "used in local"),
+        ("kept", "person:#ada", "ada"),
+        (None, None, ""),
+    ],
+)
+def test_the_report_of_a_destruction_says_what_it_came_to(
+    ended: str | None, by: str | None, said: str
+) -> None:
+    row = asked(verb="destroy", saga=None, state=None, trouble=None, ended=ended, ended_at=NOON, ended_by=by)
+    page = report(ACCOUNT, "page-1", row, [], told(0.1))
+    assert (page.ended, page.ended_at, page.ended_by) == (ended or "", NOON, said)
+
+
 def test_the_first_step_that_is_not_done_is_under_way_and_one_in_trouble_says_why() -> None:
     states = [step.state for step in report(ACCOUNT, "x", asked(), done("prepare"), None).steps]
     assert states == [StepState.DONE, StepState.RUNNING, StepState.WAITING, StepState.WAITING]
@@ -154,6 +171,10 @@ def test_the_next_thing_is_what_is_strictest() -> None:
     lines = (line(""), line("a", "read-only"), line("b", "revoked"))
     assert (next_of(found(*lines)).verb, next_of(found(*lines)).service) == (KeyVerb.RESTORE, "b")
     assert next_of(found(*lines[:2])).verb == KeyVerb.ENABLE
+    away = msgspec.structs.replace(found(*lines), presence="uninstalled")
+    assert "what stops keys can be asked for" in next_of(away).text
+    gone = line("d", "revoked", versions=(version(1, "destroyed", destroy("destroyed")),), rotates_at=NOON)
+    assert next_of(found(line("", rotates_at=NOON), gone)).verb == "", "what is destroyed cannot be restored"
     leaving = line("c", "revoked", versions=(version(1, "active", destroy()),))
     refused = msgspec.structs.replace(
         leaving,

@@ -83,6 +83,23 @@ def test_a_second_start_knows_the_account_and_takes_other_ports_where_its_own_ar
         assert (product.tenant(TENANT) or {})["state"] == "ready"
 
 
+def test_a_plugin_that_is_left_out_is_named_where_it_says_that_it_is_ready_with_what_to_do(
+    product: Product,
+) -> None:
+    product.settings = {"OPENKCM_PLUGINS__KEYSTORE_GONE__REGION": "eu"}
+    try:
+        with product.up():
+            until(lambda: "Stop with Ctrl-C" in product.said())
+            told = [line for line in product.said().splitlines() if "Left out" in line]
+    finally:
+        product.settings = {}
+    assert len(told) == 1
+    assert told[0].startswith(
+        "  Left out   keystore-gone: There are settings for keystore-gone, which is not"
+    )
+    assert told[0].endswith("Install it with pip, or remove the settings.")
+
+
 def test_two_do_not_share_a_state_directory(product: Product) -> None:
     with product.up():
         second = Product.__new__(Product)

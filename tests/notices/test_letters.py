@@ -41,6 +41,7 @@ ABOUT: dict[str, Any] = {
     "account_name": "Payments",
     "address": "https://keys.example/t/2k7f9q1xw4m8zt3c",
 }
+KEPT: dict[str, Any] = {"key_id": "c0ffee", "what": "version 1 of service default", "region": "Dublin"}
 DELAYED: dict[str, Any] = {
     "waits_for": "Making the platform-managed key",
     "detail": "The region Stockholm does not answer.",
@@ -63,8 +64,8 @@ LETTERS: dict[str, Letter] = {
     "returned": ReturnedLetter(**ABOUT, at=AT),
     "deleting": DeletingLetter(**ABOUT, at=AT, destroyed_after=AT + timedelta(days=30)),
     "stopped": StoppedLetter(**ABOUT, at=AT),
-    "key-stopped": KeyStoppedLetter(**ABOUT, key_id="c0ffee", region="Dublin", unknown=False, at=AT),
-    "key-doubtful": KeyStoppedLetter(**ABOUT, key_id="c0ffee", region="Dublin", unknown=True, at=AT),
+    "key-stopped": KeyStoppedLetter(**ABOUT, **KEPT, unknown=False, at=AT),
+    "key-doubtful": KeyStoppedLetter(**ABOUT, **KEPT, unknown=True, at=AT),
     "key-destroyed": KeyDestroyedLetter(
         **ABOUT,
         key_id="c0ffee",
@@ -174,7 +175,16 @@ def test_a_letter_fits_a_mail_and_a_screen(name: str) -> None:
             "stopped",
             ["12 Oct 2026, 14:02", "nothing is encrypted or decrypted", "never destroyed", "same keys"],
         ),
-        ("key-stopped", ["used in region Dublin", "12 Oct 2026, 14:02", "c0ffee", "Nothing is lost"]),
+        (
+            "key-stopped",
+            [
+                "It is version 1 of service default.",
+                "used in region Dublin",
+                "12 Oct 2026, 14:02",
+                "c0ffee",
+                "Nothing is lost",
+            ],
+        ),
         ("key-doubtful", ["region Dublin was restored", "c0ffee"]),
         ("key-destroyed", ["version 1 of service default", "Frankfurt", "26 Oct 2026, 14:02", "c0ffee"]),
         ("end-waits", ["Region oslo is away.", "Start it.", "tried again by itself"]),

@@ -60,6 +60,7 @@ def ends(at: datetime | None = None) -> tuple[VersionLine, ...]:
     )
 
 
+GONE = (version(1, "destroyed", destroy("destroyed", ended_at=NOW), "It is destroyed."),)
 KEY_LISTS: dict[str, KeysView] = {
     "keys": all_keys(),
     "keys-all-well": all_keys(
@@ -73,6 +74,8 @@ KEY_LISTS: dict[str, KeysView] = {
     "keys-no-service": all_keys(line("", versions=()), recent=()),
     "keys-many": all_keys(line(""), *(line(f"service-{n}") for n in range(9))),
     "keys-rotating": all_keys(under_way=ROTATION),
+    "keys-one-gone": all_keys(*LINES[:2], line("old", "revoked", versions=GONE)),
+    "keys-all-gone": all_keys(line(""), line("old", "revoked", versions=GONE)),
     "keys-behind": all_keys(found=found(regions=SILENT)),
     "keys-revoked": all_keys(line("", "revoked"), *LINES[1:], unsafe=True),
     "keys-read-only": all_keys(line("", "read-only"), line("default", versions=ends())),
@@ -94,7 +97,10 @@ KEY_ONES: dict[str, KeyView] = {
     "key-revoked": one_key(line("billing", "revoked"), all_access="read-only"),
     "key-every-version": one_key(line("default", versions=ends())),
     "key-none": one_key(line("new", versions=())),
-    "key-gone": one_key(line("old", versions=(version(1, "destroyed", destroy("destroyed", ended_at=NOW)),))),
+    "key-gone": one_key(line("old", versions=GONE)),
+    "key-gone-revoked": one_key(
+        line("old", "revoked", versions=GONE, rotate_every_days=30, rotates_at=NOW + DAY)
+    ),
     "key-rotating": one_key(LINES[1], under_way=replace(ROTATION, state=ChangeState.UNDOING)),
     "key-deleting": one_key(LINES[1], HomeState.DELETING),
     "key-hostile": one_key(line("<s>", "read-only", restricted_by="operator:<b>x@"), account=HOSTILE),
@@ -135,6 +141,16 @@ CHANGES: dict[str, ChangePage] = {
         title="Destroying version 2 of the key of default",
         due_at=NOW + 30 * DAY,
     ),
+    **{
+        f"change-{ended}": report(
+            ChangeState.DONE,
+            title="Destroying version 2 of the key of default",
+            ended=ended,
+            ended_at=NOW + 30 * DAY,
+            ended_by=by,
+        )
+        for ended, by in (("destroyed", ""), ("stopped", "used in Dublin"), ("kept", "<b>mara@example.org"))
+    },
     "change-ahead": report(
         ChangeState.PARTLY,
         regions=(

@@ -75,7 +75,7 @@ ROOT_KEYS: dict[str, RootKeyView] = {
     ),
     "root-uninstalled": root_page(used(), state=HomeState.UNINSTALLED, platform_off="No keys are made."),
     "root-uninstalled-over": root_page(used(), state=HomeState.UNINSTALLED_OVER),
-    "root-deleting": root_page(used(*REFUSED), state=HomeState.DELETING, off="The account is deleting."),
+    "root-deleting": root_page(used(*REFUSED), state=HomeState.DELETING, off="The account is being deleted."),
     "root-gone": root_page(state=HomeState.GONE, off="The account is gone."),
     "root-hostile": root_page(HOSTILE_ROOT, account=HOSTILE),
 }
@@ -87,7 +87,7 @@ OUTAGES: dict[str, OutagePage] = {
         DesiredPolicy(outage_s=7777.0, doubtful_s=0.0, governance_s=300.0), root=RootState()
     ),
     "outage-wrong": outage_page(wrong="Nothing was changed. A window is picked from its list."),
-    "outage-refused": outage_page(why_not="The account is deleting.", state=HomeState.DELETING),
+    "outage-refused": outage_page(why_not="The account is being deleted.", state=HomeState.DELETING),
     "outage-hostile": outage_page(account=HOSTILE, wrong="<i>"),
 }
 

@@ -154,8 +154,10 @@ async def _move(
         ready = await move_destroys(tx, tenant.id, _ids(closed), DestroyState.DESTROYING, at=now)
         if halted or closing:
             await _send(tx, means, tenant)
+        keys = {key.key_id: key for key in await keys_of(tx, tenant.id)} if halted else {}
         for each in halted:
-            await tell_stopped(tx, means, tenant, each.row, *_why(each))
+            region, said = _why(each)
+            await tell_stopped(tx, means, tenant, keys[each.row.key_id], each.row, region=region, said=said)
         await record_all(tx, [*_halted(tenant, halted), *_closed(tenant, closing, ready)])
     for each in halted:
         log.critical("activation.destroy_stopped", tenant=tenant.id, key_id=each.row.key_id, by=_by(each))

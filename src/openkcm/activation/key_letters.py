@@ -16,7 +16,14 @@ from openkcm.tenancy.model import Tenant
 
 
 async def tell_stopped(
-    tx: Transaction, means: Means, tenant: Tenant, row: Destroying, region: str, said: KeyEnding
+    tx: Transaction,
+    means: Means,
+    tenant: Tenant,
+    key: Key,
+    row: Destroying,
+    *,
+    region: str,
+    said: KeyEnding,
 ) -> None:
     """Both know that the key is kept, and why; once for each time that it was to be destroyed."""
     event = f"key-stopped-{row.key_id}-{row.since[0]}-{row.since[1]}"
@@ -24,9 +31,10 @@ async def tell_stopped(
         letter = KeyStoppedLetter(
             tenant=tenant.id,
             account_name=tenant.label,
-            address=means.keys_address(tenant.id),
+            address=means.keys_address(tenant.id, key.service),
             to_operator=to_operator,
             key_id=row.key_id,
+            what=_what(key),
             region=region,
             unknown=said.stopped == "unknown",
             at=said.stopped_at or means.clock.now(),
@@ -50,18 +58,21 @@ async def tell_destroyed(
     """The owner knows of a key of theirs that was in use once; of the others there is nothing to tell."""
     if key.activated_at is None or not tenant.past_pivot:
         return
-    what = f"version {key.version} of service {key.service}" if key.service else f"tenant key {key.version}"
     letter = KeyDestroyedLetter(
         tenant=tenant.id,
         account_name=tenant.label,
         address=means.keys_address(tenant.id, key.service),
         key_id=key.key_id,
-        what=what,
+        what=_what(key),
         regions=regions,
         destroyed_at=destroyed_at,
         backups_end_at=destroyed_at + timedelta(days=BACKUP_DAYS),
     )
     await put(tx, tenant.id, f"key-destroyed-{key.key_id}", letter, recipients=_owner(tenant))
+
+
+def _what(key: Key) -> str:
+    return f"version {key.version} of service {key.service}" if key.service else f"tenant key {key.version}"
 
 
 def _owner(tenant: Tenant) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from openkcm.catalog.load import load
 from openkcm.catalog.registry import Registry
+from openkcm.cli._agreed import agreed
 from openkcm.cli._files import stopped_state
 from openkcm.cli._hosts import hosts
 from openkcm.cli._reach import Finding, database, databases, problems, redis, refused, region
@@ -21,7 +22,7 @@ from openkcm.parties.settings import read_pins
 from openkcm.sdk.checks import Checkable, Checked
 from openkcm.sdk.refusals import Refused
 from openkcm.settings import Settings
-from openkcm.tenancy.settings import LEAST_GRACE_S
+from openkcm.web.figures import duration
 
 _PLUGIN_S = 30.0
 
@@ -40,15 +41,13 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     except Refused as wrong:
         yield refused("parties", wrong)
     for name, dsn, tree in databases(settings):
-        checked = await database(name, dsn, tree)
-        yield checked
-        if name == "control.worker_database" and checked.level == "ok":
-            yield await problems(dsn)
+        for each in await _database(name, dsn, tree):
+            yield each
     if settings.control.web_database or settings.control.worker_database:
         yield await redis(settings)
     if identity is not None and pins is not None:
-        for each in settings.control.regions:
-            yield await region(each.name, each.address, identity, pins)
+        for each_region in settings.control.regions:
+            yield await region(each_region.name, each_region.address, identity, pins)
     registry = load(settings.plugins)
     for finding in [
         *await hosts(settings),
@@ -57,6 +56,14 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         *_risks(settings),
     ]:
         yield finding
+
+
+async def _database(name: str, dsn: str, tree: str) -> list[Finding]:
+    """Whether it can be used; of control's also what it says of tenants and regions."""
+    checked = await database(name, dsn, tree)
+    if name != "control.worker_database" or checked.level != "ok":
+        return [checked]
+    return [checked, await problems(dsn), *await agreed(dsn)]
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
@@ -182,18 +189,20 @@ def _plugins(settings: Settings, registry: Registry) -> Iterator[Finding]:
 
 def _risks(settings: Settings) -> Iterator[Finding]:
     """What works and may still cost somebody's data."""
-    if settings.tenants.short_grace or settings.tenants.grace_s < LEAST_GRACE_S:
+    if settings.tenants.short_grace:  # without it no shorter grace is read
         yield Finding(
             level="risk",
             about="tenants.short_grace",
-            said=f"Development flag: keys of a deleted tenant are kept for {settings.tenants.grace_s:g} s only.",
+            said="Development flag: keys may be kept for less than 7 days. Now a deleted tenant's are kept for "
+            f"{duration(settings.tenants.grace_s)}, a single one that is to be destroyed for "
+            f"{duration(settings.tenants.key_wait_s)}.",
             action="Remove tenants.short_grace where anybody's data counts.",
         )
     if settings.control.unsafe_without_step_up:
         yield Finding(
             level="risk",
             about="control.unsafe_without_step_up",
-            said="Development flag: keys are revoked and destroyed without a fresh proof of who asks.",
+            said="Development flag: keys are revoked, destroyed and relinked without a fresh proof of who asks.",
             action="Remove control.unsafe_without_step_up where anybody's data counts.",
         )
     if settings.crypto is not None and settings.crypto.short_grace:

@@ -239,7 +239,9 @@ def print_trouble(tenant: str, ways: Sequence[Way]) -> None:
 def _rows(line: KeyLine) -> Sequence[tuple[str, ...]]:
     name = line.service or "(tenant key)"
     notes = [] if line.access == "active" else [f"{line.access} since {_at(line.restricted_since)}"]
-    if line.rotates_at is not None:
+    if line.gone:
+        notes = []
+    elif line.rotates_at is not None:
         notes.append(f"rotates every {line.rotate_every_days} d, next {_at(line.rotates_at)}")
     if not line.versions:
         return [(name, "–", "no key", "–", "–", "; ".join(notes))]

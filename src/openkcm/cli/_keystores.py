@@ -23,7 +23,8 @@ from openkcm.sdk.key_store import CHECK_S
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
 from openkcm.settings import Settings
 from openkcm.tenancy.asking import operator
-from openkcm.web.figures import duration
+from openkcm.web.figures import at_most
+from openkcm.web.people import asker
 
 WAIT_S = CHECK_S + 10.0
 _LOOK_S = 0.2
@@ -151,18 +152,18 @@ def print_page(page: KeyStoresPage) -> None:
 def print_outage(page: KeyStoresPage) -> None:
     """What is in force for an outage, and what it comes to at worst."""
     outage = page.outage
-    by = f"chosen by {outage.set_by}" if outage.set_by else "the default of its root keys"
+    by = f"chosen by {asker(outage.set_by)}" if outage.set_by else "the default of its root keys"
     click.echo(f"\nWhile the key store does not answer: {outage.policy.choice}, {by}.")
     if outage.window_s:
         click.echo(
-            f"  It is survived for {duration(outage.window_s)}, a doubtful answer for "
-            f"{duration(outage.worst.doubtful_s)}."
+            f"  It is survived for {at_most(outage.window_s)}, a doubtful answer for "
+            f"{at_most(outage.worst.doubtful_s)}."
         )
     else:
         click.echo("  Everything stops at the first call that is not answered.")
     click.echo(
-        f"  A refusal at the root key is in force everywhere after {duration(outage.worst.store_connected_s)}, "
-        f"cut off from it after {duration(outage.worst.store_cut_off_s)}."
+        f"  A refusal at the root key is in force everywhere after {at_most(outage.worst.store_connected_s)}, "
+        f"cut off from it after {at_most(outage.worst.store_cut_off_s)}."
     )
 
 

@@ -20,7 +20,7 @@ from openkcm.crypto.contract import GOVERNANCE_S, Choice, DesiredPolicy
 from openkcm.kernel.ids import random_id
 from openkcm.keychain.asked import Asked, operator
 from openkcm.keychain.states import KeyVerb
-from openkcm.web.figures import duration
+from openkcm.web.figures import at_most
 
 
 @click.command("outage")
@@ -76,5 +76,5 @@ def outage(
         click.echo("It was so already: nothing was changed.")
     else:
         window_s = wanted.policy().window_s
-        survived = f"survived for {duration(window_s)}" if window_s else "not survived"
+        survived = f"survived for {at_most(window_s)}" if window_s else "not survived"
         click.echo(f"An outage of the key store is {survived}. Decision {answer.generation}.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 import asyncpg
 
 from openkcm.cli._files import REGION, Doors, Files, write_settings
+from openkcm.cli._left_out import read_left_out
 from openkcm.embedded.databases import Databases, prepare_databases
 from openkcm.embedded.files import make_directory
 from openkcm.embedded.ports import Port, is_free, pick_port
@@ -38,6 +39,7 @@ class Stack:
         self._supervisor = supervisor
         self._settings = settings
         self._report = report
+        self._ready_file = supervisor.state.path / "worker.ready"
         self._ports: tuple[Port, ...] = ()  # held: another start must not come between choosing and listening
 
     async def start(self) -> Doors:
@@ -83,6 +85,10 @@ class Stack:
             )
         )
         return doors
+
+    def left_out(self) -> Sequence[str]:
+        """One line for each plugin that the worker goes on without, once all is started."""
+        return read_left_out(self._ready_file)
 
     def _doors(self) -> Doors:
         """Free ports; the usual ones where they are free. A port that was asked for is not exchanged for another."""
@@ -148,7 +154,7 @@ class Stack:
             )
 
     def _worker(self) -> ChildSpec:
-        ready = self._supervisor.state.path / "worker.ready"
+        ready = self._ready_file
         ready.unlink(missing_ok=True)
 
         async def check() -> bool:

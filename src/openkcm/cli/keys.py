@@ -155,7 +155,7 @@ def read_only(tenant: str, service: str, yes: str | None, **given: Any) -> None:
 @_asking
 def enable(tenant: str, service: str, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Let what is read-only encrypt again."""
-    _do(KeyVerb.ENABLE, tenant, service, f"{service or tenant} encrypts again.", **given)
+    _do(KeyVerb.ENABLE, tenant, service, f"{service or tenant} is read-only no more.", **given)
 
 
 @command.command("revoke")

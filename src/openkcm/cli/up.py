@@ -69,6 +69,8 @@ async def _run(
         _say(f"  Data door  {addresses['data']}")
         _say(f"  Accounts   {_accounts(place)}")
         _say(f"  State      {folder}")
+        for line in stack.left_out():
+            _say(f"  Left out   {line}")
         _say(f"Sign in as an account's owner: {shown('tenants sign-in ID')}   (ids: {shown('tenants list')})")
         _say("Stop with Ctrl-C.")
         await supervisor.until_stopped()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import uvloop
 
+from openkcm.catalog.registry import Broken
+from openkcm.cli._left_out import write_ready
 from openkcm.kernel.log import configure_logging
 from openkcm.settings import Settings, load_settings
 from openkcm.worker import run_worker
@@ -33,9 +35,9 @@ def command(ready_file: Path | None) -> None:
 
 
 async def _until_asked(settings: Settings, ready_file: Path | None) -> None:
-    def ready() -> None:
+    def ready(broken: Sequence[Broken]) -> None:
         if ready_file is not None:
-            ready_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+            write_ready(ready_file, broken)
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for which in (signal.SIGINT, signal.SIGTERM):

@@ -33,6 +33,13 @@ DOES: Final[Mapping[KeyVerb, str]] = MappingProxyType(
 )
 
 
+_CLOSED: Final = {
+    "provisioning": "The account is still being set up.",
+    "undone": "The account was not set up.",
+    "deleting": "The account is being deleted.",
+}
+
+
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Something that may be asked for: what it does, and why it is refused now (empty where it is not).
 
@@ -68,12 +75,23 @@ class Facts:
     may_make: bool
 
 
+def closed(word: str) -> str:
+    """Why nothing may be asked at all of an account that is not there, or not yet: ``word`` is its state."""
+    return _CLOSED.get(word, f"The account is {word}.")
+
+
 def actions(facts: Facts) -> Sequence[Action]:
     """Every action that there is for it, in the order of a page; versions of the tenant key are kept one by one."""
     return [
-        Action(verb=verb, does=DOES[verb], why_not=facts.off or why_not, step_up=verb in STEPS_UP)
+        Action(verb=verb, does=_does(facts, verb), why_not=facts.off or why_not, step_up=verb in STEPS_UP)
         for verb, why_not in _each(facts)
     ]
+
+
+def _does(facts: Facts, verb: KeyVerb) -> str:
+    if verb in (KeyVerb.ENABLE, KeyVerb.RESTORE) and facts.service and not facts.has_key:
+        return "Lets a key be created for it. What is destroyed stays so."
+    return DOES[verb]
 
 
 def _each(facts: Facts) -> Iterator[tuple[KeyVerb, str]]:
@@ -99,7 +117,8 @@ def _moving(facts: Facts, verb: KeyVerb) -> str:
 
 def _making(facts: Facts) -> str:
     if facts.access is not KeyAccess.ACTIVE or facts.all_restricted:
-        return "No new version is made of what is read-only or revoked."
+        made = "new version is made of" if facts.has_key else "key is made for"
+        return f"No {made} what is read-only or revoked."
     if not facts.may_make:
         return "No keys are made for an account that is uninstalled."
     return "Another change of this account's keys is under way." if facts.busy else ""

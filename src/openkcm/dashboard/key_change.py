@@ -41,8 +41,13 @@ _ONE = """select verb, key_requests.service, key_requests.key_id, asked_by, aske
     clock_timestamp() as now, (select max(due_at) from key_destroys left join keys mine using (key_id)
         where key_destroys.tenant = $1 and key_destroys.state = any($3::text[])
             and (key_destroys.key_id = key_requests.key_id
-                or key_requests.key_id = '' and mine.service = key_requests.service)) as due_at
+                or key_requests.key_id = '' and mine.service = key_requests.service)) as due_at,
+    ended.state as ended, ended.ended_at, ended.ended_by
 from key_requests left join sagas on sagas.id = saga left join keys on keys.key_id = key_requests.key_id
+left join lateral (select state, key_destroys.ended_at, key_destroys.ended_by from key_destroys
+    where key_destroys.tenant = $1 and verb = 'destroy' and key_destroys.ended_at is not null
+        and (since_epoch, since_generation) = (key_requests.epoch, key_requests.generation)
+    order by key_destroys.ended_at desc limit 1) ended on true
 where key_requests.tenant = $1 and request = $2"""
 _STEPS = "select step, direction, made->>'generation' as generation, took_ms from saga_steps where saga = $1"
 _RECENT = """select request, verb, key_requests.service, asked_by, asked_at, version
@@ -71,6 +76,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     now: datetime
     due_at: datetime | None
+    ended: str | None = None
+    ended_at: datetime | None = None
+    ended_by: str | None = None
 
 
 async def key_change(account: Account, request: str) -> ChangePage:
@@ -138,6 +146,9 @@ def report(
         creates=asked.verb == KeyVerb.CREATE,
         due_at=asked.due_at if asked.verb == "destroy" else None,
         verb=asked.verb,
+        ended=asked.ended or "",
+        ended_at=asked.ended_at,
+        ended_by=asker(asked.ended_by or "") if asked.ended == "kept" else asked.ended_by or "",
     )
 
 

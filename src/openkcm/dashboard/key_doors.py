@@ -95,6 +95,9 @@ async def _decide(request: AnyRequest, asked: Asked, asking: AskPage, form: Form
     except Refused as refused:
         if refused.refusal not in SHOWN:
             raise
+        if not asking.why_not and await _is_taken(asked, asking):
+            taken = f"Nothing was changed. There is a service {asked.service} already: give another name."
+            return page(request, ASK, again(asking, form, wrong=taken), status_code=422)
         shown = again(asking, form, why_not=asking.why_not or refused.message)
         return page(request, ASK, shown, status_code=STATUS_OF[refused.refusal])
     return redirect(request, paths.key_change(asked.tenant, asked.request))
@@ -154,6 +157,14 @@ async def _question(request: AnyRequest, service: str, verb: str, name: str) -> 
     return await ask_page(
         account, unwhole(service), known, deciding_of(request), request=name, version=version
     )
+
+
+async def _is_taken(asked: Asked, asking: AskPage) -> bool:
+    """Whether a new service was to get a name that another one has."""
+    if asked.verb is not KeyVerb.CREATE or asking.service:
+        return False
+    found = await shown_keys(asked.tenant, role=Role.APP)
+    return any(line.service == asked.service and not line.gone for line in found.keys)
 
 
 async def _key_id(tenant: str, asking: AskPage) -> str:

@@ -48,6 +48,8 @@ def _read_only(meant: Meant) -> Sequence[Consequence]:
 
 
 def _enable(meant: Meant) -> Sequence[Consequence]:
+    if meant.gone:
+        return (_stays_gone(),)
     return (
         Consequence(
             tone="ok", icon="ok", title="Applications encrypt again", text=_who(meant), soon="within seconds"
@@ -86,6 +88,8 @@ def _revoke(meant: Meant) -> Sequence[Consequence]:
 
 
 def _restore(meant: Meant) -> Sequence[Consequence]:
+    if meant.gone:
+        return (_stays_gone(),)
     comes = (
         "It was read-only before it was revoked, and is so again."
         if meant.restores_to == "read-only"
@@ -252,6 +256,15 @@ _EFFECTS: Final = {
     KeyVerb.RELINK: _relink,
     KeyVerb.OUTAGE: _outage,
 }
+
+
+def _stays_gone() -> Consequence:
+    return Consequence(
+        tone="warn",
+        icon="off",
+        title="Its key stays destroyed",
+        text="Nothing of what it encrypted comes back.",
+    )
 
 
 def _who(meant: Meant) -> str:

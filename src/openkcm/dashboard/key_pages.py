@@ -7,7 +7,7 @@ from datetime import datetime
 
 from openkcm.activation.change import STEPS_UP
 from openkcm.activation.means import Deciding
-from openkcm.dashboard.key_actions import Action
+from openkcm.dashboard.key_actions import Action, closed
 from openkcm.dashboard.key_change import key_change, recent_changes
 from openkcm.dashboard.key_follows import consequences
 from openkcm.dashboard.key_words import BUTTONS, TYPED, Meant, question
@@ -157,10 +157,17 @@ def next_of(found: KeysPage) -> Next:
     whole, services = found.keys[0], found.keys[1:]
     if change is not None and change.state in ("running", "undoing"):
         return Next(text="A change is under way. Nothing for you to do.", request=change.request)
+    if found.presence == "uninstalled":
+        return Next(text="OpenKCM is uninstalled: what stops keys can be asked for, nothing new is made.")
     if found.presence != "present":
         return Next(text="No action on keys is open while the account is on its way out.")
     limited = next(
-        (line for access in ("revoked", "read-only") for line in (whole, *services) if line.access == access),
+        (
+            line
+            for access in ("revoked", "read-only")
+            for line in (whole, *services)
+            if line.access == access and not line.gone
+        ),
         None,
     )
     if limited is not None:
@@ -177,7 +184,7 @@ def next_of(found: KeysPage) -> Next:
         )
     if found.decision is not None and found.decision.missing:
         return Next(text="A region has not confirmed the last decision yet. It is tried again by itself.")
-    unset = next((line for line in (*services, whole) if line.versions and not line.rotates_at), None)
+    unset = next((line for line in (*services, whole) if line.active and not line.rotates_at), None)
     if unset is not None:
         what = f"The key of {unset.service}" if unset.service else "The tenant key"
         return Next(
@@ -216,6 +223,7 @@ def _meant(
         regions=[each.region for each in found.decision.regions] if found.decision else [],
         wait_s=deciding.key_wait_s,
         restores_to=line.restores_to,
+        gone=line.gone,
     )
 
 
@@ -244,7 +252,7 @@ def _version_why_not(each: VersionLine, verb: KeyVerb, found: KeysPage, deciding
     if verb is not KeyVerb.DESTROY:
         raise Permanent(Refusal.NOT_FOUND, "There is no such action on a single version.")
     off = found.presence not in ("present", "uninstalled")
-    why = f"The account is {found.presence}." if off else each.why_not
+    why = closed(found.presence) if off else each.why_not
     return why or ("" if deciding.without_step_up else NO_STEP_UP)
 
 

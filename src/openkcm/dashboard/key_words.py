@@ -46,7 +46,10 @@ TYPED: Final = frozenset({KeyVerb.REVOKE, KeyVerb.DESTROY, KeyVerb.RELINK})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meant:
-    """What an action is about: a service, or with an empty ``service`` the whole account; or one version of it."""
+    """What an action is about: a service, or with an empty ``service`` the whole account; or one version of it.
+
+    ``gone``: every version of it is destroyed.
+    """
 
     account: str
     service: str
@@ -56,6 +59,7 @@ class Meant:
     regions: Sequence[str]
     wait_s: float
     restores_to: str = "active"
+    gone: bool = False
 
     @property
     def name(self) -> str:
@@ -145,5 +149,7 @@ _QUESTIONS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
 def question(verb: KeyVerb, meant: Meant) -> tuple[str, str, str]:
     """The heading, what it means in one sentence, and what the way out says."""
     heading, lead, stay = _QUESTIONS[verb]
+    if meant.gone and verb in (KeyVerb.ENABLE, KeyVerb.RESTORE):
+        lead = "Its key is destroyed, and stays so. A new one can be created for the service then."
     # Only the heading has places to fill: a name with braces in it stays as it is.
     return heading.format(key=meant.key, keys=meant.keys), lead, stay

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from openkcm.dashboard.key_actions import Action, Facts, actions
+from openkcm.dashboard.key_actions import Action, Facts, actions, closed
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.keychain.access import Restriction, restrictions_of
 from openkcm.keychain.destroy import Destroying, destroys_of
@@ -74,6 +74,11 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
     def active(self) -> VersionLine | None:
         """The version that encrypts."""
         return next((each for each in self.versions if each.state == KeyState.ACTIVE), None)
+
+    @property
+    def gone(self) -> bool:
+        """Whether every version that there was is destroyed: no restoring brings anything back."""
+        return bool(self.versions) and all(each.state == KeyState.DESTROYED for each in self.versions)
 
 
 class ChangeLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +162,7 @@ def _line(
     word = tenant.presence if tenant.past_pivot else tenant.stage
     facts = Facts(
         service=service,
-        off="" if lives else f"The account is {word}.",
+        off="" if lives else closed(word),
         access=own.access if own else KeyAccess.ACTIVE,
         before=own.before if own else KeyAccess.ACTIVE,
         all_restricted="" in restricted,

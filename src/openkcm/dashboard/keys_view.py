@@ -63,8 +63,13 @@ class KeysView:
 
     @property
     def limited(self) -> tuple[KeyLine, ...]:
-        """The services that are restricted themselves."""
-        return tuple(line for line in self.services if line.access != "active")
+        """The services that are restricted themselves, and could work if they were not."""
+        return tuple(line for line in self.services if line.access != "active" and not line.gone)
+
+    @property
+    def none_left(self) -> bool:
+        """Whether the key of every service that there is is destroyed."""
+        return bool(self.services) and all(line.gone for line in self.services)
 
     def shown(self, line: KeyLine) -> str:
         """What works with the key: the strictest of presence, account and service."""
@@ -100,6 +105,14 @@ class KeyView:
     def shown(self) -> str:
         """What works with the key."""
         return shown_state(self.state, self.all_access, self.line, halted=self.root.halted)
+
+    def shown_version(self, version: VersionLine) -> str:
+        """What works with that version: what its own state allows, as far as the whole key may be used."""
+        if version.state not in ("active", "decrypt-only"):
+            return version.state
+        if self.shown in ("revoked", "blocked"):
+            return self.shown
+        return self.shown if version.state == "active" else version.state
 
     @property
     def leaving(self) -> tuple[VersionLine, ...]:
@@ -192,7 +205,8 @@ class ChangeStep:
 class ChangePage:
     """What became of one request, as it stands now: the steps of a rotation, and each region's word.
 
-    ``creates``: there is no version before this one.
+    ``creates``: there is no version before this one. ``ended``: what a destruction came to (``destroyed``, ``stopped``
+    or ``kept``), empty while it goes on; ``ended_by`` who kept it, or what stopped it.
     """
 
     account: Account
@@ -211,6 +225,9 @@ class ChangePage:
     due_at: datetime | None = None
     creates: bool = False
     verb: str = ""
+    ended: str = ""
+    ended_at: datetime | None = None
+    ended_by: str = ""
 
     @property
     def about_root_key(self) -> bool:
@@ -251,9 +268,7 @@ def shown_state(state: HomeState, all_access: str, line: KeyLine, *, halted: boo
     """What works with a key: the strictest of what the account's presence, its root key, its owners and the key's own
     state allow. ``halted``: the root key lets nothing work.
     """
-    if state is HomeState.GONE or (
-        line.versions and all(each.state == "destroyed" for each in line.versions)
-    ):
+    if state is HomeState.GONE or line.gone:
         return "destroyed"
     if state in (HomeState.DELETING, HomeState.UNINSTALLED_OVER):
         return "blocked"

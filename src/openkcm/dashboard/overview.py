@@ -40,7 +40,7 @@ from tenants where id = $1"""
 _REGIONS = """select tenant_regions.region, observed.generation, observed.acknowledged_at
 from tenant_regions left join observed using (tenant, region) where tenant = $1 order by position"""
 _KEYS = """select key_id, level, service, version, state from keys
-where tenant = $1 and state in ('ready', 'active') order by version"""
+where tenant = $1 and state in ('ready', 'active', 'destroyed') order by version"""
 _SERVICES = "select name from services where tenant = $1 order by created_at, name"
 _MESSAGES = """select subject, text, tone, created_at from messages
 where tenant = $1 order by created_at desc, id desc limit $2"""
@@ -201,15 +201,15 @@ def _service(
 
 
 def _newest(keys: Sequence[Row], level: str, service: str) -> Row | None:
-    """The active key of that place; before there is one, the newest that waits."""
+    """The active key of that place; where there is none, the newest that waits, else the one destroyed last."""
     found = [key for key in keys if key["level"] == level and key["service"] == service]
-    active = [key for key in found if key["state"] == "active"]
-    return (active or found)[-1] if found else None
+    ordered = [key for state in ("destroyed", "ready", "active") for key in found if key["state"] == state]
+    return ordered[-1] if ordered else None
 
 
 def _key_state(key: Row | None, state: HomeState, *restricted: KeyAccess | None, halted: bool) -> KeyState:
     """What works with the key: the strictest of what the account's presence, its root key and people allow."""
-    if state is HomeState.GONE:
+    if state is HomeState.GONE or (key is not None and key["state"] == "destroyed"):
         return KeyState.DESTROYED
     if key is None or key["state"] != "active":
         return KeyState.PRE_ACTIVE

@@ -86,7 +86,8 @@ def disconnect_page(
         verb=DISCONNECT,
         version=None,
         title=f"Disconnect {line.title}?",
-        lead="OpenKCM forgets how this root key is reached. No key of yours is under it.",
+        lead="OpenKCM forgets how this root key is reached."
+        + ("" if line.used_by else " No key of yours is under it."),
         button="Disconnect",
         stay=_STAY,
         consequences=(

@@ -8,6 +8,7 @@ from typing import Final
 
 from openkcm.activation.means import Deciding
 from openkcm.catalog.registry import KeyStores
+from openkcm.dashboard.key_actions import closed
 from openkcm.dashboard.key_pages import NO_STEP_UP, under_way
 from openkcm.dashboard.keys import KeysPage, shown_keys
 from openkcm.dashboard.overview import home_state
@@ -74,7 +75,7 @@ def in_force(found: KeyStoresPage) -> tuple[RootState, tuple[HealthLine, ...]]:
 
 def account_off(keys: KeysPage) -> str:
     """Why nothing may be asked of the account's root key at all, or empty."""
-    return "" if keys.presence in ("present", "uninstalled") else f"The account is {keys.presence}."
+    return "" if keys.presence in ("present", "uninstalled") else closed(keys.presence)
 
 
 def relink_off(found: KeyStoresPage, keys: KeysPage, deciding: Deciding, connection: str) -> str:

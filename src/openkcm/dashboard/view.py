@@ -269,7 +269,7 @@ class HomePage:
     def can_try(self) -> bool:
         """Whether a record can be encrypted now."""
         tried = [service.state for service in self.services if service.name == self.tried]
-        allowed = self.access is KeyAccess.ACTIVE and _LIMITED.isdisjoint(tried)
+        allowed = self.access is KeyAccess.ACTIVE and {*_LIMITED, KeyState.DESTROYED}.isdisjoint(tried)
         return self.state is HomeState.ACTIVE and allowed and not self.root.halted
 
     @property

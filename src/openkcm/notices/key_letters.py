@@ -11,11 +11,15 @@ from openkcm.notices.letters import Letter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyStoppedLetter(Letter):
-    """A key that was to be destroyed is kept, since ``at``: used in ``region``, or (``unknown``) perhaps used there."""
+    """A key that was to be destroyed is kept, since ``at``: used in ``region``, or (``unknown``) perhaps used there.
+
+    ``what`` is the key as people know it: ``version 1 of service default``.
+    """
 
     template: ClassVar[str] = "mail/key-stopped"
 
     key_id: str
+    what: str
     region: str
     unknown: bool
     at: datetime

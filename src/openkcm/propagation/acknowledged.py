@@ -26,15 +26,16 @@ left join desired held on held.tenant = observed.tenant and held.epoch = observe
 left join agreements on agreements.region = tenant_regions.region
 left join agreements_apart apart on apart.tenant = tenant_regions.tenant and apart.region = tenant_regions.region
 where tenant_regions.tenant = $1 order by position"""
-_AHEAD = (Refusal.GENERATION_OLD.value, Refusal.GENERATION_CONFLICT.value)
-_UNHEARD_S: Final = 30.0
+AHEAD = (Refusal.GENERATION_OLD.value, Refusal.GENERATION_CONFLICT.value)
+UNHEARD_S: Final = 30.0
 """So much later than the last agreement that was answered, the region may have heard one whose answer was lost."""
 _DECIDED = "select decided_at from desired where tenant = $1 and epoch = $2 and generation = $3"
 
 
 class RegionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One region. ``acknowledged_at`` is None as long as it has not said that it does what was decided; then
-    ``refusal`` and ``message`` say why, if it answered at all, and ``stops_at`` when at the latest it stops by itself
+    ``tried_at`` says when it was asked,
+    ``refusal`` and ``message`` why, if it answered at all, and ``stops_at`` when at the latest it stops by itself
     if nothing reaches it (None: it never agreed with this control on the tenant).
     """
 
@@ -51,7 +52,7 @@ class RegionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
         What the decision restricts is brought to it over a nonce (``tighten.bring``), whatever it holds.
         """
-        return self.refusal in _AHEAD
+        return self.refusal in AHEAD
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +90,7 @@ async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: 
             RegionAnswer(
                 region=row["region"],
                 acknowledged_at=at,
-                tried_at=row["tried_at"],
+                tried_at=_since(row["tried_at"], decided_at),
                 refusal="" if at else row["refusal"] or "",
                 message="" if at else row["message"] or "",
                 stops_at=None if at else _stops_at(row["agreed_at"], row["governance_s"]),
@@ -104,7 +105,13 @@ async def acknowledged(tx: Transaction, tenant: str, *, epoch: int, generation: 
     )
 
 
+def _since(tried_at: datetime | None, decided_at: object) -> datetime | None:
+    """When this decision was tried: a try from before it was of another one."""
+    before = tried_at is None or (isinstance(decided_at, datetime) and tried_at < decided_at)
+    return None if before else tried_at
+
+
 def _stops_at(agreed_at: datetime | None, governance_s: float | None) -> datetime | None:
     if agreed_at is None:
         return None
-    return agreed_at + timedelta(seconds=_UNHEARD_S + (governance_s or GOVERNANCE_S[-1]))
+    return agreed_at + timedelta(seconds=UNHEARD_S + (governance_s or GOVERNANCE_S[-1]))

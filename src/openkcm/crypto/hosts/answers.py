@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 from openkcm.crypto.hosts.failed import OURS, Own, Reason
 from openkcm.crypto.hosts.wire import Blob, Hello, Root, SaidFinding
-from openkcm.sdk.key_store import Described, Finding, Wrapped
+from openkcm.sdk.key_store import Ability, Described, Finding, Wrapped
 from openkcm.sdk.plain_text import display_text, plain_text
 from openkcm.sdk.refusals import Remedy
 
@@ -23,6 +23,18 @@ _LEAST_REFUSED: Final = 12
 """A shorter secret may be a part of a good reference by chance, as a PIN is."""
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FIELD_WRONG: Final = Remedy("Correct this answer.", "whoever set up the connection")
+_OWNER: Final = "the key's owner"
+_OF_ABILITY: Final = {
+    Ability.OWNERSHIP.value: Remedy(
+        "Name this account's subject in the condition, grant or tag that lets OpenKCM use the key.",
+        _OWNER,
+        "operate/keys#own-root-key",
+    ),
+    Ability.OUTSIDE.value: Remedy(
+        "Use a key that the store lets nobody take out.", _OWNER, "operate/keys#own-root-key"
+    ),
+}
+"""What mends a finding about an ability: its code is the ability's name, so the declaration has no answer for it."""
 REDACTED: Final = "[redacted]"
 
 
@@ -118,13 +130,15 @@ def _finding(
         if not _CODE.fullmatch(name) or any(secret in name for secret in refused):
             raise Malformed
     remedy = known[said.code].remedy if said.code in known else None
+    if remedy is None and said.level == "bad":
+        remedy = _FIELD_WRONG if said.field else _OF_ABILITY.get(said.code)
     return Finding(
         level=said.level,
         code=said.code,
         said=_shown(_without(said.said, hidden)),
         field=said.field,
         permission=_shown(_without(said.permission, hidden)),
-        remedy=remedy or (_FIELD_WRONG if said.field and said.level == "bad" else None),
+        remedy=remedy,
     )
 
 
