@@ -41,6 +41,19 @@ async def test_a_tenants_rights_reach_its_own_rows_alone() -> None:
     assert await seen(Role.SYSTEM) == ["one", "two"]
 
 
+@pytest.mark.parametrize("tenant", ["one", "it's'; reset role; --", "one\n", "", "Ümlaut", "a" * 64])
+async def test_whatever_a_tenant_is_called_the_rights_are_those_of_exactly_that_name(tenant: str) -> None:
+    asked = "select current_setting('role') as role, current_setting('openkcm.tenant') as tenant"
+    async with transaction(Role.APP, tenant) as tx:
+        row = await tx.fetchrow(asked)
+        assert row is not None
+        assert (row["role"], row["tenant"]) == ("app", tenant)
+    async with transaction(Role.SYSTEM) as tx:
+        row = await tx.fetchrow(asked)
+        assert row is not None
+        assert (row["role"], row["tenant"]) == ("system", "")
+
+
 async def test_a_tenant_cannot_write_a_row_of_another() -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with transaction(Role.APP, "one") as tx:

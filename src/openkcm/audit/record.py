@@ -39,6 +39,9 @@ class Entry:
     detail: Detail = field(default_factory=dict)
 
 
+# One chain is the usual case, and asked for by itself: an equality is planned once, and found by the index whatever
+# PostgreSQL has counted so far, while lists of unknown length are planned anew each time or read the whole table.
+_HEAD = "select chain, number, hash, clock_timestamp() as at from audit_heads where chain = $1 for update"
 _HEADS = """select chain, number, hash, clock_timestamp() as at from audit_heads
 where chain = any($1::text[]) order by chain for update"""
 _BEGIN = """insert into audit_heads (chain, number, hash)
@@ -53,6 +56,11 @@ _APPEND = """with added as (
 update audit_heads set number = head.number, hash = head.hash
 from unnest($10::text[], $11::bigint[], $12::bytea[]) as head (chain, number, hash)
 where audit_heads.chain = head.chain"""
+_APPEND_ONE = """with added as (
+    insert into audit_events (chain, number, at, actor, verb, object, outcome, detail, hash)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+)
+update audit_heads set number = $2, hash = $9 where chain = $1"""
 
 
 def microseconds(at: datetime) -> int:
@@ -98,7 +106,8 @@ async def record_all(tx: Transaction, entries: Sequence[Entry]) -> None:
     if not entries:
         return
     chains = sorted({entry.chain for entry in entries})
-    heads = {row["chain"]: row for row in await tx.fetch(_HEADS, chains)}
+    found = await (tx.fetch(_HEADS, chains) if len(chains) > 1 else tx.fetch(_HEAD, chains[0]))
+    heads = {row["chain"]: row for row in found}
     if fresh := [chain for chain in chains if chain not in heads]:
         heads |= {row["chain"]: row for row in await tx.fetch(_BEGIN, fresh)}
     numbers = {chain: int(row["number"]) for chain, row in heads.items()}
@@ -115,6 +124,9 @@ async def record_all(tx: Transaction, entries: Sequence[Entry]) -> None:
         row = (chain, number, at, entry.actor, entry.verb.value, entry.object, entry.outcome, detail, sealed)
         for column, value in zip(columns, row, strict=True):
             column.append(value)
+    if len(entries) == 1:
+        await tx.execute(_APPEND_ONE, *(column[0] for column in columns))
+        return
     await tx.execute(
         _APPEND, *columns, chains, [numbers[chain] for chain in chains], [hashes[chain] for chain in chains]
     )

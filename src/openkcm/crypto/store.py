@@ -11,6 +11,7 @@ from openkcm.crypto.kept import Kept
 from openkcm.kernel.db import Transaction
 
 OFFER_LIFE_S: Final = 60
+# The ids are said of both tables: of one alone, PostgreSQL reads the whole of the other to join it.
 _READ = """
 select k.key_id, k.tenant, k.level, k.service, k.algorithm, k.commitment, k.signature, k.root_version, k.mac,
        w.holder, w.parent, w.parent_version, w.algorithm as wrap_algorithm, w.blob, w.signature as wrap_signature,
@@ -19,6 +20,7 @@ from keys k
 join (select *, false as again from wraps where key_id = any($1::bytea[])
     union all select *, true from rewraps where key_id = any($1::bytea[])) w using (key_id)
 left join erase_secrets e using (key_id)
+where k.key_id = any($1::bytea[])
 order by array_position($2::text[], w.parent), again
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -82,7 +82,7 @@ async def add_records(
     statements = [record.statement for record in records]
     written = [msgspec.json.encode(statement).decode() for statement in statements]
     ids = [statement.key_id for statement in statements]
-    await tx.execute(
+    done = await tx.execute(
         _ADD,
         tenant,
         KeyState(state).value,
@@ -92,7 +92,8 @@ async def add_records(
         written,
         connection,
     )
-    if await tx.fetchval(_SAME, tenant, ids, written) != len(set(ids)):
+    # Where every one is a new row, each is what was given; else what was there before has to be the same.
+    if not _all_new(done, ids) and await tx.fetchval(_SAME, tenant, ids, written) != len(set(ids)):
         raise _mismatch()
     await add_wraps(tx, tenant, [record.wrap for record in records])
 
@@ -110,8 +111,8 @@ async def add_wraps(tx: Transaction, tenant: str, wraps: Sequence[Wrap]) -> None
         [msgspec.json.encode(wrap).decode() for wrap in unique.values()],
     )
     if unique:
-        await tx.execute(_WRAP, tenant, *columns)
-        if await tx.fetchval(_SAME_WRAPS, tenant, *columns) != len(unique):
+        done = await tx.execute(_WRAP, tenant, *columns)
+        if not _all_new(done, unique) and await tx.fetchval(_SAME_WRAPS, tenant, *columns) != len(unique):
             raise _mismatch()
     if any(unique[wrap.key_id, wrap.holder] != wrap for wrap in wraps):
         raise _mismatch()
@@ -188,6 +189,11 @@ async def keys_of(tx: Transaction, tenant: str) -> list[Key]:
 async def wraps_of(tx: Transaction, tenant: str) -> list[Wrap]:
     """Every wrap of the tenant's keys."""
     return [msgspec.json.decode(row["wrap"], type=Wrap) for row in await tx.fetch(_WRAPS, tenant)]
+
+
+def _all_new(done: str, given: Collection[object]) -> bool:
+    """Whether a statement that leaves what is there has inserted every one."""
+    return done == f"INSERT 0 {len(given)}"
 
 
 def _mismatch() -> Permanent:

@@ -36,7 +36,7 @@ _TONES: Final[dict[str, Tone]] = {
     "mail/key-store-healed": "ok",
 }
 _PUT = """insert into messages (tenant, event, tone, subject, text, html) values ($1, $2, $3, $4, $5, $6)
-on conflict (tenant, event) do nothing returning id"""
+on conflict (tenant, event) do nothing returning id, (select id from installation) as installation"""
 _THERE = "select id from messages where tenant = $1 and event = $2"
 _TO = """insert into deliveries (message, recipient, tenant, message_id)
 select $1, recipient, $2, id from unnest($3::text[], $4::text[]) as given (recipient, id)"""
@@ -57,15 +57,14 @@ async def put(
     calls ``deliver``. An operator's message has the tenant ``OPERATOR`` and wants ``Role.SYSTEM``.
     """
     written = write(letter)
-    message = await tx.fetchval(
+    row = await tx.fetchrow(
         _PUT, tenant, event, _TONES[letter.template], written.subject, written.text, written.html
     )
-    if message is None:
+    if row is None:
         return _number(await tx.fetchval(_THERE, tenant, event))
-    message = _number(message)
+    message = _number(row["id"])
     if people := sorted({recipient for recipient in recipients if recipient}):
-        installation = await tx.fetchval("select id from installation")
-        ids = [message_id(str(installation), message, recipient) for recipient in people]
+        ids = [message_id(str(row["installation"]), message, recipient) for recipient in people]
         await tx.execute(_TO, message, tenant, people, ids)
         if wake:
             await outbox.put(tx, TOPIC, {"message": message}, tenant=tenant)

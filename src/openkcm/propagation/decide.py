@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, cast
 
@@ -31,7 +32,7 @@ from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.labels import Record
 from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import sign
-from openkcm.propagation.history import Knowing, learn, replaced
+from openkcm.propagation.history import CONFIRMED, KNOWN, Knowing, learn, replaced
 from openkcm.propagation.model import ENCODER, Decided
 from openkcm.propagation.store import newest
 from openkcm.sdk.refusals import Permanent, Refusal
@@ -65,7 +66,9 @@ _PARTS = f"""select
     (select coalesce(json_agg(json_build_object('name', name, 'service', service, 'verbs', verbs) order by name),
         '[]')::text from callers where tenant = $1) as callers,
     {carried.CONNECTIONS} as connections,
-    {carried.CHOSEN} as chosen"""  # noqa: S608 - our own words
+    {carried.CHOSEN} as chosen,
+    {CONFIRMED} as confirmed,
+    {KNOWN} as known"""  # noqa: S608 - our own words
 _RESTRICTED = "select access from key_access where tenant = $1 and service = ''"
 _STORE = """with stored as (
     insert into desired (tenant, epoch, generation, document, hash, signature, decided_at)
@@ -83,6 +86,7 @@ async def decide(
     access: Access | None = None,
     destroyed: tuple[SignedReceipt, ...] | None = None,
     knowing: Knowing | None = None,
+    check: Callable[[Tenant], None] = lambda _: None,
 ) -> Decided:
     """The tenant's next generation is stored: regions, keys, root keys, callers and access as the rows of ``tx`` say.
 
@@ -93,22 +97,24 @@ async def decide(
     It names all documents that control knows of and a region may hold, those of ``knowing`` from now on among them, and
     carries the last revoke on.
 
-    The tenant's row is locked until the commit, so generations have no gap and no rival. The caller audits.
+    The tenant's row is locked until the commit, so generations have no gap and no rival; ``check`` raises where the
+    tenant, as it is from then on, is not to be decided for. The caller audits.
 
     Raises:
         Permanent: TENANT_UNKNOWN; TENANT_STATE, the tenant has no region set yet; NOT_PERMITTED, ``identity`` is not
-            control's.
+            control's; what ``check`` raises.
     """
     locked = await tx.fetchrow(_LOCKED, tenant)
     if locked is None:
         raise unknown(tenant)
+    last = tenant_of(locked)
+    check(last)
     now = clock.now()
     found = await tx.fetchrow(_PARTS, tenant, [state.value for state in CARRIED], now)
     if found is None or not found["regions"]:
         raise Permanent(Refusal.TENANT_STATE, f"Tenant {tenant} has no region set yet.")
     learnt = knowing or Knowing()
     generation = max(found["generation"], learnt.generation) + 1
-    last = tenant_of(locked)
     pending = None
     if destroyed is None and last.presence in ENDING:
         pending, destroyed = await _end(tx, last, now, since=(found["epoch"], generation))
@@ -120,7 +126,7 @@ async def decide(
         tenant=tenant,
         epoch=found["epoch"],
         generation=generation,
-        replaces=await replaced(tx, tenant, also=learnt.hashes),
+        replaces=replaced(found["known"], found["confirmed"], also=learnt.hashes),
         regions=tuple(found["regions"]),
         access=granted,
         keys=msgspec.json.decode(found["keys"], type=tuple[DesiredKey, ...]) if destroyed is None else (),

@@ -10,17 +10,17 @@ from typing import Final
 from openkcm.crypto.exchange import Order, to_replace
 from openkcm.kernel.db import Transaction
 
-_KNOWN: Final = """select hash from (
+_KNOWN: Final = """select hash from {oldest}(
     select hash, generation, 1 as own from desired where tenant = $1 and generation >= {since}
     union all select hash, named_by, 0 from learnt where tenant = $1 and named_by >= {since}
 ) known order by generation, own, hash"""
-_HISTORY: Final = _KNOWN.format(since="0")
-_REPLACED: Final = f"""with confirmed as materialized (
-    select nullif(observed.hash, '') as hash, coalesce(observed.generation, 0) as generation
-    from tenant_regions left join observed using (tenant, region) where tenant = $1
-)
-select array(select hash from confirmed) as confirmed,
-    array({_KNOWN.format(since="(select min(generation) from confirmed)")}) as known"""  # noqa: S608 - our own words
+_HISTORY: Final = _KNOWN.format(oldest="", since="0")
+_CONFIRMED: Final = "from tenant_regions left join observed using (tenant, region) where tenant = $1"
+_OLDEST: Final = f"(select min(coalesce(observed.generation, 0)) as since {_CONFIRMED}) oldest, lateral "
+#: Parts of the statement that reads a tenant's document: what each region of its set has confirmed, and the hashes of
+#: all documents from the oldest of those on.
+CONFIRMED: Final = f"array(select nullif(observed.hash, '') {_CONFIRMED})"
+KNOWN: Final = f"array({_KNOWN.format(oldest=_OLDEST, since='oldest.since')})"
 _LEARN: Final = """insert into learnt (tenant, hash, named_by, learnt_at)
 select $1, given, $3, $4 from unnest($2::text[]) given
 where not exists (select from desired where tenant = $1 and hash = given) on conflict do nothing"""
@@ -40,11 +40,14 @@ async def history(tx: Transaction, tenant: str) -> Sequence[str]:
     return [row["hash"] for row in await tx.fetch(_HISTORY, tenant)]
 
 
-async def replaced(tx: Transaction, tenant: str, *, also: Iterable[str] = ()) -> tuple[str, ...]:
-    """What the tenant's next document replaces: all from the oldest on that a region of its set may hold."""
-    row = await tx.fetchrow(_REPLACED, tenant)
-    known: Sequence[str] = row["known"] if row else []
-    named = to_replace(known, row["confirmed"] if row else [])
+def replaced(
+    known: Sequence[str], confirmed: Sequence[str | None], *, also: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """What the tenant's next document replaces: all from the oldest on that a region of its set may hold.
+
+    ``known`` and ``confirmed`` are the columns of ``KNOWN`` and ``CONFIRMED``.
+    """
+    named = to_replace(known, confirmed)
     return tuple(dict.fromkeys([*(one for one in known if one in named), *also]))
 
 

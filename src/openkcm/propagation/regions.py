@@ -34,7 +34,8 @@ async def assign_regions(tx: Transaction, tenant: str, regions: Sequence[str]) -
             f"Tenant {tenant} has keys in {', '.join(there)}; the regions of new tenants do not apply to it.",
             remedy=Remedy("Leave its regions as they are.", "operator", "operate/tenants#regions"),
         )
-    await tx.execute("delete from tenant_regions where tenant = $1", tenant)
+    if there:
+        await tx.execute("delete from tenant_regions where tenant = $1", tenant)
     await tx.execute(_ASSIGN, tenant, list(regions))
 
 

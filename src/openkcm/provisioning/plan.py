@@ -28,4 +28,5 @@ def new_tenant(means: Means) -> Plan:
         ),
         pivot=PIVOT,
         background=frozenset({"announce", "notify"}),
+        joined=frozenset({"assign", "grant"}),
     )

@@ -33,7 +33,7 @@ from openkcm.provisioning.steps_space import ACTOR, SERVICE, check_present
 from openkcm.saga.step import Given, Made
 from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from openkcm.tenancy.model import Stage
-from openkcm.tenancy.store import advance, get
+from openkcm.tenancy.store import advance
 
 
 def _set_of(given: Given) -> list[str]:
@@ -153,9 +153,14 @@ class Activate:
 
     async def do(self, given: Given) -> Made:
         async with transaction(Role.SYSTEM) as tx:
-            check_present(await get(tx, given.tenant))
             await activate(tx, given.tenant)
-            decided = await decide(tx, given.tenant, identity=self.means.identity, clock=self.means.clock)
+            decided = await decide(
+                tx,
+                given.tenant,
+                identity=self.means.identity,
+                clock=self.means.clock,
+                check=check_present,
+            )
         observed = await push(self.means.regions, decided, clock=self.means.clock)
         first, *others = [self.means.regions.get(name) for name in _set_of(given)]
         proof = await first.prove(ProveItem(tenant=given.tenant, service=SERVICE))

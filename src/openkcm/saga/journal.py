@@ -91,9 +91,10 @@ where id = any($2) and stage = 'provisioning' and not exists (
     select 1 from sagas where sagas.tenant = tenants.id and sagas.plan = $1 and state <> 'undone')
 on conflict do nothing returning id, tenant, clock_timestamp() as now"""
 _STEPS = "select step, direction, made::text as made from saga_steps where saga = $1"
+# When it is due next is indexed, so it is written only where it changes: an update that touches no index is cheap.
 _GUARD = """update sagas set state = $3, trouble = $4::text::jsonb, background = $5, told = $6,
     lease_until = case when $7 then null else clock_timestamp() + make_interval(secs => $8) end,
-    next_at = clock_timestamp() + make_interval(secs => $9),
+    next_at = case when $7 then clock_timestamp() + make_interval(secs => $9) else next_at end,
     outcome = $10::text::jsonb,
     finished_at = case when $3 in ('done', 'undone') then clock_timestamp() end
 where id = $1 and fence = $2 returning cancel, clock_timestamp() as now"""

@@ -15,13 +15,14 @@ from openkcm.kernel.ids import SagaId
 from openkcm.kernel.log import get_logger
 from openkcm.saga import journal
 from openkcm.saga.background import Background
+from openkcm.saga.doing import Doing
 from openkcm.saga.journal import CommitUnknown, Held, LeaseLost, Trouble
 from openkcm.saga.leases import Leases
 from openkcm.saga.observer import Observer
 from openkcm.saga.states import SagaState, move
 from openkcm.saga.step import Given, Plan, Step
 from openkcm.saga.trouble import cancelled, defect_at, trouble_of, within
-from openkcm.sdk.refusals import Permanent, Refusal, Refused
+from openkcm.sdk.refusals import Permanent, Refused
 
 log = get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Runner:
         self._lease_s = lease_s
         self.leases = Leases(lease_s=lease_s)
         self.background = Background(self._work)
+        self._doing = Doing(clock=clock, lease_s=lease_s, told=self._told, yields=self._yields)
         self._lanes = lanes
         self._begun: asyncio.Queue[Held] = asyncio.Queue()
 
@@ -169,7 +171,7 @@ class Runner:
     async def _attempt(self, plan: Plan, held: Held, step: Step) -> bool:
         """Whether the step is done now; if not, why not stands in the saga, or the saga has been undone."""
         try:
-            await self._do(plan, held, step)
+            await self._doing.do(plan, held, step)
         except (LeaseLost, CommitUnknown):
             raise
         except Permanent as refused:
@@ -185,38 +187,6 @@ class Runner:
             await self._note(held, step.name, defect_at(step.name, defect))
             return False
         return True
-
-    async def _do(self, plan: Plan, held: Held, step: Step) -> None:
-        """The step has been done and stands in the journal, with what it changed."""
-        given = Given(saga=held.id, tenant=held.tenant, past=held.done)
-        attempts = held.trouble[step.name].attempts + 1 if step.name in held.trouble else 1
-        began = self._clock.monotonic()
-        made = await within(step.budget_s, step.do(given), step.name)
-        left = [other.name for other in plan.steps if other.name not in held.done and other is not step]
-        before = held.trouble.pop(step.name, None)
-        held.background = held.background or (bool(left) and all(name in plan.background for name in left))
-        yields = self._yields(held)
-        if not left:
-            held.state = move(held.state, SagaState.DONE)
-        try:
-            async with transaction(Role.SYSTEM) as tx:
-                cancel = await journal.guard(tx, held, lease_s=self._lease_s, release=yields or not left)
-                if cancel and plan.before_pivot(step.name):
-                    held.cancel = True
-                    raise Permanent(Refusal.CANCELLED, "Setting up was cancelled by the operator.")
-                await step.record(tx, given, made)
-                if not left:
-                    await self._told(held).ended(tx, held.tenant, held.state, None)
-                took_ms = round((self._clock.monotonic() - began) * 1000)
-                await journal.write(tx, held, step.name, "do", made, took_ms=took_ms, attempts=attempts)
-        except Exception as failed:
-            held.state = SagaState.RUNNING
-            if before is not None:  # it has not ended: since when, and how often, stays known
-                held.trouble[step.name] = before
-            if isinstance(failed, Refused) and failed.refusal is Refusal.DATABASE_UNAVAILABLE:
-                raise CommitUnknown(failed) from failed
-            raise
-        held.done[step.name] = made
 
     async def _undo(self, held: Held) -> None:
         """Every step that may have begun is taken back, the last one first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from openkcm.kernel.db import Transaction
@@ -53,19 +54,30 @@ class Step(Protocol):
 class Plan:
     """The steps in order. Up to and with ``pivot`` they are undone when one is refused for good; after it the saga
     only goes forward, steps do not wait for one another's troubles, and ``background`` steps yield to other sagas.
+
+    A step that is ``joined`` is recorded in the transaction of the step before it, where both have come to their end:
+    its ``do`` changes nothing outside and needs nothing that the other records.
     """
 
     name: str
     steps: tuple[Step, ...]
     pivot: str
     background: frozenset[str] = frozenset()
+    joined: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]
         if len(set(names)) != len(names) or self.pivot not in names:
             raise ValueError(f"plan {self.name}: names must differ and the pivot must be one of them")
+        if not self.joined <= set(names[1:]) - self.background:
+            raise ValueError(f"plan {self.name}: what joins another step comes after one, and does not yield")
 
     def before_pivot(self, name: str) -> bool:
         """Whether a refusal of this step undoes the saga: true for the pivot itself, which has not committed yet."""
         names = [step.name for step in self.steps]
         return names.index(name) <= names.index(self.pivot)
+
+    def joining(self, name: str) -> Step | None:
+        """The step that is recorded together with this one, or None."""
+        after = next((each for before, each in pairwise(self.steps) if before.name == name), None)
+        return after if after is not None and after.name in self.joined else None
