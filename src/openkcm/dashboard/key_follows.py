@@ -74,12 +74,7 @@ def _revoke(meant: Meant) -> Sequence[Consequence]:
             code="key-revoked",
             soon="within seconds",
         ),
-        Consequence(
-            tone="bad",
-            icon="read",
-            title="Data becomes unreadable, for you too",
-            text=_who(meant),
-        ),
+        Consequence(tone="bad", icon="read", title="Data becomes unreadable, for you too", text=_who(meant)),
         Consequence(
             tone="warn",
             icon="lease",
