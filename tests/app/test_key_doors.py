@@ -101,19 +101,6 @@ async def test_a_region_that_is_ahead_is_not_said_to_go_on_as_it_was(ada: Person
     assert "is told to it apart" in (await ada.look()).text
 
 
-async def test_a_try_from_before_the_decision_is_not_said_to_be_one_of_it(ada: Person) -> None:
-    answer = await ada.ask("/default/read-only")
-    for at, said in (("2000-01-01", False), ("2100-01-01", True)):
-        await told(
-            "insert into observed (tenant, region, epoch, generation, hash, tried_at) "  # noqa: S608 - the test's own words
-            f"values ($1, 'north', 0, 0, '', '{at}') on conflict (tenant, region) do update set tried_at = '{at}'",
-            TENANT,
-        )
-        report = (await ada.browser.get(answer.headers["location"])).text
-        north = report[report.index('data-region="north"') : report.index('data-region="south"')]
-        assert ("tried" in north) is said
-
-
 async def test_the_same_form_twice_changes_nothing_more_and_leads_to_the_same_report(ada: Person) -> None:
     request = ada.request_in(await ada.look("/default/read-only"))
     first = await ada.send("/default/read-only", request)

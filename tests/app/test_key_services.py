@@ -11,7 +11,7 @@ from openkcm.kernel.db import Role, transaction
 from openkcm.keychain.store import activate, add_records
 from tests.app.browser import Browser
 from tests.app.conftest import TENANT, MemoryRegions
-from tests.app.keyed import L2, Person, give_keys, seen
+from tests.app.keyed import L2, Person, give_keys, seen, told
 from tests.control import key_record
 
 pytestmark = pytest.mark.integration
@@ -58,8 +58,8 @@ async def test_a_service_that_was_made_gets_a_token_of_its_own(ada: Person, regi
         await add_records(tx, TENANT, [key_record(TENANT, "d" * 32, "L3", service="billing", parent=L2)])
         await activate(tx, TENANT)
     assert 'name="service" value="billing"' in (await ada.look("/billing")).text
-    told = await ada.browser.send(f"/t/{TENANT}/token", {"service": "billing"})
-    assert "for the service <code>billing</code>" in told.text
+    answer = await ada.browser.send(f"/t/{TENANT}/token", {"service": "billing"})
+    assert "for the service <code>billing</code>" in answer.text
     (asked,) = regions.each["north"].asked
     assert (asked.caller, asked.service) == ("home-page-billing", "billing")
     for wrong, status in (("nobody", 403), ("\x00", 400), ("x" * 64, 400)):
@@ -87,7 +87,7 @@ async def test_a_service_whose_key_is_destroyed_is_shown_so_and_nothing_of_it_is
     assert "<dt>Revoked</dt>" not in page
     assert "Brings back exactly" not in page
     question = (await ada.look("/default/restore")).text
-    assert "Its key stays destroyed" in question
+    assert "Its key is destroyed, and stays so." in question
     assert "works again" not in question
 
 
@@ -102,3 +102,16 @@ async def test_the_versions_of_a_revoked_key_are_not_called_active(ada: Person) 
     page = (await ada.look("/default")).text
     assert "Active</span>" not in page
     assert "Decrypts only</span>" in page
+
+
+async def test_a_try_from_before_the_decision_is_not_said_to_be_one_of_it(ada: Person) -> None:
+    answer = await ada.ask("/default/read-only")
+    for at, said in (("2000-01-01", False), ("2100-01-01", True)):
+        await told(
+            "insert into observed (tenant, region, epoch, generation, hash, tried_at) "  # noqa: S608 - the test's own words
+            f"values ($1, 'north', 0, 0, '', '{at}') on conflict (tenant, region) do update set tried_at = '{at}'",
+            TENANT,
+        )
+        report = (await ada.browser.get(answer.headers["location"])).text
+        north = report[report.index('data-region="north"') : report.index('data-region="south"')]
+        assert ("tried" in north) is said

@@ -27,7 +27,11 @@ class Consequence:
 
 def consequences(verb: KeyVerb, meant: Meant) -> tuple[Consequence, ...]:
     """What follows: for applications, in the regions, and whether it can be taken back."""
-    found = list(_EFFECTS[verb](meant))
+    nothing = meant.gone and verb in (
+        KeyVerb.ENABLE,
+        KeyVerb.RESTORE,
+    )  # its question says that it stays destroyed
+    found = [] if nothing else list(_EFFECTS[verb](meant))
     if verb not in (KeyVerb.SCHEDULE, KeyVerb.CREATE, KeyVerb.ROTATE, KeyVerb.RELINK):
         found.append(_regions(meant))
     return (*found, _way_back(verb, meant))
@@ -48,8 +52,6 @@ def _read_only(meant: Meant) -> Sequence[Consequence]:
 
 
 def _enable(meant: Meant) -> Sequence[Consequence]:
-    if meant.gone:
-        return (_stays_gone(),)
     return (
         Consequence(
             tone="ok", icon="ok", title="Applications encrypt again", text=_who(meant), soon="within seconds"
@@ -72,12 +74,7 @@ def _revoke(meant: Meant) -> Sequence[Consequence]:
             code="key-revoked",
             soon="within seconds",
         ),
-        Consequence(
-            tone="bad",
-            icon="read",
-            title="Data becomes unreadable, for you too",
-            text=_who(meant),
-        ),
+        Consequence(tone="bad", icon="read", title="Data becomes unreadable, for you too", text=_who(meant)),
         Consequence(
             tone="warn",
             icon="lease",
@@ -88,8 +85,6 @@ def _revoke(meant: Meant) -> Sequence[Consequence]:
 
 
 def _restore(meant: Meant) -> Sequence[Consequence]:
-    if meant.gone:
-        return (_stays_gone(),)
     comes = (
         "It was read-only before it was revoked, and is so again."
         if meant.restores_to == "read-only"
@@ -256,15 +251,6 @@ _EFFECTS: Final = {
     KeyVerb.RELINK: _relink,
     KeyVerb.OUTAGE: _outage,
 }
-
-
-def _stays_gone() -> Consequence:
-    return Consequence(
-        tone="warn",
-        icon="off",
-        title="Its key stays destroyed",
-        text="Nothing of what it encrypted comes back.",
-    )
 
 
 def _who(meant: Meant) -> str:
