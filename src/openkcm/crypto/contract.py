@@ -66,6 +66,7 @@ from openkcm.crypto.desired import (
     covered_desired,
     document_digest,
 )
+from openkcm.crypto.trust import CertificateTrust, IssuerTrust, PinnedTrust, Trust
 from openkcm.parties.signed import Signature
 
 #: What the contract's own parts hold; everybody outside of the plane takes it from here.
@@ -75,6 +76,7 @@ __all__ = [
     "Access",
     "AgreeItem",
     "Agreed",
+    "CertificateTrust",
     "Challenge",
     "ChallengeItem",
     "CheckItem",
@@ -93,6 +95,7 @@ __all__ = [
     "HeldDocument",
     "HeldItem",
     "HeldList",
+    "IssuerTrust",
     "KeyDestroy",
     "KeyEndItem",
     "KeyEnding",
@@ -104,6 +107,7 @@ __all__ = [
     "LinksTold",
     "MintItem",
     "Minted",
+    "PinnedTrust",
     "Policy",
     "RenewItem",
     "SealedSecret",
@@ -116,6 +120,7 @@ __all__ = [
     "TightenItem",
     "Tightened",
     "Tightening",
+    "Trust",
     "Verb",
     "WorstCase",
     "Wrap",

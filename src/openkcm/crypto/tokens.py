@@ -1,7 +1,8 @@
 """The region's own tokens for the data plane: fields and an HMAC, valid for minutes, stored nowhere.
 
-``okcm1.FIELDS.CODE``: base64url of a JSON array [root version, tenant, caller, service, verbs, expiry (s since 1970)]
-and of HMAC-SHA-256 over everything before the second point.
+``okcm1.FIELDS.CODE``: base64url of a JSON array [root version, tenant, caller, service, verbs, expiry (s since 1970),
+SHA-256 of the client certificate that it is bound to, in hex, or nothing] and of HMAC-SHA-256 over everything
+before the second point.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     service: str
     verbs: tuple[Verb, ...]
     expires_at_s: int
+    leaf: str = ""
+    """Hex SHA-256 of the client certificate over whose connection alone the token is good; empty: over any."""
 
 
 class TokenMaker:
@@ -48,10 +51,17 @@ class TokenMaker:
         }
 
     def make(
-        self, *, tenant: str, caller: str, service: str, verbs: tuple[Verb, ...], expires_at_s: int
+        self,
+        *,
+        tenant: str,
+        caller: str,
+        service: str,
+        verbs: tuple[Verb, ...],
+        expires_at_s: int,
+        leaf: str = "",
     ) -> str:
         """The token of these fields."""
-        grant = Grant(self._newest, tenant, caller, service, verbs, expires_at_s)
+        grant = Grant(self._newest, tenant, caller, service, verbs, expires_at_s, leaf)
         head = f"{_PREFIX}.{_text(msgspec.json.encode(grant))}"
         return f"{head}.{_text(self._code(self._newest, head))}"
 

@@ -13,6 +13,7 @@ from openkcm.crypto.contract import (
     FORMAT,
     Access,
     Desired,
+    DesiredCaller,
     DesiredKey,
     KeyDestroy,
     ServiceAccess,
@@ -48,6 +49,7 @@ class View:
     keys: dict[bytes, DesiredKey]
     active: dict[str, bytes]
     """Service name → the L3 that encrypts."""
+    callers: Mapping[str, DesiredCaller]
     access: Access
     services: Mapping[str, ServiceAccess]
     pending: Mapping[bytes, KeyDestroy]
@@ -165,9 +167,9 @@ class View:
         Raises:
             Permanent: CALLER_UNKNOWN.
         """
-        for caller in self.desired.callers:
-            if caller.name == name and caller.service == service and set(verbs) <= set(caller.verbs):
-                return
+        caller = self.callers.get(name)
+        if caller is not None and caller.service == service and all(verb in caller.verbs for verb in verbs):
+            return
         raise Permanent(
             Refusal.CALLER_UNKNOWN,
             f"'{name}' is not registered for this use of service '{service}' of tenant '{self.tenant}'.",
@@ -196,6 +198,9 @@ def read(signed: SignedDesired) -> View:
             raise ValueError("a key twice, or two that encrypt for one service")
         if sum(_is_active(key, "L2") for key in desired.keys) > 1:
             raise ValueError("two active tenant keys")
+        callers = {caller.name: caller for caller in desired.callers}
+        if len(callers) != len(desired.callers):
+            raise ValueError("a caller twice")
         for caller in desired.callers:
             check_name(caller.name, what="caller")
             check_name(caller.service, what="service")
@@ -218,6 +223,7 @@ def read(signed: SignedDesired) -> View:
         desired=desired,
         keys=keys,
         active=active,
+        callers=callers,
         access=desired.access,
         services=services,
         pending={
