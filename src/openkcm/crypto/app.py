@@ -11,6 +11,7 @@ from pathlib import Path
 from openkcm.crypto.control_door import control_door
 from openkcm.crypto.data.answer import Answers
 from openkcm.crypto.data.door import data_door
+from openkcm.crypto.data.hot import hot_protocol
 from openkcm.crypto.data.limits import Limits
 from openkcm.crypto.harden import harden
 from openkcm.crypto.hosts.pool import HostLimits, Hosts
@@ -86,7 +87,9 @@ async def serve_crypto(
             told = Told()
             await serve(
                 [
-                    Served(app=data_door(answers), socket=data, tls=tls),
+                    Served(
+                        app=data_door(answers), socket=data, tls=tls, protocol=hot_protocol(answers)
+                    ),
                     Served(app=control_door(here, tokens), socket=control, door=door),
                 ],
                 closing=closing,

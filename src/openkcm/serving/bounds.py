@@ -108,6 +108,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._due = self.loop.time() + HEAD_S
 
     def on_headers_complete(self) -> None:
+        self._check_head()
+        super().on_headers_complete()
+
+    def _check_head(self) -> None:
+        """The head is within its limits, and its body has its time from now on."""
         if len(self.url) > MAX_TARGET_BYTES:
             self._stop(_target())
         if (
@@ -119,16 +124,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(_waiting())
         self._phase, self._moved, self._unread = _BODY, True, 0
         self._due = self.loop.time() + BODY_S
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._moved, self._unread = True, 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._phase = _IDLE
-        self._due = self.loop.time() + IDLE_S if self.cycle.response_complete else math.inf
+        self._message_ended(answered=self.cycle.response_complete)
         super().on_message_complete()
+
+    def _message_ended(self, *, answered: bool) -> None:
+        """The whole request is here: the next one has its time from the answer on."""
+        self._phase = _IDLE
+        self._due = self.loop.time() + IDLE_S if answered else math.inf
 
     def on_response_complete(self) -> None:
         waited = bool(self.pipeline)

@@ -1,0 +1,175 @@
+"""The data door's protocol: the data routes are answered where their bytes are read, without a task for each.
+
+Everything that is not the plainest form of such a request goes on to the application, which answers it by the same
+function. docs/adr/0012 says why, and what was measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from openkcm.crypto.data.answer import ROUTES, Answers, Call, Reply, read_head
+from openkcm.crypto.data.door import LEAF
+from openkcm.serving.bounds import BoundedProtocol
+
+_STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class _Nobody:
+    """In place of the event that an application would wait for."""
+
+    def set(self) -> None:
+        return
+
+
+class HotCycle:
+    """What uvicorn and the limits ask of a request in progress. It has no task of its own."""
+
+    __slots__ = ("call", "disconnected", "keep_alive", "more_body", "parts", "response_complete", "response_started")
+
+    message_event: Final = _Nobody()
+
+    def __init__(self, call: Call | None, *, keep_alive: bool) -> None:
+        self.call = call
+        self.keep_alive = keep_alive
+        self.parts: list[bytes] = []
+        self.more_body = True
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+
+
+def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
+    """A protocol class whose connections get their answers from ``answers``, or from the application."""
+
+    admit, answer = answers.admit, answers.answer
+
+    class HotProtocol(BoundedProtocol):
+        """One request of a connection at a time: what comes while one is waited for is the application's, in its turn."""
+
+        _leaf = ""
+        _hot: HotCycle | None = None
+        _stamp: object = None
+        _stamped = b""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+            super().connection_made(transport)
+            tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+            certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+            self._leaf = sha256(certificate).hexdigest() if certificate else ""
+
+        def on_headers_complete(self) -> None:
+            route = ROUTES.get(self.url)
+            cycle = self.cycle
+            if (
+                route is None
+                or (cycle is not None and not cycle.response_complete)
+                or self.flow.write_paused
+                or self.transport.is_closing()
+            ):
+                self._leave()
+                return
+            parser = self.parser
+            head = read_head(self.headers)
+            if (
+                not head.plain
+                or parser.get_method() != b"POST"
+                or parser.get_http_version() != "1.1"
+                or parser.should_upgrade()
+            ):
+                self._leave()
+                return
+            self._check_head()
+            admitted = admit(route, head, self._leaf)
+            hot = HotCycle(None, keep_alive=parser.should_keep_alive())
+            self._hot = hot
+            self.cycle = cast("RequestResponseCycle", hot)  # what is asked of one it has
+            if isinstance(admitted, Reply):  # the body is not waited for, and thrown away
+                self._reply(hot, admitted)
+            else:
+                hot.call = admitted
+
+        def _leave(self) -> None:
+            """The application answers."""
+            self._hot = None
+            if self._leaf:
+                # ASGI wants dicts here; a string is all that the application asks for.
+                self.scope["extensions"] = {LEAF: self._leaf}  # type: ignore[dict-item] # see above
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            hot = self._hot
+            if hot is None:
+                super().on_body(body)
+                return
+            self._moved, self._unread = True, 0
+            if not hot.response_complete:
+                hot.parts.append(body)
+
+        def on_message_complete(self) -> None:
+            hot = self._hot
+            if hot is None:
+                super().on_message_complete()
+                return
+            self._hot = None
+            hot.more_body = False
+            if hot.response_complete or hot.call is None:  # refused by its head, and its body is over now
+                self._message_ended(answered=True)
+                return
+            parts = hot.parts
+            reply = answer(hot.call, parts[0] if len(parts) == 1 else b"".join(parts))
+            hot.parts = []
+            if isinstance(reply, Reply):
+                self._reply(hot, reply)
+                self._message_ended(answered=True)
+                return
+            self._message_ended(answered=False)
+            self.flow.pause_reading()
+            task = self.loop.create_task(self._waited(hot, reply))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+
+        async def _waited(self, hot: HotCycle, reply: Awaitable[Reply]) -> None:
+            told = await reply
+            if not hot.disconnected and not self.transport.is_closing():
+                self._write(hot, told)
+            self.on_response_complete()
+
+        def _reply(self, hot: HotCycle, reply: Reply) -> None:
+            self._write(hot, reply)
+            self.server_state.total_requests += 1
+
+        def _write(self, hot: HotCycle, reply: Reply) -> None:
+            """The whole answer, in one piece."""
+            hot.response_started = hot.response_complete = True
+            status, media, body, more = reply
+            lines = b""
+            if more is not None:
+                lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in more.items()).encode()
+            if not hot.keep_alive:
+                lines += b"connection: close\r\n"
+            self.transport.write(
+                b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b"
+                % (_STATUS[status], self._usual(), media, len(body), lines, body)
+            )
+            if not hot.keep_alive:
+                self.transport.close()
+
+        def _usual(self) -> bytes:
+            """The headers of every answer: uvicorn's own, which it makes anew each second, and ours."""
+            made = self.server_state.default_headers
+            if made is not HotProtocol._stamp:
+                HotProtocol._stamp = made
+                HotProtocol._stamped = b"".join(
+                    [b"%b: %b\r\n" % pair for pair in made] + [b"cache-control: no-store\r\n"]
+                )
+            return HotProtocol._stamped
+
+    return HotProtocol
