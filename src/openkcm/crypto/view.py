@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -53,16 +53,16 @@ class View:
     access: Access
     services: Mapping[str, ServiceAccess]
     pending: Mapping[bytes, KeyDestroy]
+    stamp: tuple[int, int, int] = field(init=False)
+    """What a cached key is bound to besides its id: it changes whenever the document does."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", self.mark[:3])
 
     @property
     def digest(self) -> int:
         """This document's part of the region's digest."""
         return document_digest(self.tenant, self.mark.generation, self.mark.hash)
-
-    @property
-    def stamp(self) -> tuple[int, int, int]:
-        """What a cached key is bound to besides its id: it changes whenever the document does."""
-        return self.mark[:3]
 
     def check_here(self, region: str) -> None:
         """This region may hold the tenant's keys.
@@ -98,6 +98,9 @@ class View:
         Raises:
             Permanent: KEY_BLOCKED, KEY_REVOKED, KEY_READ_ONLY (it still decrypts), KEY_NOT_ACTIVE.
         """
+        key_id = self.active.get(service)
+        if self.access == "active" and key_id is not None and service not in self.services:
+            return key_id
         self.check_not_revoked(service)
         if self.access != "active" or service in self.services:
             whose = f"tenant '{self.tenant}'" if self.access != "active" else f"service '{service}'"
@@ -106,15 +109,11 @@ class View:
                 f"The keys of {whose} are read-only: they decrypt and do not encrypt.",
                 remedy=Remedy("Have them enabled again to encrypt.", "owner", _PAGE),
             )
-        if (key_id := self.active.get(service)) is None:
-            raise Permanent(
-                Refusal.KEY_NOT_ACTIVE,
-                f"Tenant '{self.tenant}' has no active key for service '{service}' in this region.",
-                remedy=Remedy(
-                    "Wait until provisioning is done, or check the service's name.", "caller", _PAGE
-                ),
-            )
-        return key_id
+        raise Permanent(
+            Refusal.KEY_NOT_ACTIVE,
+            f"Tenant '{self.tenant}' has no active key for service '{service}' in this region.",
+            remedy=Remedy("Wait until provisioning is done, or check the service's name.", "caller", _PAGE),
+        )
 
     def check_not_revoked(self, service: str) -> None:
         """The service's keys may be used at all.

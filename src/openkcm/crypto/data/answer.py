@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from hmac import compare_digest
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -41,10 +41,12 @@ JSON: Final = b"application/json"
 OCTETS: Final = b"application/octet-stream"
 _PROBLEM: Final = b"application/problem+json"
 _PAGE: Final = "reference/crypto-service#limits"
+_WORTH_BYTES: Final = 64 * 1024
+"""A body that is worth looking at the limits before it is read; all are looked at afterwards."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Route(NamedTuple):
+class Route(msgspec.Struct, frozen=True):
     """One address of the data plane."""
 
     path: str
@@ -53,7 +55,7 @@ class Route(NamedTuple):
     max_body_bytes: int
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What counts of a request's headers. ``plain``: nothing about its length or its sending is out of the ordinary."""
 
     authorization: bytes | None
@@ -63,7 +65,7 @@ class Head(NamedTuple):
     plain: bool
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A request whose head is good. ``octets``: in and out, with ``aad`` beside them."""
 
     route: Route
@@ -72,7 +74,7 @@ class Call(NamedTuple):
     aad: bytes | None
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """An answer. ``more`` are headers besides the body's own; nothing of it is to be stored by anybody."""
 
     status: int
@@ -140,7 +142,8 @@ class Answers:
             longest = MAX_OCTETS_BYTES if octets else route.max_body_bytes
             if head.length > longest:
                 raise _too_long(longest)
-            self._limits.check(grant.tenant, self.here.clock.monotonic())
+            if head.length > _WORTH_BYTES:
+                self._limits.check(grant.tenant, self.here.clock.monotonic())
             aad = None
             if octets:
                 aad = read_header(head.aad) if head.aad else b""
@@ -187,14 +190,17 @@ class Answers:
             Permanent: NOT_PERMITTED, CALLER_UNKNOWN; as ``AppliedState.view``.
             Temporary: as ``AppliedState.view``.
         """
-        grant, by_item = call.grant, call.route.kind.by_item and call.route.batch
+        grant, route = call.grant, call.route
+        by_item = route.batch and route.kind.by_item
         if not by_item and not act.permitted(grant.verbs):
             raise not_permitted()
         view = self.here.state.view(grant.tenant)
         caller = view.callers.get(grant.caller)
-        if caller is None or caller.service != grant.service:
-            raise _caller_unknown(grant)
-        if not by_item and not act.permitted(caller.verbs):
+        if (
+            caller is None
+            or caller.service != grant.service
+            or not (by_item or act.permitted(caller.verbs))
+        ):
             raise _caller_unknown(grant)
         return view
 
@@ -298,11 +304,11 @@ class _WrongMedia(Exception):  # noqa: N818 - a refusal with a status of its own
         self.refused = refused
 
 
-def _bearer(head: Head) -> str:
+def _bearer(head: Head) -> bytes:
     given = head.authorization
     if given is None or not given.startswith(b"Bearer "):
         raise invalid()
-    return given[7:].decode("latin-1")
+    return given[7:]
 
 
 def _is_octets(route: Route, media: bytes) -> bool:

@@ -46,9 +46,11 @@ class Limits:
         Raises:
             Temporary: as ``check``; then nothing of it counts.
         """
-        self.check(tenant, now)
         used = self._used_until.get(tenant)
-        if used is None:
+        if used is not None:
+            if used[0] - now > BURST_S or used[1] - now > BURST_S:
+                self.check(tenant, now)
+        else:
             if len(self._used_until) >= _SWEEP_AT:
                 self._used_until = {name: both for name, both in self._used_until.items() if max(both) > now}
             used = self._used_until[tenant] = [now, now]
