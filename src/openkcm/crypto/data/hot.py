@@ -46,6 +46,33 @@ class HotCycle:
         self.response_complete = False
 
 
+class _Begun:
+    """How answers begin, up to the number of ``content-length``. Uvicorn makes its headers anew each second, and so
+    are these.
+    """
+
+    def __init__(self) -> None:
+        self._of: object = None
+        self._begun: dict[tuple[int, bytes], bytes] = {}
+
+    def __call__(self, usual: list[tuple[bytes, bytes]], status: int, media: bytes) -> bytes:
+        if usual is not self._of:
+            self._of, self._begun = usual, {}
+        begun = self._begun.get((status, media))
+        if begun is None:
+            headers = b"".join([b"%b: %b\r\n" % pair for pair in usual])
+            begun = b"%b%bcache-control: no-store\r\ncontent-type: %b\r\ncontent-length: " % (
+                _STATUS[status],
+                headers,
+                media,
+            )
+            self._begun[status, media] = begun
+        return begun
+
+
+_begun: Final = _Begun()
+
+
 def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
     """A protocol class whose connections get their answers from ``answers``, or from the application."""
 
@@ -56,8 +83,6 @@ def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
 
         _leaf = ""
         _hot: HotCycle | None = None
-        _stamp: object = None
-        _stamped = b""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
             super().connection_made(transport)
@@ -149,27 +174,16 @@ def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
         def _write(self, hot: HotCycle, reply: Reply) -> None:
             """The whole answer, in one piece."""
             hot.response_started = hot.response_complete = True
-            status, media, body, more = reply
-            lines = b""
-            if more is not None:
-                lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in more.items()).encode()
+            body, more = reply.body, reply.more
+            begin = _begun(self.server_state.default_headers, reply.status, reply.media)
+            if more is None and hot.keep_alive:
+                self.transport.write(b"%b%d\r\n\r\n%b" % (begin, len(body), body))
+                return
+            lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in (more or {}).items()).encode()
             if not hot.keep_alive:
                 lines += b"connection: close\r\n"
-            self.transport.write(
-                b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b"
-                % (_STATUS[status], self._usual(), media, len(body), lines, body)
-            )
+            self.transport.write(b"%b%d\r\n%b\r\n%b" % (begin, len(body), lines, body))
             if not hot.keep_alive:
                 self.transport.close()
-
-        def _usual(self) -> bytes:
-            """The headers of every answer: uvicorn's own, which it makes anew each second, and ours."""
-            made = self.server_state.default_headers
-            if made is not HotProtocol._stamp:
-                HotProtocol._stamp = made
-                HotProtocol._stamped = b"".join(
-                    [b"%b: %b\r\n" % pair for pair in made] + [b"cache-control: no-store\r\n"]
-                )
-            return HotProtocol._stamped
 
     return HotProtocol
