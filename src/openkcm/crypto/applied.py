@@ -62,7 +62,7 @@ class AppliedState:
                 an exchange with control.
             Permanent: TENANT_UNKNOWN, or RECORD_MISMATCH for a row that was tampered with.
         """
-        if not self.confirmed:
+        if self.clock.monotonic() - self.confirmed_at > self.confirm_s:  # ``confirmed``, for every request
             raise Temporary(
                 Refusal.UNAVAILABLE,
                 "This region has not been able to confirm its state with its database, so it serves no key.",

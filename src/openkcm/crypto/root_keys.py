@@ -33,6 +33,7 @@ log = get_logger(__name__)
 
 RECHECK_S: Final = 1.0
 """A decision is good for so long at most: a clock that somebody sets is seen after it."""
+_NEVER: Final = float("-inf")
 READS_AT_ONCE: Final = 2  # of the process's few connections: the others are for confirming and for control
 
 
@@ -79,7 +80,7 @@ class RootKeys:
             Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
         """
         now = self._clock.monotonic()
-        if now < self._good_until.get(view.tenant, float("-inf")):
+        if now < self._good_until.get(view.tenant, _NEVER):
             return
         decision = self._decision(view)
         decision.check()
@@ -90,9 +91,19 @@ class RootKeys:
         return self._decision(view).left_s
 
     def at_hand(self, view: View) -> bool:
-        """Whether ``ready`` has nothing to wait for."""
+        """Whether ``ready`` has nothing to wait for; then it is what ``ready`` is.
+
+        Raises: as ``check``.
+        """
         key_id = self._of_tenant.get(view.tenant)
-        return key_id is None or (key_id in self.memory and not self._is_unasked(view.tenant, key_id))
+        if key_id is not None and key_id not in self.memory:
+            return False
+        if self._clock.monotonic() < self._good_until.get(view.tenant, _NEVER):
+            return True
+        if key_id is not None and self._is_unasked(view.tenant, key_id):
+            return False
+        self.check(view)
+        return True
 
     async def ready(self, view: View) -> None:
         """The tenant's L2 is at hand, and may be used.
@@ -259,7 +270,7 @@ class RootKeys:
 
     def _is_unasked(self, tenant: str, key_id: bytes) -> bool:
         """Whether nobody has asked for so long that this alone stops the key, as after a machine's sleep."""
-        if self._clock.monotonic() < self._good_until.get(tenant, float("-inf")):
+        if self._clock.monotonic() < self._good_until.get(tenant, _NEVER):
             return False
         over = self.links.decision(key_id).verdict is Verdict.WINDOW_OVER
         return over and self.links.is_unasked(key_id)

@@ -8,6 +8,7 @@ before the second point.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
 from hmac import compare_digest
 from typing import Final
 
@@ -24,6 +25,8 @@ MAX_LIFETIME_S: Final = 900
 _PREFIX: Final = b"okcm1."
 _MAX_CHARACTERS: Final = 2048
 _MOST_READ: Final = 4096
+_CODE_CHARACTERS: Final = 43  # of 32 bytes, without the padding
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -100,7 +103,7 @@ class TokenMaker:
     def _code(self, version: int, head: bytes) -> bytes:
         code = self._codes[version].copy()
         code.update(head)
-        return _text(code.finalize())
+        return b2a_base64(code.finalize(), newline=False)[:_CODE_CHARACTERS].translate(_URL_SAFE)
 
 
 def invalid() -> Permanent:

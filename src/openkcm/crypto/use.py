@@ -7,6 +7,7 @@ meanwhile, nor by one that the database has not confirmed lately.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from openkcm.crypto.cache import ServiceKey
@@ -37,7 +38,7 @@ class Act(Protocol[Done]):
         """
         ...
 
-    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> Done:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> Done:
         """What was asked for. The view allows it now, and these are the keys that it ``wants``.
 
         Raises:
@@ -58,9 +59,9 @@ def at_once(here: Here, view: View, service: str, act: Act[Done]) -> Done | None
     """
     view.check_here(here.region)
     wanted = act.wants(view, service)
-    roots, known = here.roots, here.keys.known
-    if not roots.at_hand(view):
+    if not here.roots.at_hand(view):
         return None
+    known = here.keys.known
     keys = []
     for key_id in wanted:
         if (key := known(view, key_id)) is None:
@@ -68,8 +69,7 @@ def at_once(here: Here, view: View, service: str, act: Act[Done]) -> Done | None
         if key_id in view.pending and (key_id, view.pending[key_id].since) not in here.used:
             return None
         keys.append(key)
-    roots.check(view)
-    return act.does(here, view, tuple(keys))
+    return act.does(here, view, keys)
 
 
 async def use(here: Here, view: View, service: str, act: Act[Done]) -> Done:
@@ -88,7 +88,7 @@ async def use(here: Here, view: View, service: str, act: Act[Done]) -> Done:
         view.check_here(here.region)
         wanted = act.wants(view, service)
         await here.roots.ready(view)
-        keys = tuple([await here.keys.get(view, key_id) for key_id in wanted])
+        keys = [await here.keys.get(view, key_id) for key_id in wanted]
         if (now := here.state.view(view.tenant)) is view:
             here.roots.check(view)
             done = act.does(here, view, keys)

@@ -14,6 +14,10 @@ class Clock(Protocol):
         """The wall clock, aware, in UTC."""
         ...
 
+    def time_s(self) -> float:
+        """The wall clock in seconds since 1970."""
+        ...
+
     def monotonic(self) -> float:
         """Seconds that never go back; meaningful only as a difference."""
         ...
@@ -26,7 +30,9 @@ class SystemClock:
         """The wall clock, aware, in UTC."""
         return datetime.now(UTC)
 
-    monotonic = staticmethod(time.monotonic)  # as it is: it is asked several times for each use of a key
+    # As they are: they are asked several times for each use of a key.
+    time_s = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
 
 class SetClock:
@@ -39,6 +45,10 @@ class SetClock:
     def now(self) -> datetime:
         """The time that was set."""
         return self._now
+
+    def time_s(self) -> float:
+        """The time that was set."""
+        return self._now.timestamp()
 
     def monotonic(self) -> float:
         """The seconds that were passed by ``advance``."""

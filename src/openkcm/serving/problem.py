@@ -101,7 +101,9 @@ def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes,
     headers = {"Cache-Control": "no-store"}
     if body.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if body.status in {429, 503}:
+    if body.status == 503:
+        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
+    if body.status == 429:  # before it, the answer would be the same
         headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after_s or 1)))
     return body.status, msgspec.json.encode(body), headers
 

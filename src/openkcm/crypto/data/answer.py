@@ -122,6 +122,7 @@ class Answers:
         self._tokens = tokens
         self._limits = limits
         self._operations = operations
+        self._clock = here.clock
 
     def admit(self, route: Route, head: Head, leaf: str) -> Call | Reply:
         """The request may send its body, or what is said instead.
@@ -129,7 +130,10 @@ class Answers:
         ``leaf`` is the hex SHA-256 of the connection's client certificate, empty where it has none.
         """
         try:
-            grant = self._tokens.read(_bearer(head), now_s=self.here.clock.now().timestamp())
+            given = head.authorization
+            if given is None or given[:7] != b"Bearer ":
+                raise invalid()
+            grant = self._tokens.read(given[7:], now_s=self._clock.time_s())
             if grant.leaf and not compare_digest(grant.leaf, leaf):
                 raise invalid()
         except Refused as refused:  # nobody knows who that is: it is counted, and written down nowhere
@@ -143,7 +147,7 @@ class Answers:
             if head.length > longest:
                 raise _too_long(longest)
             if head.length > _WORTH_BYTES:
-                self._limits.check(grant.tenant, self.here.clock.monotonic())
+                self._limits.check(grant.tenant, self._clock.monotonic())
             aad = None
             if octets:
                 aad = read_header(head.aad) if head.aad else b""
@@ -165,14 +169,14 @@ class Answers:
             if route.batch:
                 acts = route.kind.many(body)
                 items = len(acts)
-                self._limits.take(grant.tenant, items, len(body), self.here.clock.monotonic())
+                self._limits.take(grant.tenant, items, len(body), self._clock.monotonic())
                 return self._many(call, acts, began)
             act = (
                 route.kind.one(body, grant)
                 if call.aad is None or route.kind.octets is None
                 else route.kind.octets(body, call.aad)
             )
-            self._limits.take(grant.tenant, 1, len(body), self.here.clock.monotonic())
+            self._limits.take(grant.tenant, 1, len(body), self._clock.monotonic())
             view = self.allow(call, act)
             done = at_once(self.here, view, grant.service, act)
         except Refused as refused:
@@ -219,11 +223,11 @@ class Answers:
     def note(self, route: Route, grant: Grant, key_id: bytes, outcome: str, items: int = 1) -> None:
         """So many items came to this outcome: for the use audit and the metrics."""
         name = route.kind.name
-        made = Use(grant.tenant, grant.caller, grant.service, key_id, name, outcome)
+        made = tuple.__new__(Use, (grant.tenant, grant.caller, grant.service, key_id, name, outcome))
         if outcome == "done":
             self.here.uses.note(made, items)
         else:
-            at_s = self.here.clock.now().timestamp()
+            at_s = self._clock.time_s()
             for _ in range(items):
                 self.here.uses.refused(made, at_s)
         self._operations.outcomes[name, outcome] += items
@@ -302,13 +306,6 @@ def told(refused: Refused, *, status: int | None = None) -> Reply:
 class _WrongMedia(Exception):  # noqa: N818 - a refusal with a status of its own
     def __init__(self, refused: Permanent) -> None:
         self.refused = refused
-
-
-def _bearer(head: Head) -> bytes:
-    given = head.authorization
-    if given is None or not given.startswith(b"Bearer "):
-        raise invalid()
-    return given[7:]
 
 
 def _is_octets(route: Route, media: bytes) -> bool:

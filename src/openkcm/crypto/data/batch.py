@@ -108,20 +108,19 @@ class BatchRun:
         """The results in the order of the items."""
         return BatchAnswer(items=tuple(self._results))
 
-    def _held(self) -> dict[tuple[bytes, ...], tuple[ServiceKey, ...]] | None:
+    def _held(self) -> dict[tuple[bytes, ...], list[ServiceKey]] | None:
         """Room for the keys of this slice, or None where the tenant's keys cannot all be used at once."""
         roots = self._here.roots
         try:
             self._view.check_here(self._here.region)
             if not roots.at_hand(self._view):
                 return None
-            roots.check(self._view)
         except Refused:
             return None  # each item says why
         return {}
 
     def _one(
-        self, act: Act[object], held: dict[tuple[bytes, ...], tuple[ServiceKey, ...]] | None
+        self, act: Act[object], held: dict[tuple[bytes, ...], list[ServiceKey]] | None
     ) -> object | None:
         """As ``at_once``; within a slice nothing changes, so the keys of an item serve the next as well."""
         if held is None:
@@ -135,8 +134,8 @@ class BatchRun:
             if key is None or key_id in self._view.pending:
                 return at_once(self._here, self._view, self._service, act)
             found.append(key)
-        held[wanted] = tuple(found)
-        return act.does(self._here, self._view, held[wanted])
+        held[wanted] = found
+        return act.does(self._here, self._view, found)
 
     async def _load(self) -> None:
         """The keys that are waited for come together, not one by one."""

@@ -18,14 +18,14 @@ class Operations(Collector):
 
     def __init__(self) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        self._took: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * (len(BOUNDS_S) + 1))
-        self._sum_s: defaultdict[tuple[str, str], float] = defaultdict(float)
+        # Of each the buckets' own counts, the last one's above all bounds; then the sum of seconds.
+        self._took: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * (len(BOUNDS_S) + 2))
 
     def took(self, verb: str, form: str, seconds: float) -> None:
         """A request of this verb (``form``: single or batch) was answered within ``seconds``."""
-        name = (verb, form)
-        self._took[name][bisect_left(BOUNDS_S, seconds)] += 1
-        self._sum_s[name] += seconds
+        took = self._took[verb, form]
+        took[bisect_left(BOUNDS_S, seconds)] += 1
+        took[-1] += seconds
 
     def collect(self) -> Iterator[Metric]:
         counted = CounterMetricFamily(
@@ -41,10 +41,10 @@ class Operations(Collector):
             "From a request's last byte to its answer, by verb and form (single, batch).",
             labels=("verb", "form"),
         )
-        for name, counts in self._took.items():
-            total, buckets = 0, []
+        for name, (*counts, sum_s) in self._took.items():
+            total, buckets = 0.0, []
             for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), counts, strict=True):
                 total += count
-                buckets.append((bound, float(total)))
-            took.add_metric(name, buckets, sum_value=self._sum_s[name])
+                buckets.append((bound, total))
+            took.add_metric(name, buckets, sum_value=sum_s)
         yield took

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import urandom
 from typing import Final
 
@@ -42,7 +43,7 @@ class NewDataKey:
         self.key_id = view.encrypting_key(service)
         return (self.key_id,)
 
-    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> LeasedKey:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> LeasedKey:
         (l3,) = keys
         key, suite = urandom(L4_BYTES), _SUITES[self._suite]
         _, commitment = derive(key, suite, l3.tenant, l3.service)
@@ -80,7 +81,7 @@ class OpenDataKey:
         self.key_id = key_of(self._envelope, view, service)
         return (self.key_id,)
 
-    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> LeasedKey:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> LeasedKey:
         (l3,) = keys
         try:
             key, _ = unwrap_l4(l3.aead, parse_envelope(self._envelope), l3.tenant, l3.service)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from openkcm.crypto.cache import ServiceKey
 from openkcm.crypto.contract import Verb
@@ -18,15 +21,12 @@ from openkcm_client.errors import FormatError
 MAX_MESSAGE_BYTES: Final = MAX_PLAINTEXT_BYTES + 4096
 
 
-class Decrypt:
+class Decrypt(msgspec.Struct, gc=False):
     """The plaintext of a message that a key of this tenant and service made."""
 
-    __slots__ = ("aad", "key_id", "message")
-
-    def __init__(self, message: bytes, aad: bytes) -> None:
-        self.message = message
-        self.aad = aad
-        self.key_id = b""
+    message: bytes
+    aad: bytes
+    key_id: bytes = b""
 
     def permitted(self, verbs: tuple[Verb, ...]) -> bool:
         return "decrypt" in verbs
@@ -49,7 +49,7 @@ class Decrypt:
         self.key_id = key_id
         return (key_id,)
 
-    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> Decrypted:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> Decrypted:
         try:
             opened = keys[0].opening(self.message).decrypt(self.message, self.aad)
         except FormatError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from openkcm.crypto.cache import ServiceKey
 from openkcm.crypto.contract import Verb
@@ -16,15 +19,12 @@ MAX_PLAINTEXT_BYTES: Final = 2**20
 MAX_AAD_BYTES: Final = 2**16
 
 
-class Encrypt:
+class Encrypt(msgspec.Struct, gc=False):
     """A message of ``plaintext`` under the service's active key."""
 
-    __slots__ = ("aad", "key_id", "plaintext")
-
-    def __init__(self, plaintext: bytes, aad: bytes) -> None:
-        self.plaintext = plaintext
-        self.aad = aad
-        self.key_id = b""
+    plaintext: bytes
+    aad: bytes
+    key_id: bytes = b""
 
     def permitted(self, verbs: tuple[Verb, ...]) -> bool:
         return "encrypt" in verbs
@@ -40,7 +40,7 @@ class Encrypt:
         self.key_id = view.encrypting_key(service)
         return (self.key_id,)
 
-    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> Encrypted:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> Encrypted:
         data_key = keys[0].encrypting(here.clock.monotonic())
         return Encrypted(message=data_key.encrypt(self.plaintext, self.aad))
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from openkcm.crypto.data.answer import ROUTES, Answers, Call, Reply, read_head
 from openkcm.crypto.data.door import LEAF
@@ -32,14 +32,24 @@ class _Nobody:
 class HotCycle:
     """What uvicorn and the limits ask of a request in progress. It has no task of its own."""
 
-    __slots__ = ("call", "disconnected", "keep_alive", "more_body", "parts", "response_complete", "response_started")
+    __slots__ = (
+        "body",
+        "call",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "parts",
+        "response_complete",
+        "response_started",
+    )
 
     message_event: Final = _Nobody()
 
-    def __init__(self, call: Call | None, *, keep_alive: bool) -> None:
-        self.call = call
+    def __init__(self, keep_alive: bool) -> None:  # noqa: FBT001 - made for every request
+        self.call: Call | None = None
         self.keep_alive = keep_alive
-        self.parts: list[bytes] = []
+        self.body = b""
+        self.parts: list[bytes] | None = None
         self.more_body = True
         self.disconnected = False
         self.response_started = False
@@ -90,6 +100,15 @@ def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
             certificate = tls.getpeercert(binary_form=True) if tls is not None else None
             self._leaf = sha256(certificate).hexdigest() if certificate else ""
 
+        def on_message_begin(self) -> None:
+            # What the application wants of uvicorn's is made when it is the one to answer.
+            self.url = b""
+            self.headers = []
+            self._begin_message()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self.headers.append((name.lower(), value))
+
         def on_headers_complete(self) -> None:
             route = ROUTES.get(self.url)
             cycle = self.cycle
@@ -113,17 +132,22 @@ def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
                 return
             self._check_head()
             admitted = admit(route, head, self._leaf)
-            hot = HotCycle(None, keep_alive=parser.should_keep_alive())
+            hot = HotCycle(parser.should_keep_alive())
             self._hot = hot
             self.cycle = cast("RequestResponseCycle", hot)  # what is asked of one it has
-            if isinstance(admitted, Reply):  # the body is not waited for, and thrown away
-                self._reply(hot, admitted)
-            else:
+            if isinstance(admitted, Call):
                 hot.call = admitted
+            else:  # the body is not waited for, and thrown away
+                self._reply(hot, admitted)
 
         def _leave(self) -> None:
             """The application answers."""
             self._hot = None
+            url, headers = self.url, self.headers
+            HttpToolsProtocol.on_message_begin(self)
+            for name, value in headers:
+                super().on_header(name, value)
+            self.url = url
             if self._leaf:
                 # ASGI wants dicts here; a string is all that the application asks for.
                 self.scope["extensions"] = {LEAF: self._leaf}  # type: ignore[dict-item] # see above
@@ -135,8 +159,14 @@ def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
                 super().on_body(body)
                 return
             self._moved, self._unread = True, 0
-            if not hot.response_complete:
+            if hot.response_complete:
+                return
+            if hot.parts is not None:
                 hot.parts.append(body)
+            elif hot.body:
+                hot.parts = [hot.body, body]
+            else:
+                hot.body = body
 
         def on_message_complete(self) -> None:
             hot = self._hot
@@ -148,9 +178,8 @@ def hot_protocol(answers: Answers) -> type[BoundedProtocol]:
             if hot.response_complete or hot.call is None:  # refused by its head, and its body is over now
                 self._message_ended(answered=True)
                 return
-            parts = hot.parts
-            reply = answer(hot.call, parts[0] if len(parts) == 1 else b"".join(parts))
-            hot.parts = []
+            reply = answer(hot.call, hot.body if hot.parts is None else b"".join(hot.parts))
+            hot.body, hot.parts = b"", None
             if isinstance(reply, Reply):
                 self._reply(hot, reply)
                 self._message_ended(answered=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from openkcm.crypto.cache import ServiceKey
 from openkcm.crypto.contract import Verb
@@ -45,7 +46,7 @@ class RenewLease:
             )
         return (self.key_id,)
 
-    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> Lease:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> Lease:
         return Lease(lease_s=lease_s(here, view, self._use))
 
     def gone(self) -> Permanent:

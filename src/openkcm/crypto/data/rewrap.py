@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from openkcm.crypto.cache import ServiceKey
 from openkcm.crypto.contract import Verb
 from openkcm.crypto.data.wire import Rewrapped
@@ -39,7 +41,7 @@ class Rewrap:
         self.key_id = key_of(self._envelope, view, service)
         return self.key_id, self._active
 
-    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> Rewrapped:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> Rewrapped:
         old, new = keys
         try:
             envelope = parse_envelope(self._envelope)
