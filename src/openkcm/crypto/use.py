@@ -17,10 +17,11 @@ from openkcm.crypto.note_use import note_use
 from openkcm.crypto.view import View
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
 
-Done = TypeVar("Done", covariant=True)
+Done_co = TypeVar("Done_co", covariant=True)
+Done = TypeVar("Done")
 
 
-class Act(Protocol[Done]):
+class Act(Protocol[Done_co]):
     """One use of a service's keys; it holds what it was given, and is used once."""
 
     key_id: bytes
@@ -38,7 +39,7 @@ class Act(Protocol[Done]):
         """
         ...
 
-    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> Done:
+    def does(self, here: Here, view: View, keys: Sequence[ServiceKey]) -> Done_co:
         """What was asked for. The view allows it now, and these are the keys that it ``wants``.
 
         Raises:

@@ -84,8 +84,14 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 def _routes() -> dict[bytes, Route]:
-    singles = [Route(f"/v1/{kind.name}", kind, False, kind.max_body_bytes) for kind in KINDS]
-    batches = [Route(f"/v1/{kind.name}/batch", kind, True, MAX_BATCH_BYTES) for kind in KINDS]
+    singles = [
+        Route(path=f"/v1/{kind.name}", kind=kind, batch=False, max_body_bytes=kind.max_body_bytes)
+        for kind in KINDS
+    ]
+    batches = [
+        Route(path=f"/v1/{kind.name}/batch", kind=kind, batch=True, max_body_bytes=MAX_BATCH_BYTES)
+        for kind in KINDS
+    ]
     return {route.path.encode(): route for route in (*singles, *batches)}
 
 
@@ -139,25 +145,26 @@ class Answers:
         except Refused as refused:  # nobody knows who that is: it is counted, and written down nowhere
             self._operations.outcomes[route.kind.name, refused.refusal.value] += 1
             return told(refused)
-        octets = False
+        plain = head.media is None or head.media == JSON
+        if plain and head.aad is None and head.length <= _WORTH_BYTES and head.length <= route.max_body_bytes:
+            return Call(route, grant, octets=False, aad=None)
         try:
-            if head.media is not None and head.media != JSON:
-                octets = _is_octets(route, head.media)
-            longest = MAX_OCTETS_BYTES if octets else route.max_body_bytes
-            if head.length > longest:
-                raise _too_long(longest)
-            if head.length > _WORTH_BYTES:
-                self._limits.check(grant.tenant, self._clock.monotonic())
-            aad = None
-            if octets:
-                aad = read_header(head.aad) if head.aad else b""
-            elif head.aad is not None:
+            octets = not plain and _is_octets(route, head.media or b"")
+            self._check_length(route, grant, head.length, octets=octets)
+            if head.aad is not None and not octets:
                 raise bad_header()
+            return Call(route, grant, octets=octets, aad=read_header(head.aad or b"") if octets else None)
         except _WrongMedia as wrong:
             return self._refused(route, grant, wrong.refused, status=415)
         except Refused as refused:
             return self._refused(route, grant, refused)
-        return Call(route, grant, octets, aad)
+
+    def _check_length(self, route: Route, grant: Grant, length: int, *, octets: bool) -> None:
+        longest = MAX_OCTETS_BYTES if octets else route.max_body_bytes
+        if length > longest:
+            raise _too_long(longest)
+        if length > _WORTH_BYTES:
+            self._limits.check(grant.tenant, self._clock.monotonic())
 
     def answer(self, call: Call, body: bytes) -> Reply | Awaitable[Reply]:
         """The reply, or something to wait for that gives it. Never raises; every item is noted exactly once."""
@@ -303,7 +310,7 @@ def told(refused: Refused, *, status: int | None = None) -> Reply:
     return Reply(code, _PROBLEM, body, headers)
 
 
-class _WrongMedia(Exception):  # noqa: N818 - a refusal with a status of its own
+class _WrongMedia(Exception):
     def __init__(self, refused: Permanent) -> None:
         self.refused = refused
 

@@ -16,7 +16,7 @@ _PAGE = "reference/crypto-service#leases"
 
 
 class RenewLease:
-    """A lease of the data keys that one service key wraps: to encrypt, while it is the one that encrypts; to decrypt."""
+    """A lease of the data keys that one service key wraps, to decrypt, or to encrypt while it is the one for that."""
 
     __slots__ = ("_asked", "_use", "key_id")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -95,17 +95,8 @@ def _kind(
             found = one_decoder.decode(body)
         except _UNREADABLE:
             raise bad_body() from None
-        said = names(found)
-        # Every request type has these two; the item types have not.
-        if (tenant := found.tenant) is not UNSET:  # type: ignore[attr-defined] # see above
-            said += 1
-            if tenant != grant.tenant:
-                _check_same(tenant, grant.tenant)
-        if (service := found.service) is not UNSET:  # type: ignore[attr-defined] # see above
-            said += 1
-            if service != grant.service:
-                _check_same(service, grant.service)
-        if body.count(b":") != said:
+        # Every request type says whose it is; the item types do not.
+        if body.count(b":") != names(found) + _whose(found, grant):  # type: ignore[arg-type] # see above
             raise bad_body()
         return act(found)
 
@@ -126,10 +117,32 @@ def _batch_of(item: type[Item]) -> type[Batch[Item]]:
     return made
 
 
-def _check_same(said: str | UnsetType, granted: str) -> None:
-    if said in (granted, ""):
-        return
-    if not isinstance(said, str) or _NAME.fullmatch(said) is None:
+class _Whose(Protocol):
+    @property
+    def tenant(self) -> str | UnsetType: ...
+
+    @property
+    def service(self) -> str | UnsetType: ...
+
+
+def _whose(found: _Whose, grant: Grant) -> int:
+    """How many of its two names it says; they are the token's."""
+    said = 0
+    if (tenant := found.tenant) is not UNSET:
+        said += 1
+        if tenant != grant.tenant:
+            _differs(tenant)
+    if (service := found.service) is not UNSET:
+        said += 1
+        if service != grant.service:
+            _differs(service)
+    return said
+
+
+def _differs(said: str) -> None:
+    if not said:
+        return  # as if it did not stand there
+    if _NAME.fullmatch(said) is None:
         raise bad_body()
     raise not_permitted()
 
