@@ -41,6 +41,7 @@ OFFERED = {
     "openkcm.crypto.exchange",
     "openkcm.crypto.settings",
     "openkcm.crypto.signed_answers",
+    "openkcm.crypto.trust",
 }
 
 

@@ -50,6 +50,9 @@ class SteppedClock:
     def now(self) -> datetime:
         return START + timedelta(seconds=self.world.now + self.off)
 
+    def time_s(self) -> float:
+        return self.now().timestamp()
+
     def monotonic(self) -> float:
         return self.world.now - self.began
 

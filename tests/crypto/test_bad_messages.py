@@ -12,10 +12,9 @@ import pytest
 
 from openkcm.crypto import labels
 from openkcm.crypto.contract import DesiredCaller, MintItem, TokenItem
-from openkcm.crypto.data_door import data_door
+from openkcm.crypto.data.encrypt import encrypt
 from openkcm.crypto.mint import mint
-from openkcm.crypto.tokens import TokenMaker
-from openkcm.crypto.use import bad_ciphertext, encrypt
+from openkcm.crypto.use import bad_ciphertext
 from openkcm.kernel.db import DB
 from openkcm.sdk.refusals import Refusal, Refused
 from openkcm_client.envelope import ENVELOPE_BYTES, Envelope, parse
@@ -23,6 +22,8 @@ from openkcm_client.message import generate_data_key
 from openkcm_client.rewrap import rewrap
 from openkcm_client.stream import generate_stream_key
 from openkcm_client.xaes import XAES256GCM
+from tests.crypto.answering import answers_of
+from tests.crypto.doors import DOORS, opened
 from tests.crypto.plane import Plane, one
 from tests.crypto.world import keys_of
 
@@ -60,7 +61,8 @@ class Door:
         body = {"tenant": tenant, "service": service, "message": b64(message), "aad": b64(aad)}
         headers = {"Authorization": f"Bearer {token or self.tokens[tenant, service]}"}
         answer = await self.http.post("/v1/decrypt", json=body, headers=headers)
-        return answer.status_code, repr(answer.headers.raw).encode(), answer.content
+        told = [(name, value) for name, value in answer.headers.raw if name.lower() != b"date"]
+        return answer.status_code, repr(told).encode(), answer.content
 
     async def service_key(self, service: str = "default") -> tuple[bytes, XAES256GCM]:
         """An L3 out of the region's memory: what somebody would have who got it all."""
@@ -70,8 +72,8 @@ class Door:
         return key.key_id, key.aead
 
 
-@pytest.fixture
-async def door(plane: Plane) -> AsyncIterator[Door]:
+@pytest.fixture(params=DOORS)
+async def door(plane: Plane, request: pytest.FixtureRequest) -> AsyncIterator[Door]:
     tokens = {}
     local = plane.local
     for tenant in ("acme", "blue"):
@@ -85,9 +87,10 @@ async def door(plane: Plane) -> AsyncIterator[Door]:
             )
             tokens[tenant, caller.service] = (await local.token(asked)).token
     DB.pool = local.pool
-    application = data_door(local.here, TokenMaker(local.here.root))
-    transport = httpx2.ASGITransport(application, raise_app_exceptions=False)  # type: ignore[arg-type] # looser dicts
-    async with httpx2.AsyncClient(transport=transport, base_url="http://region") as http:
+    async with (
+        opened(answers_of(local.here), request.param) as port,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
         yield Door(plane, http, tokens)
 
 

@@ -8,6 +8,7 @@ import os
 import tracemalloc
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def view(world: World) -> View:
 
 
 def of(view: View, tenant: str) -> View:
-    return View(**{name: getattr(view, name) for name in View.__slots__} | {"tenant": tenant})
+    return replace(view, tenant=tenant)
 
 
 async def test_ten_thousand_first_calls_cause_one_read_and_one_unwrap(

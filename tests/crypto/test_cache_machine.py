@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from openkcm.crypto import cache, use
+from openkcm.crypto import cache
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.cache import KeyCache
 from openkcm.crypto.here import Here
 from openkcm.crypto.view import View
+from tests.crypto import cache_machine
 from tests.crypto.cache_machine import CacheMachine
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -72,7 +73,7 @@ def what_counts_is_asked_once(patch: pytest.MonkeyPatch) -> None:
         key = await here.keys.get(view, view.encrypting_key(service))
         return key.encrypting(0.0).encrypt(plaintext, aad)
 
-    patch.setattr(use, "encrypt", encrypt)
+    patch.setattr(cache_machine, "encrypt", encrypt)
 
 
 def the_last_who_asked_takes_the_key_from_all(patch: pytest.MonkeyPatch) -> None:

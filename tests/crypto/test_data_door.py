@@ -9,9 +9,11 @@ import httpx2
 import pytest
 
 from openkcm.crypto.contract import DesiredCaller, TokenItem, Verb
-from openkcm.crypto.data_door import MAX_PLAINTEXT_BYTES, data_door
-from openkcm.crypto.tokens import TokenMaker
+from openkcm.crypto.data.encrypt import MAX_PLAINTEXT_BYTES
+from openkcm.crypto.metrics import OPERATIONS
 from openkcm.kernel.db import DB
+from tests.crypto.answering import answers_of
+from tests.crypto.doors import DOORS, opened
 from tests.crypto.plane import Plane
 
 pytestmark = pytest.mark.integration
@@ -42,14 +44,15 @@ class Door:
         return (await self.plane.local.token(item)).token
 
 
-@pytest.fixture
-async def door(plane: Plane) -> AsyncIterator[Door]:
+@pytest.fixture(params=DOORS)
+async def door(plane: Plane, request: pytest.FixtureRequest) -> AsyncIterator[Door]:
     minted = await plane.protect("acme")
     assert len(minted.records) == 2
-    here = plane.local.here
-    application = data_door(here, TokenMaker(here.root))
-    transport = httpx2.ASGITransport(application, raise_app_exceptions=False)  # type: ignore[arg-type] # looser dicts
-    async with httpx2.AsyncClient(transport=transport, base_url="http://region") as http:
+    answers = answers_of(plane.local.here, operations=OPERATIONS)
+    async with (
+        opened(answers, request.param) as port,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
         made = Door(plane, http, "")
         made.token = await made.ask_token("encrypt", "decrypt")
         yield made

@@ -67,6 +67,7 @@ from openkcm.crypto.desired import (
     covered_desired,
     document_digest,
 )
+from openkcm.crypto.trust import CertificateTrust, IssuerTrust, PinnedTrust, Trust
 from openkcm.parties.signed import Signature
 
 #: What the contract's own parts hold; everybody outside of the plane takes it from here.
@@ -77,6 +78,7 @@ __all__ = [
     "Access",
     "AgreeItem",
     "Agreed",
+    "CertificateTrust",
     "Challenge",
     "ChallengeItem",
     "CheckItem",
@@ -95,6 +97,7 @@ __all__ = [
     "HeldDocument",
     "HeldItem",
     "HeldList",
+    "IssuerTrust",
     "KeyDestroy",
     "KeyEndItem",
     "KeyEnding",
@@ -106,6 +109,7 @@ __all__ = [
     "LinksTold",
     "MintItem",
     "Minted",
+    "PinnedTrust",
     "Policy",
     "RenewItem",
     "SealedSecret",
@@ -118,6 +122,7 @@ __all__ = [
     "TightenItem",
     "Tightened",
     "Tightening",
+    "Trust",
     "Verb",
     "WorstCase",
     "Wrap",

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from openkcm.crypto.connection import DesiredConnection, DesiredPolicy
+from openkcm.crypto.trust import Trust
 from openkcm.parties.key_receipt import SignedKeyReceipt
 from openkcm.parties.receipt import SignedReceipt
 from openkcm.parties.signed import Signature
@@ -23,7 +24,7 @@ STRICTNESS: Final[tuple[Access, ...]] = ("active", "read-only", "revoked", "bloc
 ServiceAccess = Literal["read-only", "revoked"]
 Level = Literal["L2", "L3"]
 KeyState = Literal["active", "decrypt-only", "abandoned"]
-Verb = Literal["encrypt", "decrypt"]
+Verb = Literal["encrypt", "decrypt", "rewrap"]
 
 
 class KeyDestroy(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +63,15 @@ class DesiredService(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DesiredCaller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may call, for which service, with which verbs."""
+    """Who may call, for which service, with which verbs, and what proves that it is the one.
+
+    Without ``trust`` nothing does: only control gets a token for it, for the tenant's own pages.
+    """
 
     name: str
     service: str
     verbs: tuple[Verb, ...]
+    trust: Trust | None = None
 
 
 class DestroyPending(msgspec.Struct, frozen=True, kw_only=True):

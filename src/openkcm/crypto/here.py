@@ -12,6 +12,7 @@ from openkcm.crypto.link_news import LinkNews
 from openkcm.crypto.nonces import Nonces
 from openkcm.crypto.root_keys import RootKeys
 from openkcm.crypto.rootfile import Root
+from openkcm.crypto.uses import Uses
 from openkcm.crypto.view import View, not_in_set
 from openkcm.kernel.clock import Clock
 from openkcm.parties.identity import Identity
@@ -42,6 +43,7 @@ class Here:
     least_grace_s: float
     news: LinkNews = field(default_factory=LinkNews)
     nonces: Nonces = field(default_factory=Nonces)
+    uses: Uses = field(default_factory=Uses)
     used: set[tuple[bytes, tuple[int, int]]] = field(default_factory=set)
 
     def sign(self, record: Record, *items: Item) -> Signature:

@@ -23,7 +23,7 @@ from openkcm.crypto.one_call import OneCall
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.store import read_keys
 from openkcm.crypto.view import View
-from openkcm.crypto.windows import Heard, Verdict
+from openkcm.crypto.windows import Decision, Heard, Verdict
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
@@ -33,6 +33,7 @@ log = get_logger(__name__)
 
 RECHECK_S: Final = 1.0
 """A decision is good for so long at most: a clock that somebody sets is seen after it."""
+_NEVER: Final = float("-inf")
 READS_AT_ONCE: Final = 2  # of the process's few connections: the others are for confirming and for control
 
 
@@ -79,15 +80,30 @@ class RootKeys:
             Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
         """
         now = self._clock.monotonic()
-        if now < self._good_until.get(view.tenant, float("-inf")):
+        if now < self._good_until.get(view.tenant, _NEVER):
             return
-        key_id = self._of_tenant.get(view.tenant)
-        if key_id is None:
-            decision = self.links.governed(view.tenant, view.desired.policy.policy())
-        else:
-            decision = self.links.decision(key_id)
+        decision = self._decision(view)
         decision.check()
         self._good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
+
+    def left_s(self, view: View) -> float:
+        """For how many seconds the tenant's keys may be used, as ``check`` says, if nobody is heard of any more."""
+        return self._decision(view).left_s
+
+    def at_hand(self, view: View) -> bool:
+        """Whether ``ready`` has nothing to wait for; then it is what ``ready`` is.
+
+        Raises: as ``check``.
+        """
+        key_id = self._of_tenant.get(view.tenant)
+        if key_id is not None and key_id not in self.memory:
+            return False
+        if self._clock.monotonic() < self._good_until.get(view.tenant, _NEVER):
+            return True
+        if key_id is not None and self._is_unasked(view.tenant, key_id):
+            return False
+        self.check(view)
+        return True
 
     async def ready(self, view: View) -> None:
         """The tenant's L2 is at hand, and may be used.
@@ -205,6 +221,12 @@ class RootKeys:
         """No root key is asked any more."""
         await self._calls.aclose()
 
+    def _decision(self, view: View) -> Decision:
+        key_id = self._of_tenant.get(view.tenant)
+        if key_id is None:
+            return self.links.governed(view.tenant, view.desired.policy.policy())
+        return self.links.decision(key_id)
+
     def _in_force(self, view: View) -> bytes | None:
         """The L2 that a customer's root key wraps and that is in use here now."""
         if view.access in ("blocked", "revoked") or self._region not in view.desired.regions:
@@ -256,7 +278,7 @@ class RootKeys:
 
     def _is_unasked(self, tenant: str, key_id: bytes) -> bool:
         """Whether nobody has asked for so long that this alone stops the key, as after a machine's sleep."""
-        if self._clock.monotonic() < self._good_until.get(tenant, float("-inf")):
+        if self._clock.monotonic() < self._good_until.get(tenant, _NEVER):
             return False
         over = self.links.decision(key_id).verdict is Verdict.WINDOW_OVER
         return over and self.links.is_unasked(key_id)

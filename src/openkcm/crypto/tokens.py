@@ -1,18 +1,20 @@
 """The region's own tokens for the data plane: fields and an HMAC, valid for minutes, stored nowhere.
 
-``okcm1.FIELDS.CODE``: base64url of a JSON array [root version, tenant, caller, service, verbs, expiry (s since 1970)]
-and of HMAC-SHA-256 over everything before the second point.
+``okcm1.FIELDS.CODE``: base64url of a JSON array [root version, tenant, caller, service, verbs, expiry (s since 1970),
+SHA-256 of the client certificate that it is bound to, in hex, or nothing] and of HMAC-SHA-256 over everything
+before the second point.
 """
 
 from __future__ import annotations
 
-import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
-from hashlib import sha256
+from binascii import b2a_base64
+from hmac import compare_digest
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from openkcm.crypto import labels
 from openkcm.crypto.contract import Verb
@@ -20,8 +22,11 @@ from openkcm.crypto.rootfile import Root
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 
 MAX_LIFETIME_S: Final = 900
-_PREFIX: Final = "okcm1"
+_PREFIX: Final = b"okcm1."
 _MAX_CHARACTERS: Final = 2048
+_MOST_READ: Final = 4096
+_CODE_CHARACTERS: Final = 43  # of 32 bytes, without the padding
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -33,51 +38,72 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     service: str
     verbs: tuple[Verb, ...]
     expires_at_s: int
+    leaf: str = ""
+    """Hex SHA-256 of the client certificate over whose connection alone the token is good; empty: over any."""
 
 
 class TokenMaker:
     """Makes and reads this region's tokens."""
 
-    __slots__ = ("_codes", "_newest")
+    __slots__ = ("_codes", "_newest", "_read")
 
     def __init__(self, root: Root) -> None:
         self._newest = root.current.version
         self._codes = {
-            version: hmac.new(root.sealing(version).derive(labels.TOKEN), digestmod=sha256)
-            for version in root.fingerprints
+            version: HMAC(root.sealing(version).derive(labels.TOKEN), SHA256())
+            for version in sorted(root.fingerprints, reverse=True)
         }
+        self._read: dict[bytes, Grant] = {}
 
     def make(
-        self, *, tenant: str, caller: str, service: str, verbs: tuple[Verb, ...], expires_at_s: int
+        self,
+        *,
+        tenant: str,
+        caller: str,
+        service: str,
+        verbs: tuple[Verb, ...],
+        expires_at_s: int,
+        leaf: str = "",
     ) -> str:
         """The token of these fields."""
-        grant = Grant(self._newest, tenant, caller, service, verbs, expires_at_s)
-        head = f"{_PREFIX}.{_text(msgspec.json.encode(grant))}"
-        return f"{head}.{_text(self._code(self._newest, head))}"
+        grant = Grant(self._newest, tenant, caller, service, verbs, expires_at_s, leaf)
+        head = _PREFIX + _text(msgspec.json.encode(grant))
+        return (head + b"." + self._code(self._newest, head)).decode()
 
-    def read(self, token: str, *, now_s: float) -> Grant:
+    def read(self, token: str | bytes, *, now_s: float) -> Grant:
         """What the token says, if this region made it and it has not expired.
 
         Raises:
             Permanent: TOKEN_INVALID; one text for every cause.
         """
-        head, _, code = token.rpartition(".")
-        prefix, _, fields = head.partition(".")
-        try:
-            if prefix != _PREFIX or len(token) > _MAX_CHARACTERS:
-                raise ValueError("not a token")
-            grant = msgspec.json.decode(_bytes(fields), type=Grant)
-            good = hmac.compare_digest(_bytes(code), self._code(grant.root_version, head))
-        except (ValueError, NotBase64, KeyError, msgspec.MsgspecError):
-            raise invalid() from None
-        if not good or not 0 < grant.expires_at_s - now_s <= MAX_LIFETIME_S:
+        raw = token if isinstance(token, bytes) else token.encode()
+        head, _, code = raw.rpartition(b".")
+        if len(raw) > _MAX_CHARACTERS or not head.startswith(_PREFIX):
+            raise invalid()
+        # The code comes first: no byte is read that this region has not written, so it is spelt as it was written.
+        for version in self._codes:
+            if compare_digest(self._code(version, head), code):
+                break
+        else:
+            raise invalid()
+        grant = self._read.get(head) or self._fields(head)
+        if grant.root_version != version or not 0 < grant.expires_at_s - now_s <= MAX_LIFETIME_S:
             raise invalid()
         return grant
 
-    def _code(self, version: int, head: str) -> bytes:
+    def _fields(self, head: bytes) -> Grant:
+        """What an authentic token says. It is kept, so that it is not parsed each time; no token is known by it."""
+        if len(self._read) >= _MOST_READ:
+            self._read.clear()
+        fields = head[len(_PREFIX) :]
+        grant = msgspec.json.decode(urlsafe_b64decode(fields + b"=" * (-len(fields) % 4)), type=Grant)
+        self._read[head] = grant
+        return grant
+
+    def _code(self, version: int, head: bytes) -> bytes:
         code = self._codes[version].copy()
-        code.update(head.encode())
-        return code.digest()
+        code.update(head)
+        return b2a_base64(code.finalize(), newline=False)[:_CODE_CHARACTERS].translate(_URL_SAFE)
 
 
 def invalid() -> Permanent:
@@ -91,12 +117,5 @@ def invalid() -> Permanent:
     )
 
 
-def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _bytes(text: str) -> bytes:
-    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if _text(raw) != text:  # one spelling only
-        raise ValueError("not canonical base64url")
-    return raw
+def _text(raw: bytes) -> bytes:
+    return urlsafe_b64encode(raw).rstrip(b"=")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -13,6 +13,7 @@ from openkcm.crypto.contract import (
     FORMAT,
     Access,
     Desired,
+    DesiredCaller,
     DesiredKey,
     KeyDestroy,
     ServiceAccess,
@@ -50,10 +51,16 @@ class View:
     keys: dict[bytes, DesiredKey]
     active: dict[str, bytes]
     """Service name → the L3 that encrypts."""
+    callers: Mapping[str, DesiredCaller]
     access: Access
     services: Mapping[str, ServiceAccess]
     pending: Mapping[bytes, KeyDestroy]
     words: tuple[str, ...] = ()
+    stamp: tuple[int, int, int] = field(init=False)
+    """What a cached key is bound to besides its id: it changes whenever the document does."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", self.mark[:3])
 
     @property
     def digest(self) -> int:
@@ -65,11 +72,6 @@ class View:
     def said(self) -> dict[str, ServiceAccess]:
         """Which services the document itself restricts."""
         return {service.name: service.access for service in self.desired.services}
-
-    @property
-    def stamp(self) -> tuple[int, int, int]:
-        """What a cached key is bound to besides its id: it changes whenever the document does."""
-        return self.mark[:3]
 
     def check_here(self, region: str) -> None:
         """This region may hold the tenant's keys.
@@ -105,6 +107,9 @@ class View:
         Raises:
             Permanent: KEY_BLOCKED, KEY_REVOKED, KEY_READ_ONLY (it still decrypts), KEY_NOT_ACTIVE.
         """
+        key_id = self.active.get(service)
+        if self.access == "active" and key_id is not None and service not in self.services:
+            return key_id
         self.check_not_revoked(service)
         if self.access != "active" or service in self.services:
             whose = f"tenant '{self.tenant}'" if self.access != "active" else f"service '{service}'"
@@ -113,15 +118,11 @@ class View:
                 f"The keys of {whose} are read-only: they decrypt and do not encrypt.",
                 remedy=Remedy("Have them enabled again to encrypt.", "owner", _PAGE),
             )
-        if (key_id := self.active.get(service)) is None:
-            raise Permanent(
-                Refusal.KEY_NOT_ACTIVE,
-                f"Tenant '{self.tenant}' has no active key for service '{service}' in this region.",
-                remedy=Remedy(
-                    "Wait until provisioning is done, or check the service's name.", "caller", _PAGE
-                ),
-            )
-        return key_id
+        raise Permanent(
+            Refusal.KEY_NOT_ACTIVE,
+            f"Tenant '{self.tenant}' has no active key for service '{service}' in this region.",
+            remedy=Remedy("Wait until provisioning is done, or check the service's name.", "caller", _PAGE),
+        )
 
     def check_not_revoked(self, service: str) -> None:
         """The service's keys may be used at all.
@@ -174,9 +175,9 @@ class View:
         Raises:
             Permanent: CALLER_UNKNOWN.
         """
-        for caller in self.desired.callers:
-            if caller.name == name and caller.service == service and set(verbs) <= set(caller.verbs):
-                return
+        caller = self.callers.get(name)
+        if caller is not None and caller.service == service and all(verb in caller.verbs for verb in verbs):
+            return
         raise Permanent(
             Refusal.CALLER_UNKNOWN,
             f"'{name}' is not registered for this use of service '{service}' of tenant '{self.tenant}'.",
@@ -205,6 +206,9 @@ def read(signed: SignedDesired) -> View:
             raise ValueError("a key twice, or two that encrypt for one service")
         if sum(_is_active(key, "L2") for key in desired.keys) > 1:
             raise ValueError("two active tenant keys")
+        callers = {caller.name: caller for caller in desired.callers}
+        if len(callers) != len(desired.callers):
+            raise ValueError("a caller twice")
         for caller in desired.callers:
             check_name(caller.name, what="caller")
             check_name(caller.service, what="service")
@@ -227,6 +231,7 @@ def read(signed: SignedDesired) -> View:
         desired=desired,
         keys=keys,
         active=active,
+        callers=callers,
         access=desired.access,
         services=services,
         pending={

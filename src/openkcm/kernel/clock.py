@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 
@@ -12,6 +13,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The wall clock, aware, in UTC."""
+        ...
+
+    def time_s(self) -> float:
+        """The wall clock in seconds since 1970."""
         ...
 
     def monotonic(self) -> float:
@@ -30,9 +35,10 @@ class SystemClock:
         """The wall clock, aware, in UTC."""
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        """Seconds that never go back, those that the machine slept among them; meaningful only as a difference."""
-        return time.clock_gettime(_RUNS_ON)
+    # As they are: they are asked several times for each use of a key.
+    time_s = staticmethod(time.time)
+    monotonic = staticmethod(partial(time.clock_gettime, _RUNS_ON))
+    """Seconds that never go back, those that the machine slept among them; meaningful only as a difference."""
 
 
 class SetClock:
@@ -45,6 +51,10 @@ class SetClock:
     def now(self) -> datetime:
         """The time that was set."""
         return self._now
+
+    def time_s(self) -> float:
+        """The time that was set."""
+        return self._now.timestamp()
 
     def monotonic(self) -> float:
         """The seconds that were passed by ``advance``."""

@@ -55,6 +55,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._address: str | None = None
         self._phase = _IDLE
         self._due = math.inf
+        self._time_s = 0.0
+        """What has begun with the bytes that are read now has so long from here on; 0: nothing has."""
+        self._spread = False
+        """Whether the head came in more than one piece; a piece is no longer than a head may be."""
         self._stalled_at = math.inf
         self._moved = False
         self._unread = 0
@@ -76,7 +80,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         if len(data) <= MAX_HEAD_BYTES:
             self._feed(data)
             return
@@ -92,11 +97,17 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            return  # no door speaks anything else; the request is answered as if it had not asked
+            pass  # no door speaks anything else; the request is answered as if it had not asked
         except httptools.HttpParserError:
             self._refuse(*(self._refusal or _malformed()))
             return
-        if self._phase != _IDLE and not self._moved:
+        if self._time_s:
+            self._due = self.loop.time() + self._time_s
+            self._time_s = 0.0
+        if self._phase == _IDLE:
+            return
+        self._spread = True
+        if not self._moved:
             # Headers, or what follows a body in chunks, that go on and on.
             self._unread += len(data)
             if self._unread > MAX_HEAD_BYTES:
@@ -104,31 +115,42 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._phase, self._moved, self._unread = _HEAD, True, 0
-        self._due = self.loop.time() + HEAD_S
+        self._begin_message()
+
+    def _begin_message(self) -> None:
+        self._phase, self._moved, self._unread, self._spread = _HEAD, True, 0, False
+        self._time_s = HEAD_S
 
     def on_headers_complete(self) -> None:
+        self._check_head()
+        super().on_headers_complete()
+
+    def _check_head(self) -> None:
+        """The head is within its limits, and its body has its time from now on."""
         if len(self.url) > MAX_TARGET_BYTES:
             self._stop(_target())
-        if (
-            len(self.headers) > MAX_HEADERS
-            or len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > MAX_HEAD_BYTES
+        if len(self.headers) > MAX_HEADERS or (
+            self._spread
+            and len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > MAX_HEAD_BYTES
         ):
             self._stop(_headers())
         if len(self.pipeline) >= MAX_WAITING:
             self._stop(_waiting())
         self._phase, self._moved, self._unread = _BODY, True, 0
-        self._due = self.loop.time() + BODY_S
-        super().on_headers_complete()
+        self._time_s = BODY_S
 
     def on_body(self, body: bytes) -> None:
         self._moved, self._unread = True, 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._phase = _IDLE
-        self._due = self.loop.time() + IDLE_S if self.cycle.response_complete else math.inf
+        self._message_ended(answered=self.cycle.response_complete)
         super().on_message_complete()
+
+    def _message_ended(self, *, answered: bool) -> None:
+        """The whole request is here: the next one has its time from the answer on."""
+        self._phase = _IDLE
+        self._time_s = IDLE_S if answered else math.inf
 
     def on_response_complete(self) -> None:
         waited = bool(self.pipeline)
