@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from openkcm.crypto.callers.door import token_route
+from openkcm.crypto.callers.exchange import Exchanging
+from openkcm.crypto.callers.issuers import Issuers
+from openkcm.crypto.callers.limits import Limits
+from openkcm.crypto.callers.peer import CallerProtocol
+from openkcm.crypto.callers.reach import Reach, read_networks
+from openkcm.crypto.callers.sni import CallersTls, host_of
+from openkcm.crypto.callers.told import Told as ProofsTold
 from openkcm.crypto.control_door import control_door
 from openkcm.crypto.data_door import data_door
 from openkcm.crypto.harden import harden
@@ -27,7 +34,7 @@ from openkcm.parties.settings import PartiesSettings
 from openkcm.parties.tls import Door
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.serving.address import Bind, listen, read_bind
-from openkcm.serving.server import Served, serve, tls_context
+from openkcm.serving.server import Served, serve
 
 
 async def serve_crypto(
@@ -51,7 +58,8 @@ async def serve_crypto(
     pins = read_parties(identity, parties, region=settings.region)
     data_bind = read_bind(settings.data_bind, setting="crypto.data_bind")
     control_bind = read_bind(settings.control_bind, setting="crypto.control_bind")
-    tls = _data_tls(settings, data_bind)
+    networks = read_networks(settings.allowed_networks)
+    data_files = _data_tls(settings, data_bind)
     with ExitStack() as opened:
         marks = open_high_water(Path(settings.state_directory))
         opened.callback(marks.close)
@@ -76,10 +84,29 @@ async def serve_crypto(
             )
             tokens = TokenMaker(here.root)
             door = Door(identity, pins, admits="control", clock=clock)
+            reach = Reach(networks)
+            opened.callback(reach.close)
+            exchanging = Exchanging(
+                here=here,
+                tokens=tokens,
+                issuers=Issuers(reach, clock.monotonic),
+                limits=Limits(clock.monotonic),
+                told=ProofsTold(clock.monotonic),
+            )
+            tls = (
+                CallersTls(*data_files, host=host_of(here.data_address), view=here.state.views.get)
+                if data_files
+                else None
+            )
             told = Told()
             await serve(
                 [
-                    Served(app=data_door(here, tokens), socket=data, tls=tls),
+                    Served(
+                        app=data_door(here, tokens, token_route(exchanging)),
+                        socket=data,
+                        tls=tls.context if tls else None,
+                        http=CallerProtocol,
+                    ),
                     Served(app=control_door(here, tokens), socket=control, door=door),
                 ],
                 closing=closing,
@@ -97,9 +124,9 @@ async def serve_crypto(
             await close_database()
 
 
-def _data_tls(settings: CryptoSettings, bind: Bind) -> ssl.SSLContext | None:
+def _data_tls(settings: CryptoSettings, bind: Bind) -> tuple[Path, Path] | None:
     if settings.data_certificate and settings.data_key:
-        return tls_context(Path(settings.data_certificate), Path(settings.data_key))
+        return Path(settings.data_certificate), Path(settings.data_key)
     if bind.loopback and not settings.data_certificate and not settings.data_key:
         return None
     raise Permanent(

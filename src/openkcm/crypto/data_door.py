@@ -9,12 +9,13 @@ import msgspec
 from litestar import Litestar, Request, post
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from openkcm.crypto.callers.peer import peer_in
 from openkcm.crypto.contract import Verb
 from openkcm.crypto.here import Here
 from openkcm.crypto.metrics import NOT_SERVED, OPERATIONS, REGISTRY, TENANTS
@@ -65,14 +66,17 @@ class DecryptAnswer(msgspec.Struct, frozen=True, kw_only=True):
     plaintext: bytes
 
 
-def data_door(here: Here, tokens: TokenMaker) -> Litestar:
-    """The application behind the data door, with health, metrics and its own description."""
+def data_door(here: Here, tokens: TokenMaker, *others: HTTPRouteHandler) -> Litestar:
+    """The application behind the data door, with ``others``, health, metrics and its own description."""
 
     def has_token(
         connection: ASGIConnection[BaseRouteHandler, object, Grant, State], _: BaseRouteHandler
     ) -> None:
         """The token is checked before the body is read."""
-        connection.scope["auth"] = tokens.read(_bearer(connection), now_s=here.clock.now().timestamp())
+        grant = tokens.read(_bearer(connection), now_s=here.clock.now().timestamp())
+        if grant.leaf and grant.leaf != peer_in(connection.scope).leaf:
+            raise invalid()
+        connection.scope["auth"] = grant
 
     @post(
         "/v1/encrypt",
@@ -107,7 +111,7 @@ def data_door(here: Here, tokens: TokenMaker) -> Litestar:
     TENANTS.set_function(lambda: len(here.state.views))
     NOT_SERVED.set_function(lambda: len(here.state.troubled))
     return Litestar(
-        [encrypt_one, decrypt_one, *health_routes(ready, REGISTRY)],
+        [encrypt_one, decrypt_one, *others, *health_routes(ready, REGISTRY)],
         exception_handlers=handlers(),
         request_class=ReadRequest,
         request_max_body_size=MAX_BODY_BYTES,
@@ -137,7 +141,7 @@ def _allowed(here: Here, grant: Grant, verb: Verb, tenant: str, service: str) ->
             remedy=Remedy("Ask for a token for this use.", "caller", "reference/crypto-service#tokens"),
         )
     view = here.state.view(tenant)
-    view.check_caller(grant.caller, service, (verb,))
+    view.check_caller(grant.caller, service, (verb,), registered=grant.registered)
     return view
 
 

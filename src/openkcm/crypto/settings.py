@@ -46,6 +46,8 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How much memory of its own one key-store host may take."""
     probes_per_min: float = 6000.0
     """How often a minute all root keys of one kind of key store are asked together whether they still answer."""
+    allowed_networks: tuple[str, ...] = ()
+    """Networks (``10.1.0.0/16``) in which tenants' token issuers may be, besides public addresses."""
     short_grace: bool = False
     """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ STATUS: Final = {
     Refusal.CIPHERTEXT_INVALID: 400,
     Refusal.TOKEN_INVALID: 401,
     Refusal.CALLER_UNKNOWN: 403,
+    Refusal.TRUST_INVALID: 400,
     Refusal.NOT_PERMITTED: 403,
     Refusal.KEY_BLOCKED: 403,
     Refusal.KEY_REVOKED: 403,
@@ -37,6 +39,7 @@ STATUS: Final = {
     Refusal.INTERNAL: 500,
     Refusal.RECORD_MISMATCH: 503,
     Refusal.UNAVAILABLE: 503,
+    Refusal.ISSUER_SILENT: 503,
     Refusal.DATABASE_UNAVAILABLE: 503,
     Refusal.KEY_STORE_SILENT: 503,
     Refusal.KEY_STORE_NO_ANSWER: 503,
@@ -95,8 +98,8 @@ def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes,
     headers = {"Cache-Control": "no-store"}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == 503:
-        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
+    if status == 503 or (status == 429 and refused.retry_after_s is not None):
+        headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after_s or 1)))
     return status, msgspec.json.encode(body), headers
 
 

@@ -27,12 +27,16 @@ _GRACE_S: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """An application on a listening socket. ``door`` makes it answer pinned parties only; ``tls`` anybody, over TLS."""
+    """An application on a listening socket. ``door`` makes it answer pinned parties only; ``tls`` anybody, over TLS.
+
+    ``http`` is the protocol of what is no pinned door.
+    """
 
     app: ASGIApp
     socket: socket.socket
     door: Door | None = None
     tls: ssl.SSLContext | None = None
+    http: type[BoundedProtocol] = BoundedProtocol
 
 
 async def serve(
@@ -139,7 +143,7 @@ def _config(served: Served) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=round(IDLE_S),
         timeout_graceful_shutdown=_GRACE_S,
-        **(pinned_config(served.door) if served.door is not None else _open(served.tls)),
+        **(pinned_config(served.door) if served.door is not None else _open(served)),
     )
     config.load()
     return config
@@ -151,6 +155,7 @@ class _OpenConfig(TypedDict):
     ssl_context_factory: Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext] | None
 
 
-def _open(tls: ssl.SSLContext | None) -> _OpenConfig:
+def _open(served: Served) -> _OpenConfig:
+    tls = served.tls
     factory = None if tls is None else lambda _config, _default: tls
-    return {"http": BoundedProtocol, "ws": "none", "ssl_context_factory": factory}
+    return {"http": served.http, "ws": "none", "ssl_context_factory": factory}
