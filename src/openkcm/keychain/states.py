@@ -58,6 +58,8 @@ class KeyVerb(StrEnum):
     SCHEDULE = "schedule"
     RELINK = "relink"
     OUTAGE = "outage"
+    ADD_CALLER = "add-caller"
+    REMOVE_CALLER = "remove-caller"
 
 
 #: Legal moves of access, by the verb that makes them. ``RESTORE`` leads back to where ``REVOKE`` began.

@@ -36,15 +36,23 @@ def with_tls(settings: CryptoSettings, directory: Path, door: Authority) -> Cryp
 
 
 @dataclass
-class Applications:
-    """Control as far as one region needs it, and the applications of its tenants."""
+class Running:
+    """A region that runs, with what control has decided for it."""
 
     world: World
     process: RegionProcess
     door: Authority
     keys: dict[str, Sequence[DesiredKey]] = field(default_factory=dict)
+    agreed: bool = False
 
-    def __post_init__(self) -> None:
+
+class Applications:
+    """Control as far as one region needs it, and the applications of its tenants."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.world, self.process, self.door = running.world, running.process, running.door
+        self.keys = running.keys
         self.regions = PinnedRegions(self.world.control, self.world.pins, [self.process.region])
         self.region = self.regions.get(REGION)
 
@@ -53,7 +61,9 @@ class Applications:
         return int(self.process.settings.data_bind.rpartition(":")[2])
 
     async def begin(self) -> None:
-        await self.region.agree(first_agreement(self.world, REGION))
+        if not self.running.agreed:
+            await self.region.agree(first_agreement(self.world, REGION))
+            self.running.agreed = True
 
     async def register(self, tenant: str, *callers: DesiredCaller) -> None:
         """These are the tenant's callers from now on; its keys are in force."""
@@ -78,9 +88,6 @@ class Applications:
         context = context or client_context(self.door, shown)
         async with httpx2.AsyncClient(verify=context, timeout=10, trust_env=False) as client:
             yield Application(client, host, self.port)
-
-    def of(self, tenant: str, shown: tuple[Path, Path] | None = None) -> object:
-        return self.dial(f"{tenant}.{HOST}", shown)
 
 
 @dataclass

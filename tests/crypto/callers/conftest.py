@@ -1,42 +1,46 @@
-"""A region's process with TLS at its data door."""
+"""A region's process with TLS at its data door: one for each file of tests, since starting it is what takes time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.crypto.callers.applications import Applications, with_tls
+from tests.crypto.callers.applications import Applications, Running, with_tls
 from tests.crypto.callers.issuer import Issuer
 from tests.crypto.callers.pki import Authority
-from tests.crypto.processes import region_settings, start_region
+from tests.crypto.processes import region_settings, running
 from tests.crypto.world import World
 from tests.databases import ModuleDatabases
 
 
-@pytest.fixture
-async def applications(
-    world: World, databases: ModuleDatabases, tmp_path: Path
-) -> AsyncIterator[Applications]:
-    connection = await asyncpg.connect(databases.crypto_owner("local"))
+async def _empty(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
     await connection.execute(
         "truncate region, roots, keys, wraps, applied, mint_tokens, offers, erase_secrets cascade"
     )
     await connection.close()
-    door = Authority("Door CA")
-    settings = with_tls(region_settings(tmp_path, "local", databases.crypto("local")), tmp_path, door)
-    process = await asyncio.to_thread(start_region, settings, world.parties("local"))
-    made = Applications(world, process, door)
+
+
+@pytest.fixture(scope="module")
+def region(databases: ModuleDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    directory = tmp_path_factory.mktemp("region")
+    asyncio.run(_empty(databases.crypto_owner("local")))
+    world, door = World(directory), Authority("Door CA")
+    settings = with_tls(region_settings(directory, "local", databases.crypto("local")), directory, door)
+    with running(settings, world.parties("local")) as process:
+        yield Running(world, process, door)
+
+
+@pytest.fixture
+async def applications(region: Running) -> AsyncIterator[Applications]:
+    made = Applications(region)
     await made.begin()
     yield made
     await made.regions.aclose()
-    if process.process.poll() is None:
-        await asyncio.to_thread(process.stop)
-    assert process.process.stdout is not None
-    process.process.stdout.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import ssl
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from tests.crypto.callers.pki import Authority
 
 DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/keys"
-_REGISTRY = jws.JWSRegistry(algorithms=[*ALL, "HS256"])
+_REGISTRY = jws.JWSRegistry(algorithms=sorted(ALL))
 
 
 def ec_key(kid: str = "one") -> ECKey:
@@ -60,6 +61,13 @@ def unsigned(said: dict[str, object], **header: object) -> str:
     """A token that nobody signed."""
     head = b64(msgspec.json.encode({"alg": "none", **header}))
     return f"{head}.{b64(msgspec.json.encode(said))}."
+
+
+def coded(secret: bytes, said: dict[str, object], *, kid: str) -> str:
+    """A token with a code (HS256) instead of a signature; the library does not make one with a public key."""
+    head = b64(msgspec.json.encode({"alg": "HS256", "kid": kid}))
+    covered = f"{head}.{b64(msgspec.json.encode(said))}"
+    return f"{covered}.{b64(hmac.digest(secret, covered.encode(), 'sha256'))}"
 
 
 @dataclass

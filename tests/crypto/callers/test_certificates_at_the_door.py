@@ -163,6 +163,8 @@ async def test_a_pinned_certificate_gets_in_and_another_of_the_same_key_does_not
     again = anybody.issue("shop.example", key=pinned.key).files(tmp_path, "again")
     async with applications.dial(ACME, again) as other:
         await is_kept_out(other)
+    job = caller(CertificateTrust(authority=anybody.pem, name="job.example"), name="job")
+    await applications.register("acme", caller(PinnedTrust(certificate=pinned.pem)), job)
     async with applications.dial(ACME, again) as other:  # now its authority is known, and it is still another
         is_refused(await other.exchange("acme"))
 
