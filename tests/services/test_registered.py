@@ -53,7 +53,7 @@ async def test_what_proves_a_caller_comes_back_as_it_was(acme: str, trust: Trust
     assert found["home-page"].trust is None
     events = await rows("select detail from audit_events where verb = 'services:caller:add'")
     assert len(events) == 1
-    assert msgspec.json.decode(events[0]["detail"])["service"] == "default"
+    assert msgspec.json.decode(bytes(events[0]["detail"]))["service"] == "default"
 
 
 @pytest.mark.parametrize("change", [{"service": "second"}, {"verbs": ("decrypt",)}, {"trust": TRUSTS[1]}])
@@ -96,7 +96,7 @@ async def test_a_removed_caller_is_gone_and_may_be_registered_anew(acme: str) ->
         assert not await remove_caller(tx, acme, name="shop", by="operator:ops")
     assert await add(acme, TRUSTS[1], registered=9)
     events = await rows("select actor, object from audit_events where verb = 'services:caller:remove'")
-    assert [tuple(each) for each in events] == [("operator:ops", "caller:shop")]
+    assert events == [{"actor": "operator:ops", "object": "caller:shop"}]
 
 
 async def test_one_tenant_sees_and_touches_no_callers_of_another(acme: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -40,7 +40,7 @@ class Caller:
     trust: Trust | None = None
     registered: int = 0
     registered_by: str = ""
-    created_at: datetime | None = None
+    created_at: datetime | None = field(default=None, compare=False)
 
 
 async def register_caller(
