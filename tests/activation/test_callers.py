@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from openkcm.activation.change_callers import add_caller, remove
-from openkcm.crypto.contract import CertificateTrust, Desired, DesiredCaller
+from openkcm.crypto.contract import CertificateTrust, Desired, DesiredCaller, Verb
 from openkcm.identity.principal import Principal
 from openkcm.keychain.asked import Answer, Asked, person
 from openkcm.keychain.states import KeyVerb
@@ -16,6 +16,7 @@ from tests.control import rows
 from tests.crypto.callers.pki import SPIFFE, Authority
 
 pytestmark = pytest.mark.integration
+ENCRYPT: tuple[Verb, ...] = ("encrypt",)
 TRUST = CertificateTrust(authority=Authority().pem, name=SPIFFE)
 
 
@@ -24,7 +25,7 @@ def adding(keys: Keys, *, service: str = "default", request: str = "", **given: 
 
 
 async def add(keys: Keys, asked: Asked) -> Answer:
-    answer = await add_caller(keys.deciding, asked, verbs=("encrypt",), trust=TRUST)
+    answer = await add_caller(keys.deciding, asked, verbs=ENCRYPT, trust=TRUST)
     await keys.work()
     return answer
 
@@ -38,9 +39,7 @@ async def take_away(keys: Keys, *, request: str = "") -> Answer:
 
 def held(keys: Keys) -> list[DesiredCaller | None]:
     """What each region knows of the caller."""
-    return [
-        region.inside.here.state.view("acme").callers.get("shop") for region in (keys.local, keys.eu)
-    ]
+    return [region.inside.here.state.view("acme").callers.get("shop") for region in (keys.local, keys.eu)]
 
 
 async def test_a_caller_is_one_decision_that_every_region_applies(keys: Keys) -> None:
@@ -96,6 +95,8 @@ async def test_only_an_owner_adds_and_only_to_a_service_that_there_is(keys: Keys
 
 
 async def test_the_document_of_a_tenant_without_registered_callers_says_nothing_of_trust(keys: Keys) -> None:
-    (row,) = await rows("select document from desired order by epoch desc, generation desc limit 1")
-    document = msgspec.json.decode(bytes(row["document"]), type=Desired)  # type: ignore[arg-type] # a column of bytes
+    (row,) = await rows(
+        "select convert_from(document, 'UTF8') as text from desired order by epoch desc, generation desc limit 1"
+    )
+    document = msgspec.json.decode(str(row["text"]), type=Desired)
     assert all((caller.trust, caller.registered) == (None, 0) for caller in document.callers)

@@ -126,7 +126,10 @@ async def test_a_private_key_is_refused_not_sent_back_and_kept_nowhere(ada: Owne
 
 async def test_a_name_that_is_taken_and_a_service_that_is_not_there_are_said(ada: Owner) -> None:
     await ada.send("/add/issuer", await ada.form("/add/issuer"), **ISSUER)
-    for change, field in ((GOOD | {"subject": "other"}, "caller"), ({"caller": "b", "service": "none"}, "service")):
+    for change, field in (
+        (GOOD | {"subject": "other"}, "caller"),
+        ({"caller": "b", "service": "none"}, "service"),
+    ):
         status, _, page = await ada.send("/add/issuer", await ada.form("/add/issuer"), **(ISSUER | change))
         assert status == 422
         assert f'id="{field}-e"' in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import asyncpg
 import msgspec
 import pytest
@@ -13,7 +15,7 @@ from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.services import register
 from openkcm.services.ensure import ensure_service
 from openkcm.services.page_caller import register_page_caller
-from openkcm.services.register import callers_of, register_caller
+from openkcm.services.register import VERBS, callers_of, register_caller
 from openkcm.services.remove import remove_caller
 from tests.control import appear, rows
 from tests.crypto.callers.pki import SPIFFE, Authority
@@ -37,9 +39,10 @@ async def acme(clock: SetClock) -> str:
 
 
 async def add(tenant: str, trust: Trust, name: str = "shop", **changes: object) -> bool:
-    given = {"service": "default", "verbs": ("encrypt",), "registered": 4, "by": "operator:ops"} | changes
+    given: dict[str, Any] = {"service": "default", "verbs": ("encrypt",), "registered": 4, "by": "operator:ops"}
+    given |= changes
     async with transaction(Role.APP, tenant) as tx:
-        return await register_caller(tx, tenant, name=name, trust=trust, **given)  # type: ignore[arg-type]
+        return await register_caller(tx, tenant, name=name, trust=trust, **given)
 
 
 @pytest.mark.parametrize("trust", TRUSTS)
@@ -51,9 +54,9 @@ async def test_what_proves_a_caller_comes_back_as_it_was(acme: str, trust: Trust
     assert (found["shop"].trust, found["shop"].verbs) == (trust, ("encrypt", "rewrap"))
     assert (found["shop"].registered, found["shop"].registered_by) == (4, "operator:ops")
     assert found["home-page"].trust is None
-    events = await rows("select detail from audit_events where verb = 'services:caller:add'")
+    events = await rows("select convert_from(detail, 'UTF8') as detail from audit_events where verb = 'services:caller:add'")
     assert len(events) == 1
-    assert msgspec.json.decode(bytes(events[0]["detail"]))["service"] == "default"
+    assert msgspec.json.decode(str(events[0]["detail"]))["service"] == "default"
 
 
 @pytest.mark.parametrize("change", [{"service": "second"}, {"verbs": ("decrypt",)}, {"trust": TRUSTS[1]}])
@@ -107,7 +110,7 @@ async def test_one_tenant_sees_and_touches_no_callers_of_another(acme: str) -> N
     with pytest.raises(asyncpg.PostgresError):
         async with transaction(Role.APP, "other") as tx:
             await register_caller(
-                tx, acme, name="thief", service="default", verbs=("decrypt",), trust=TRUSTS[0], by="x"
+                tx, acme, name="thief", service="default", verbs=VERBS, trust=TRUSTS[0], by="x"
             )
 
 

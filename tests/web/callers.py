@@ -124,7 +124,11 @@ HELD: dict[str, ChangePage] = {
         ChangeState.REACHING, verb="read-only", lives=DesiredPolicy(encrypting_s=900.0)
     ),
     "change-caller": report(
-        ChangeState.DONE, verb="remove-caller", service="", title="Removing the application shop", lives=DesiredPolicy()
+        ChangeState.DONE,
+        verb="remove-caller",
+        service="",
+        title="Removing the application shop",
+        lives=DesiredPolicy(),
     ),
     "change-caller-added": report(
         ChangeState.DONE, verb="add-caller", title="Adding the application shop", lives=DesiredPolicy()

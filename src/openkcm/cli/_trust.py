@@ -100,7 +100,5 @@ def _text(file: Path) -> str:
         raise Permanent(
             Refusal.TRUST_INVALID,
             f"The file {file} cannot be read as text.",
-            remedy=Remedy(
-                "Name a certificate in PEM form.", "you", "reference/callers#what-proves-a-caller"
-            ),
+            remedy=Remedy("Name a certificate in PEM form.", "you", "reference/callers#what-proves-a-caller"),
         ) from None

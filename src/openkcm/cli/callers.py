@@ -72,7 +72,9 @@ def list_(tenant: str, state: Path | None, *, as_json: bool) -> None:
 @click.option("--name", default=None, help="With it: the SPIFFE id or DNS name in that certificate.")
 @click.option("--certificate", type=_FILE, help="PEM of its one certificate, whoever issued it.")
 @click.option("--issuer", default=None, help="Address (https) of who issues its tokens.")
-@click.option("--subject", default=None, help="With it: the token's subject, as 'system:serviceaccount:NS:NAME'.")
+@click.option(
+    "--subject", default=None, help="With it: the token's subject, as 'system:serviceaccount:NS:NAME'."
+)
 @click.option("--issuer-ca", type=_FILE, help="With it: PEM that the issuer's own TLS is verified against.")
 @_REQUEST
 @_NO_WAIT

@@ -1,8 +1,8 @@
 """The region's own tokens for the data plane: fields and an HMAC, valid for minutes, stored nowhere.
 
 ``okcm1.FIELDS.CODE``: base64url of a JSON array [root version, tenant, caller, service, verbs, expiry (s since 1970),
-SHA-256 of the client certificate that it is bound to, in hex, or nothing, number of the caller's registration] and of HMAC-SHA-256 over everything
-before the second point.
+SHA-256 of the client certificate that it is bound to, in hex, or nothing, number of the caller's registration] and of
+HMAC-SHA-256 over everything before the second point.
 """
 
 from __future__ import annotations

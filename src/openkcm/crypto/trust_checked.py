@@ -170,5 +170,7 @@ def _pem(certificates: list[x509.Certificate]) -> str:
 
 def _invalid(message: str, action: str) -> Permanent:
     return Permanent(
-        Refusal.TRUST_INVALID, message, remedy=Remedy(action, "owner", "reference/callers#what-proves-a-caller")
+        Refusal.TRUST_INVALID,
+        message,
+        remedy=Remedy(action, "owner", "reference/callers#what-proves-a-caller"),
     )

@@ -37,8 +37,9 @@ _CREATING: Final = {
     "switch": "Let it be used everywhere at once",
     "settle": "Note that it is done",
 }
-_ONE = """select verb, key_requests.service, key_requests.key_id, key_requests.caller, asked_by, asked_at, changed, key_requests.epoch,
-    key_requests.generation, saga, sagas.state, trouble::text as trouble, outcome::text as outcome, keys.version,
+_ONE = """select verb, key_requests.service, key_requests.key_id, key_requests.caller, asked_by, asked_at, changed,
+    key_requests.epoch, key_requests.generation, saga, sagas.state, trouble::text as trouble,
+    outcome::text as outcome, keys.version,
     clock_timestamp() as now, (select max(due_at) from key_destroys left join keys mine using (key_id)
         where key_destroys.tenant = $1 and key_destroys.state = any($3::text[])
             and (key_destroys.key_id = key_requests.key_id
@@ -101,7 +102,7 @@ async def key_change(account: Account, request: str) -> ChangePage:
             else None
         )
         document = await tx.fetchval(_DECIDED, account.id, asked.epoch, generation) if generation else None
-    lives = msgspec.json.decode(document, type=_Lives).policy if document else None
+    lives = msgspec.json.decode(document, type=_Lives).policy if isinstance(document, bytes) else None
     return report(account, request, asked, steps, told, lives)
 
 

@@ -79,7 +79,9 @@ async def register_caller(
                 Refusal.BAD_REQUEST,
                 f"The caller {name} is registered already, with other rights or another proof.",
                 remedy=Remedy(
-                    "Register it under another name, or remove that one first.", "you", "reference/callers#remove"
+                    "Register it under another name, or remove that one first.",
+                    "you",
+                    "reference/callers#remove",
                 ),
             )
         return False
@@ -105,7 +107,7 @@ async def callers_of(tx: Transaction, tenant: str) -> Sequence[Caller]:
             name=row["name"],
             service=row["service"],
             verbs=tuple(row["verbs"]),
-            trust=msgspec.json.decode(row["trust"], type=Trust) if row["trust"] is not None else None,  # type: ignore[arg-type] # a union is a type to msgspec
+            trust=msgspec.json.decode(row["trust"], type=Trust) if row["trust"] is not None else None,
             registered=row["registered"],
             registered_by=row["registered_by"],
             created_at=row["created_at"],

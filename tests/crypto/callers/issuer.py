@@ -36,7 +36,7 @@ def b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def claims(issuer: str, audience: str, **changes: object) -> dict[str, object]:
+def claims(issuer: str, audience: str | list[str], **changes: object) -> dict[str, object]:
     """What a good token says now, with changes; None leaves one out."""
     now = int(time.time())
     said: dict[str, object] = {
@@ -101,8 +101,17 @@ class Issuer:
     def url(self) -> str:
         return f"https://{self.host}:{self.port}"
 
-    def token(self, audience: str, *, key: Key | None = None, alg: str = "ES256", **changes: object) -> str:
+    def token(
+        self, audience: str | list[str], *, key: Key | None = None, alg: str = "ES256", **changes: Any
+    ) -> str:
         return signed(key or self.keys[0], claims(self.url, audience, **changes), alg=alg)
+
+    @property
+    def public_pem(self) -> bytes:
+        """The first key's public part."""
+        key = self.keys[0]
+        assert isinstance(key, ECKey)
+        return key.as_pem(private=False)
 
     def documents(self) -> dict[str, Any]:
         return {

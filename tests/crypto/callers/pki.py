@@ -91,7 +91,10 @@ class Authority:
         *names: str,
         key: Key | None = None,
         days: tuple[float, float] = (-1, 30),
-        uses: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH),
+        uses: Sequence[x509.ObjectIdentifier] = (
+            ExtendedKeyUsageOID.CLIENT_AUTH,
+            ExtendedKeyUsageOID.SERVER_AUTH,
+        ),
         subject: str = "an application",
     ) -> Issued:
         """A certificate for these names, each a SPIFFE id or other URI, a DNS name, or an address."""
@@ -147,7 +150,6 @@ def _alternative(name: str) -> x509.GeneralName:
     if ":" in name:
         return x509.UniformResourceIdentifier(name)
     if name.replace(".", "").isdigit():
-
         return x509.IPAddress(ipaddress.ip_address(name))
     return x509.DNSName(name)
 

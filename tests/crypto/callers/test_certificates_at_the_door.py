@@ -11,16 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from openkcm.crypto.contract import CertificateTrust, DesiredCaller, PinnedTrust, Trust
 from tests.crypto.callers.applications import HOST, Application, Applications
-from tests.crypto.callers.pki import SPIFFE, Authority, look_alike
+from tests.crypto.callers.pki import SPIFFE, Authority, Key, look_alike
 
 pytestmark = pytest.mark.integration
 ACME, BLUE = f"acme.{HOST}", f"blue.{HOST}"
 
 
 def caller(trust: Trust, *, name: str = "shop", registered: int = 1) -> DesiredCaller:
-    return DesiredCaller(
-        name=name, service="default", verbs=("encrypt",), trust=trust, registered=registered
-    )
+    return DesiredCaller(name=name, service="default", verbs=("encrypt",), trust=trust, registered=registered)
 
 
 def issued(authority: Authority, name: str = SPIFFE) -> DesiredCaller:
@@ -45,12 +43,12 @@ async def test_a_certificate_of_the_callers_authority_and_name_gets_a_token_that
 ) -> None:
     authority = Authority()
     await applications.register("acme", issued(authority, name))
-    key = {
-        "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
-        "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
-        "RSA": lambda: rsa.generate_private_key(65537, 2048),
-    }[kind]()
-    shown = authority.issue(name, key=key).files(tmp_path, "shop")
+    keys: dict[str, Key] = {
+        "P-256": ec.generate_private_key(ec.SECP256R1()),
+        "P-384": ec.generate_private_key(ec.SECP384R1()),
+        "RSA": rsa.generate_private_key(65537, 2048),
+    }
+    shown = authority.issue(name, key=keys[kind]).files(tmp_path, "shop")
     async with applications.dial(ACME, shown) as shop:
         token = await shop.token("acme", lifetime_s=60)
         assert (await shop.encrypt("acme", token.token)).status_code == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from openkcm.crypto.contract import DesiredCaller, IssuerTrust
@@ -32,6 +34,5 @@ async def test_a_junk_token_at_full_rate_is_turned_away_before_it_is_read_and_co
 
 def cpu_s(pid: int) -> float:
     """What the process has used of a core, in seconds."""
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100

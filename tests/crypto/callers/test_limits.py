@@ -16,9 +16,7 @@ def is_limited(limits: Limits, address: str) -> bool:
     try:
         limits.check_address(address)
     except Temporary as refused:
-        assert refused.refusal is Refusal.TOO_MANY
-        assert refused.retry_after_s
-        return True
+        return refused.refusal is Refusal.TOO_MANY and bool(refused.retry_after_s)
     return False
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import httpx2
 import pytest
 
 from openkcm.crypto.contract import DesiredCaller, IssuerTrust
 from tests.crypto.callers.applications import HOST, Applications
-from tests.crypto.callers.issuer import DISCOVERY, KEYS, Issuer, claims, coded, ec_key, http, rsa_key, unsigned
+from tests.crypto.callers.issuer import (
+    DISCOVERY,
+    KEYS,
+    Issuer,
+    claims,
+    coded,
+    ec_key,
+    http,
+    rsa_key,
+    unsigned,
+)
 
 pytestmark = pytest.mark.integration
 AUDIENCE = "openkcm:local:acme"
@@ -49,7 +60,7 @@ async def test_a_service_account_of_kubernetes_gets_a_token(
     issuer.keys = [rsa_key("UcXkh-dmiqz3")]
     await applications.register("acme", caller(issuer, subject=subject))
     now = int(time.time())
-    kubernetes = {
+    kubernetes: Any = {
         "namespace": "shop",
         "pod": {"name": "backend-7d", "uid": "5ad7a3c6"},
         "serviceaccount": {"name": "backend", "uid": "cf2b"},
@@ -77,7 +88,6 @@ async def test_whatever_of_a_token_is_wrong_the_answer_is_the_same(
     await applications.register("blue", caller(issuer))
     now = int(time.time())
     said = claims(issuer.url, AUDIENCE)
-    public = issuer.keys[0].as_pem(private=False)
     wrong = {
         "audience": issuer.token("openkcm:local:blue"),
         "region": issuer.token("openkcm:eu-1:acme"),
@@ -91,7 +101,7 @@ async def test_whatever_of_a_token_is_wrong_the_answer_is_the_same(
         "no end": issuer.token(AUDIENCE, exp=None),
         "none": unsigned(said),
         "none, as one": unsigned(said, kid="one"),
-        "HS256 with the public key": coded(public, said, kid="one"),
+        "HS256 with the public key": coded(issuer.public_pem, said, kid="one"),
         "another's key": issuer.token(AUDIENCE, key=ec_key()),
         "junk": "junk",
         "nothing": "",

@@ -72,7 +72,7 @@ def test_what_is_no_certificate_is_refused(text: str) -> None:
         ed25519.Ed25519PrivateKey.generate(),
         ec.generate_private_key(ec.SECP521R1()),
         ec.generate_private_key(ec.SECP256K1()),
-        rsa.generate_private_key(65537, 1024),
+        rsa.generate_private_key(65537, 1024),  # noqa: S505 - too short is what it is for
     ],
 )
 def test_a_key_of_another_kind_is_refused_when_it_is_registered(key: ec.EllipticCurvePrivateKey) -> None:
@@ -95,7 +95,8 @@ def test_a_pinned_certificate_is_one_and_for_a_client() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "*.shop.example", "Shop.example", "spiffe://", "spiffe:shop", "a b", "https://x/y", "a..b", "ä"]
+    "name",
+    ["", "*.shop.example", "Shop.example", "spiffe://", "spiffe:shop", "a b", "https://x/y", "a..b", "ä"],
 )
 def test_a_name_is_a_spiffe_id_or_a_dns_name(name: str) -> None:
     refusal(CertificateTrust(authority=CA.pem, name=name))
@@ -104,7 +105,14 @@ def test_a_name_is_a_spiffe_id_or_a_dns_name(name: str) -> None:
 @pytest.mark.parametrize(
     "issuer",
     [
-        *("", "http://issuer.example", "issuer.example", "https://", "https://u:p@issuer.example", "https://@x/"),
+        *(
+            "",
+            "http://issuer.example",
+            "issuer.example",
+            "https://",
+            "https://u:p@issuer.example",
+            "https://@x/",
+        ),
         *("https://x/?a=b", "https://x/#a", "https://x/?", "https://x:0/", "https://x:99999/", "https://ä/"),
         *("https://x /", "https://" + "x" * 600),
     ],

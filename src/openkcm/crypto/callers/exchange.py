@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +13,7 @@ from openkcm.crypto.callers.limits import Limits
 from openkcm.crypto.callers.peer import Peer
 from openkcm.crypto.callers.proof import ProofFailed, Why, not_proven
 from openkcm.crypto.callers.told import Told
-from openkcm.crypto.contract import DesiredCaller, Verb
+from openkcm.crypto.contract import DesiredCaller
 from openkcm.crypto.data.wire import TokenAnswer, TokenRequest
 from openkcm.crypto.here import Here
 from openkcm.crypto.metrics import TOKENS
@@ -48,10 +47,10 @@ async def exchange(means: Exchanging, asked: TokenRequest, peer: Peer, *, addres
         Permanent: BAD_REQUEST; CALLER_UNKNOWN, whatever of it does not fit; as ``View.check_not_blocked``.
         Temporary: TOO_MANY, ISSUER_SILENT, UNAVAILABLE.
     """
-    verbs = _checked(asked)
+    _check(asked)
     caller = None
     try:
-        view, caller = _registered(means.here, asked, verbs)
+        view, caller = _registered(means.here, asked)
         ends_at_s = await _proven(means, view, caller, asked, peer)
     except ProofFailed as failed:
         means.limits.failed(address)
@@ -62,13 +61,12 @@ async def exchange(means: Exchanging, asked: TokenRequest, peer: Peer, *, addres
     except Refused as refused:
         TOKENS.labels(refused.refusal.value).inc()
         raise
-    return _issued(means, view, caller, asked, verbs, peer, ends_at_s)
+    return _issued(means, view, caller, asked, peer, ends_at_s)
 
 
-def _checked(asked: TokenRequest) -> tuple[Verb, ...]:
-    verbs = tuple(sorted(set(asked.verbs)))
-    if verbs and 1 <= asked.lifetime_s <= MAX_LIFETIME_S:
-        return verbs
+def _check(asked: TokenRequest) -> None:
+    if asked.verbs and 1 <= asked.lifetime_s <= MAX_LIFETIME_S:
+        return
     raise Permanent(
         Refusal.BAD_REQUEST,
         f"A token lives 1 to {MAX_LIFETIME_S} s and is good for one verb at least.",
@@ -76,7 +74,7 @@ def _checked(asked: TokenRequest) -> tuple[Verb, ...]:
     )
 
 
-def _registered(here: Here, asked: TokenRequest, verbs: Sequence[Verb]) -> tuple[View, DesiredCaller]:
+def _registered(here: Here, asked: TokenRequest) -> tuple[View, DesiredCaller]:
     """The caller as the applied document names it. What is not there is told of as a proof that does not hold."""
     try:
         view = here.state.view(asked.tenant)
@@ -86,7 +84,7 @@ def _registered(here: Here, asked: TokenRequest, verbs: Sequence[Verb]) -> tuple
     caller = view.callers.get(asked.caller)
     if caller is None:
         raise ProofFailed(Why.CALLER)
-    if caller.service != asked.service or not set(verbs) <= set(caller.verbs):
+    if caller.service != asked.service or not set(asked.verbs) <= set(caller.verbs):
         raise ProofFailed(Why.RIGHTS)
     return view, caller
 
@@ -121,7 +119,6 @@ def _issued(
     view: View,
     caller: DesiredCaller,
     asked: TokenRequest,
-    verbs: tuple[Verb, ...],
     peer: Peer,
     ends_at_s: float,
 ) -> TokenAnswer:
@@ -145,7 +142,7 @@ def _issued(
         tenant=view.tenant,
         caller=caller.name,
         service=caller.service,
-        verbs=verbs,
+        verbs=tuple(sorted(set(asked.verbs))),
         expires_at_s=expires_at_s,
         leaf=peer.leaf if bound else "",
         registered=caller.registered,

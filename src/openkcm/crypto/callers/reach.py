@@ -81,9 +81,7 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         return False
     return (
-        address.is_global
-        and not address.is_multicast
-        and not any(address in network for network in _NEVER)
+        address.is_global and not address.is_multicast and not any(address in network for network in _NEVER)
     )
 
 

@@ -134,7 +134,7 @@ class _OwnCertificate:
         context.num_tickets = 0  # a resumed session would not be verified again
         context.options |= ssl.OP_NO_TICKET
         context.verify_mode = ssl.CERT_OPTIONAL
-        # What a tenant registers counts by itself, whoever signed it: an intermediate authority, a caller's certificate.
+        # What a tenant registers counts by itself, whoever signed it: an intermediate authority, one certificate.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         with pem_path(self._pem) as path:
             context.load_cert_chain(path)
