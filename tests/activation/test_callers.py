@@ -21,7 +21,7 @@ TRUST = CertificateTrust(authority=Authority().pem, name=SPIFFE)
 
 
 def adding(keys: Keys, *, service: str = "default", request: str = "", **given: object) -> Asked:
-    return keys.asked(KeyVerb.ADD_CALLER, service, caller="shop", request=request, **given)  # type: ignore[arg-type]
+    return keys.asked(KeyVerb.ADD_CALLER, service, caller="shop", request=request, **given)  # type: ignore[arg-type] # strings alone
 
 
 async def add(keys: Keys, asked: Asked) -> Answer:

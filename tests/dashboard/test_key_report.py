@@ -183,10 +183,12 @@ def test_a_stop_names_until_when_applications_go_on_with_data_keys_that_they_hol
 ) -> None:
     lives = DesiredPolicy(decrypting_s=600.0)
     page = report(ACCOUNT, "x", asked(verb=verb, saga=None, state=None), (), told(1.0, 4.0), lives)
-    assert {line.use: line.life_s for line in page.held} == uses
+    assert {held.use: held.life_s for held in page.held} == uses
     assert page.finished_at is not None
-    for line in page.held:
-        assert line.ends_at == page.finished_at + timedelta(seconds=line.life_s)
+    for held in page.held:
+        assert held.ends_at == page.finished_at + timedelta(seconds=held.life_s)
     waits = report(ACCOUNT, "x", asked(verb=verb, saga=None, state=None), (), told(1.0, None), lives)
-    assert all(line.ends_at is None for line in waits.held)
-    assert not report(ACCOUNT, "x", asked(verb=verb, saga=None, state=None, changed=False), (), None, lives).held
+    assert all(held.ends_at is None for held in waits.held)
+    assert not report(
+        ACCOUNT, "x", asked(verb=verb, saga=None, state=None, changed=False), (), None, lives
+    ).held

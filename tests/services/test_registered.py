@@ -39,7 +39,12 @@ async def acme(clock: SetClock) -> str:
 
 
 async def add(tenant: str, trust: Trust, name: str = "shop", **changes: object) -> bool:
-    given: dict[str, Any] = {"service": "default", "verbs": ("encrypt",), "registered": 4, "by": "operator:ops"}
+    given: dict[str, Any] = {
+        "service": "default",
+        "verbs": ("encrypt",),
+        "registered": 4,
+        "by": "operator:ops",
+    }
     given |= changes
     async with transaction(Role.APP, tenant) as tx:
         return await register_caller(tx, tenant, name=name, trust=trust, **given)
@@ -54,7 +59,9 @@ async def test_what_proves_a_caller_comes_back_as_it_was(acme: str, trust: Trust
     assert (found["shop"].trust, found["shop"].verbs) == (trust, ("encrypt", "rewrap"))
     assert (found["shop"].registered, found["shop"].registered_by) == (4, "operator:ops")
     assert found["home-page"].trust is None
-    events = await rows("select convert_from(detail, 'UTF8') as detail from audit_events where verb = 'services:caller:add'")
+    events = await rows(
+        "select convert_from(detail, 'UTF8') as detail from audit_events where verb = 'services:caller:add'"
+    )
     assert len(events) == 1
     assert msgspec.json.decode(str(events[0]["detail"]))["service"] == "default"
 
@@ -65,7 +72,7 @@ async def test_nothing_of_a_registration_changes_in_passing(acme: str, change: d
         await ensure_service(tx, acme, "second")
     await add(acme, TRUSTS[0])
     with pytest.raises(Permanent) as refused:
-        await add(acme, **({"trust": TRUSTS[0]} | change))  # type: ignore[arg-type]
+        await add(acme, **({"trust": TRUSTS[0]} | change))  # type: ignore[arg-type] # any value
     assert refused.value.refusal is Refusal.BAD_REQUEST
     async with transaction(Role.APP, acme) as tx:
         (found,) = [caller for caller in await callers_of(tx, acme) if caller.trust is not None]

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -14,6 +15,18 @@ from msgspec.structs import replace
 
 from openkcm.crypto.trust import CertificateTrust, IssuerTrust, PinnedTrust, Trust
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+
+__all__ = [
+    "MAX_RSA_BITS",
+    "MIN_RSA_BITS",
+    "CertificateTrust",
+    "IssuerTrust",
+    "PinnedTrust",
+    "Trust",
+    "checked_trust",
+    "has_supported_key",
+    "read_certificates",
+]
 
 MAX_PEM_BYTES: Final = 16 * 1024
 MAX_AUTHORITIES: Final = 8
@@ -53,7 +66,10 @@ def checked_trust(trust: Trust) -> Trust:
 
 def has_supported_key(certificate: x509.Certificate) -> bool:
     """Whether it is for P-256, P-384 or RSA of 2048 to 8192 bits: what is verified twice, by two libraries."""
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
     if isinstance(key, ec.EllipticCurvePublicKey):
         return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
     return isinstance(key, rsa.RSAPublicKey) and MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS
@@ -79,8 +95,8 @@ def read_certificates(pem: str) -> list[x509.Certificate]:
             _ = one.extensions, one.public_key()
     except (ValueError, TypeError, x509.DuplicateExtension, UnicodeEncodeError):
         raise _invalid("A certificate of this text cannot be read.", _GIVE) from None
-    except Exception as unsupported:  # the library has one error of each kind of key that it does not know
-        raise _invalid("A certificate's key or extension is of an unknown kind.", _KEYS) from unsupported
+    except (UnsupportedAlgorithm, x509.UnsupportedGeneralNameType):
+        raise _invalid("A certificate's key or name is of an unknown kind.", _KEYS) from None
     if not all(map(has_supported_key, certificates)):
         raise _invalid("A certificate's key is neither P-256, P-384 nor RSA of 2048 to 8192 bits.", _KEYS)
     return certificates

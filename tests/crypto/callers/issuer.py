@@ -102,7 +102,7 @@ class Issuer:
         return f"https://{self.host}:{self.port}"
 
     def token(
-        self, audience: str | list[str], *, key: Key | None = None, alg: str = "ES256", **changes: Any
+        self, audience: str | list[str], *, key: Key | None = None, alg: str = "ES256", **changes: object
     ) -> str:
         return signed(key or self.keys[0], claims(self.url, audience, **changes), alg=alg)
 

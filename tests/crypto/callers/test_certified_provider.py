@@ -81,7 +81,9 @@ async def token(issuer: str, authority: Authority, audience: str) -> str:
 async def test_a_certified_providers_token_gets_one_of_the_region(
     applications: Applications, tmp_path: Path
 ) -> None:
-    require("npm", shutil.which("npm") and shutil.which("node"), "npm and node, for a certified OpenID provider")
+    require(
+        "npm", shutil.which("npm") and shutil.which("node"), "npm and node, for a certified OpenID provider"
+    )
     authority = Authority("Provider CA")
     with provider(authority, tmp_path) as issuer:
         trust = IssuerTrust(issuer=issuer, subject="backend", authority=authority.pem)

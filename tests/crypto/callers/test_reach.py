@@ -23,7 +23,7 @@ HERE = read_networks(["127.0.0.0/8"])
     "address",
     [
         *(
-            "0.0.0.0",
+            "0.0.0.0",  # noqa: S104 - an address not to connect to
             "127.0.0.1",
             "127.9.9.9",
             "10.0.0.1",

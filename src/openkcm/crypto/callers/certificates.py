@@ -7,6 +7,7 @@ from datetime import datetime
 from hmac import compare_digest
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -29,7 +30,7 @@ def check_issued(trust: CertificateTrust, peer: Peer, *, now: datetime) -> datet
         authorities = x509.load_pem_x509_certificates(trust.authority.encode())
         verifier = PolicyBuilder().store(Store(authorities)).time(now).build_client_verifier()
         verified = verifier.verify(leaf, [_read(one) for one in peer.chain])
-    except (VerificationError, ValueError):
+    except (VerificationError, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         raise ProofFailed(Why.AUTHORITY) from None
     if not _is_named(verified.subjects or (), trust.name):
         raise ProofFailed(Why.NAME)
