@@ -55,8 +55,8 @@ async def exchange(means: Exchanging, asked: TokenRequest, peer: Peer, *, addres
     except ProofFailed as failed:
         means.limits.failed(address)
         means.told.failed(asked.tenant if caller else "", asked.caller if caller else "", failed.why)
-        if caller is not None:
-            _note(means.here, asked, Refusal.CALLER_UNKNOWN)
+        if caller is not None:  # whoever sent that is unknown: it is counted, and none of it stands by itself
+            means.here.uses.note(_use(asked, Refusal.CALLER_UNKNOWN.value))
         raise not_proven() from None
     except Refused as refused:
         TOKENS.labels(refused.refusal.value).inc()
@@ -135,7 +135,7 @@ def _issued(
             raise not_proven()
     except Refused as refused:
         TOKENS.labels(refused.refusal.value).inc()
-        _note(means.here, asked, refused.refusal)
+        means.here.uses.refused(_use(asked, refused.refusal.value), means.here.clock.now().timestamp())
         raise
     bound = isinstance(caller.trust, CertificateTrust | PinnedTrust)
     token = means.tokens.make(
@@ -148,10 +148,9 @@ def _issued(
         registered=caller.registered,
     )
     TOKENS.labels("done").inc()
-    means.here.uses.note(Use(view.tenant, caller.name, caller.service, UNKNOWN_KEY, VERB, "done"))
+    means.here.uses.note(_use(asked, "done"))
     return TokenAnswer(token=token, expires_at_s=expires_at_s, region=means.here.region)
 
 
-def _note(here: Here, asked: TokenRequest, refusal: Refusal) -> None:
-    use = Use(asked.tenant, asked.caller, asked.service, UNKNOWN_KEY, VERB, refusal.value)
-    here.uses.refused(use, here.clock.now().timestamp())
+def _use(asked: TokenRequest, outcome: str) -> Use:
+    return Use(asked.tenant, asked.caller, asked.service, UNKNOWN_KEY, VERB, outcome)
