@@ -179,7 +179,7 @@ def test_a_key_whose_signatures_would_cost_too_much_or_too_little_is_left_out() 
 
 
 @pytest.mark.parametrize(
-    "document", [b"", b"[]", b'{"keys":{}}', b"[" * 9000, b'{"keys":[' + b"{}," * 100 + b"{}]}"]
+    "document", [b"", b"[]", b'{"keys":{}}', b"[" * 9000, b'{"keys":[' + b"{}," * 32 + b"{}]}"]
 )
 def test_what_is_no_key_set_is_refused(document: bytes) -> None:
     with pytest.raises(ValueError, match=r"keys|JWKS"):

@@ -9,7 +9,15 @@ import pytest
 from joserfc.jwk import Key
 
 from openkcm.crypto.callers.assertion import Assertion
-from openkcm.crypto.callers.issuers import AGAIN_S, GOOD_S, KEPT_S, Issuers
+from openkcm.crypto.callers.issuers import (
+    AGAIN_S,
+    FETCHES_BURST,
+    FETCHES_PER_S,
+    GOOD_S,
+    KEPT_S,
+    MOST_OF_TENANT,
+    Issuers,
+)
 from openkcm.crypto.callers.proof import ProofFailed, Why
 from openkcm.crypto.callers.reach import NotReached
 from openkcm.crypto.trust import IssuerTrust
@@ -170,3 +178,20 @@ async def test_each_tenant_has_its_own_keys_of_a_common_issuer(clock: SetClock) 
     await wanted(issuers, tenant="acme")
     await wanted(issuers, tenant="blue")
     assert len(web.asked) == 4
+
+
+async def test_a_tenant_has_nobody_asked_fast_however_many_issuers_it_registers(clock: SetClock) -> None:
+    web = Web()
+    issuers = Issuers(web, clock.monotonic)
+    for n in range(100):
+        trust = IssuerTrust(issuer=f"https://victim.example/{n}", subject="s")
+        with pytest.raises(Temporary):
+            await issuers.key("blue", trust, of("one"))
+    assert len(web.asked) == FETCHES_BURST
+    assert len(issuers._known) == MOST_OF_TENANT
+    clock.advance(3 / FETCHES_PER_S)
+    for n in range(100):
+        trust = IssuerTrust(issuer=f"https://victim.example/{n}", subject="s")
+        with pytest.raises(Temporary):
+            await issuers.key("blue", trust, of("one"))
+    assert len(web.asked) == FETCHES_BURST + 3

@@ -17,6 +17,7 @@ import msgspec
 
 from openkcm.crypto.callers.assertion import Assertion
 from openkcm.crypto.callers.key_set import PublicKey, chosen, read_keys
+from openkcm.crypto.callers.limits import Buckets
 from openkcm.crypto.callers.proof import ProofFailed, Why
 from openkcm.crypto.callers.reach import NotReached
 from openkcm.crypto.trust import IssuerTrust
@@ -31,7 +32,12 @@ KEPT_S: Final = 3600.0
 """Keys so old are not used, although their issuer does not answer."""
 AGAIN_S: Final = 10.0
 """An issuer is asked no more often, whatever key a token names and however it answered."""
-MOST_ISSUERS: Final = 2048
+MOST_ISSUERS: Final = 1024
+MOST_OF_TENANT: Final = 16
+"""Whose keys are remembered; of more, whoever was asked for longest ago is forgotten."""
+FETCHES_PER_S: Final = 1.0
+"""Of one tenant's issuers together, on the long run: whatever it registers, nobody is asked faster for it."""
+FETCHES_BURST: Final = 20.0
 _PER_TENANT: Final = 2
 _FETCHES: Final = 64
 _DISCOVERY: Final = "/.well-known/openid-configuration"
@@ -67,6 +73,7 @@ class Issuers:
         self._now = now
         self._known: OrderedDict[tuple[str, str, str], _Known] = OrderedDict()
         self._under_way: Counter[str] = Counter()
+        self._rate = Buckets(now, per_s=FETCHES_PER_S, burst=FETCHES_BURST)
 
     async def key(self, tenant: str, trust: IssuerTrust, assertion: Assertion) -> PublicKey:
         """The key of this issuer that the token names.
@@ -91,6 +98,10 @@ class Issuers:
 
     def _of(self, tenant: str, trust: IssuerTrust) -> _Known:
         name = (tenant, trust.issuer, trust.authority)
+        if name not in self._known:
+            mine = [each for each in self._known if each[0] == tenant]
+            for oldest in mine[: max(0, len(mine) + 1 - MOST_OF_TENANT)]:
+                del self._known[oldest]
         known = self._known.setdefault(name, _Known())
         self._known.move_to_end(name)
         while len(self._known) > MOST_ISSUERS:
@@ -111,6 +122,7 @@ class Issuers:
             if self._now() - known.asked_at < AGAIN_S or not self._may_ask(tenant):
                 return False
             known.asked_at = self._now()
+            self._rate.take(tenant)
             self._under_way[tenant] += 1
             known.fetching = asyncio.create_task(self._fetch(tenant, trust, known))
         # Whoever asked first may leave; the others still want the answer.
@@ -118,6 +130,8 @@ class Issuers:
         return known.fetched_at > before
 
     def _may_ask(self, tenant: str) -> bool:
+        if self._rate.wait_s(tenant) > 0:
+            return False
         return self._under_way[tenant] < _PER_TENANT and self._under_way.total() < _FETCHES
 
     async def _fetch(self, tenant: str, trust: IssuerTrust, known: _Known) -> None:

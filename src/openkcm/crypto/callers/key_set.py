@@ -15,7 +15,7 @@ from joserfc.jwk import JWKRegistry, Key
 
 from openkcm.crypto.trust_checked import MAX_RSA_BITS, MIN_RSA_BITS
 
-MAX_KEYS: Final = 100
+MAX_KEYS: Final = 32
 _MAX_EXPONENT: Final = 2**32
 #: What a key of each kind may have signed with; nothing symmetric, and not "none".
 ALGORITHMS: Final[Mapping[tuple[str, str], frozenset[str]]] = MappingProxyType(
@@ -65,7 +65,7 @@ def read_keys(document: bytes) -> tuple[PublicKey, ...]:
     """The keys of a JWKS that may sign; those of other kinds or uses are left out, as RFC 7517 (5) has it.
 
     Raises:
-        ValueError: it is no JWKS, or has more than 100 keys.
+        ValueError: it is no JWKS, or has more than 32 keys.
     """
     try:
         found = msgspec.json.decode(document, type=_Jwks)
