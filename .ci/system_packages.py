@@ -25,6 +25,7 @@ _PARTS = [
     Part("chromium", program="chromium"),  # browser tests: the pages as a person sees them
     Part("libfaketime", file="usr/lib/*/faketime/libfaketime.so.1"),  # a clock that jumps
     Part("kubernetes-client", program="kubectl"),  # a second client of the emulated kcp
+    Part("npm", program="npm"),  # a certified OpenID provider
 ]
 
 

@@ -83,6 +83,7 @@ class Keys:
         request: str = "",
         by: Asker | None = None,
         connection: str = "",
+        caller: str = "",
     ) -> Asked:
         return Asked(
             tenant=TENANT,
@@ -92,6 +93,7 @@ class Keys:
             service=service,
             key_id=key_id,
             connection=connection,
+            caller=caller,
         )
 
     async def ask(self, verb: KeyVerb, service: str = "", **changes: str) -> Answer:

@@ -42,6 +42,7 @@ OFFERED = {
     "openkcm.crypto.settings",
     "openkcm.crypto.signed_answers",
     "openkcm.crypto.trust",
+    "openkcm.crypto.trust_checked",
 }
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from openkcm.activation.plan import CHANGE_KEYS, change_keys
+from openkcm.crypto.contract import DesiredPolicy
 from openkcm.dashboard.key_asked import Form, Wrong, checked
 from openkcm.dashboard.key_change import STEPS, Asked, report
 from openkcm.dashboard.key_pages import next_of
@@ -36,6 +37,7 @@ def asked(**changes: object) -> Asked:
         verb="rotate",
         service="default",
         key_id="",
+        caller="",
         asked_by="person:#ada",
         asked_at=NOON,
         changed=True,
@@ -185,3 +187,29 @@ def test_the_next_thing_is_what_is_strictest() -> None:
     )
     kept = next_of(found(line(""), refused))
     assert (kept.verb, kept.service) == (KeyVerb.KEEP, "c")
+
+
+@pytest.mark.parametrize(
+    ("verb", "uses"),
+    [
+        ("revoke", {"encrypt": 30.0, "decrypt": 600.0}),
+        ("remove-caller", {"encrypt": 30.0, "decrypt": 600.0}),
+        ("read-only", {"encrypt": 30.0}),
+        ("rotate", {}),
+        ("add-caller", {}),
+    ],
+)
+def test_a_stop_names_until_when_applications_go_on_with_data_keys_that_they_hold(
+    verb: str, uses: dict[str, float]
+) -> None:
+    lives = DesiredPolicy(decrypting_s=600.0)
+    page = report(ACCOUNT, "x", asked(verb=verb, saga=None, state=None), (), told(1.0, 4.0), lives)
+    assert {held.use: held.life_s for held in page.held} == uses
+    assert page.finished_at is not None
+    for held in page.held:
+        assert held.ends_at == page.finished_at + timedelta(seconds=held.life_s)
+    waits = report(ACCOUNT, "x", asked(verb=verb, saga=None, state=None), (), told(1.0, None), lives)
+    assert all(held.ends_at is None for held in waits.held)
+    assert not report(
+        ACCOUNT, "x", asked(verb=verb, saga=None, state=None, changed=False), (), None, lives
+    ).held

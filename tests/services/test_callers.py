@@ -7,11 +7,12 @@ from typing import cast
 import asyncpg
 import pytest
 
+from openkcm.crypto.contract import Verb
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.services.ensure import ensure_service
-from openkcm.services.register import Caller, Verb, callers_of, register_caller
+from openkcm.services.register import Caller, callers_of, register_caller
 from tests.control import appear
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("control")]

@@ -18,7 +18,7 @@ from openkcm.dashboard.keys_view import (
     StepState,
 )
 from openkcm.dashboard.view import HomeState
-from openkcm.keychain.states import KeyVerb
+from openkcm.keychain.states import ABOUT_CALLERS, KeyVerb
 from tests.web.content import HOSTILE, NOW
 from tests.web.keys import (
     ANSWERED,
@@ -106,7 +106,7 @@ KEY_ONES: dict[str, KeyView] = {
     "key-hostile": one_key(line("<s>", "read-only", restricted_by="operator:<b>x@"), account=HOSTILE),
 }
 ASKED: dict[str, AskPage] = {
-    **{f"ask-{verb}": asking(verb) for verb in KeyVerb if verb is not KeyVerb.CREATE},
+    **{f"ask-{verb}": asking(verb) for verb in KeyVerb if verb not in {KeyVerb.CREATE, *ABOUT_CALLERS}},
     "ask-create": asking(KeyVerb.CREATE, ""),
     "ask-create-again": asking(KeyVerb.CREATE, "billing"),
     "ask-revoke-all": asking(KeyVerb.REVOKE, "", unsafe=True),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from openkcm.crypto.contract import Choice, DesiredPolicy, Found, worst_case
-from openkcm.dashboard.outage import windows
+from openkcm.dashboard.outage import lives, windows
 from openkcm.dashboard.outage_view import OutagePage
 from openkcm.dashboard.root_key import KINDS, disconnect_off, in_force, next_of, not_usable
 from openkcm.dashboard.root_view import ConnectionCard, RootKeyView
@@ -218,6 +218,7 @@ def outage_page(policy: DesiredPolicy | None = None, **changes: object) -> Outag
         in_force=outage_of(),
         choice=wanted.choice.value,
         windows=windows(wanted),
+        lives=lives(wanted),
         worst=worst_case(wanted.policy()),
         request="page-" + "0" * 32,
     )

@@ -22,6 +22,7 @@ from openkcm.sdk.refusals import Refusal, Remedy
 from openkcm.web.failures import ErrorPage
 from openkcm.web.help import HelpPage
 from openkcm.web.shell import Account
+from tests.web.callers import FORMS, HELD, LISTS, REMOVALS
 from tests.web.content import (
     ACCOUNT,
     BEHIND,
@@ -91,6 +92,10 @@ SCENES: dict[str, Scene] = {
     **{
         name: Scene("dashboard/key_ask.html", page, account=page.account) for name, page in ROOT_ASKED.items()
     },
+    **{name: Scene("dashboard/callers.html", page, account=page.account) for name, page in LISTS.items()},
+    **{name: Scene("dashboard/caller_add.html", page, account=page.account) for name, page in FORMS.items()},
+    **{name: Scene("dashboard/key_ask.html", page, account=page.account) for name, page in REMOVALS.items()},
+    **{name: Scene("dashboard/key_change.html", page, account=page.account) for name, page in HELD.items()},
     **{name: _home(page) for name, page in ROOT_HOMES.items()},
     "home": _home(home()),
     "home-first-day": _home(home(now=FOUND + timedelta(minutes=5), messages=())),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openkcm.dashboard import keys_view, outage_view, root_view
+from openkcm.dashboard import callers_view, keys_view, outage_view, root_view
 from openkcm.dashboard import view as dashboard
 from openkcm.identity import view as identity
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
@@ -75,7 +75,12 @@ def test_every_state_of_every_page_has_a_scene() -> None:
     changes = [c for c in contexts if isinstance(c, keys_view.ChangePage)]
     assert {c.state for c in changes} == set(keys_view.ChangeState)
     assert {s.state for c in changes for s in c.steps} == set(keys_view.StepState)
-    assert {c.verb for c in contexts if isinstance(c, keys_view.AskPage)} == {*KeyVerb, "disconnect"}
+    assert {c.verb for c in contexts if isinstance(c, keys_view.AskPage)} == {
+        *KeyVerb,
+        "disconnect",
+    } - {KeyVerb.ADD_CALLER}
+    forms = [c for c in contexts if isinstance(c, callers_view.AddPage)]
+    assert {c.kind for c in forms} == {kind.kind for kind in callers_view.KINDS}
     assert {c.state for c in contexts if isinstance(c, keys_view.KeysView)} == set(dashboard.HomeState)
     versions = [v for c in contexts if isinstance(c, keys_view.KeyView) for v in c.line.versions]
     assert {v.state for v in versions} == set(KeyState)

@@ -27,6 +27,8 @@ class AuditVerb(StrEnum):
     SAGA_CANCELLED = "provisioning:saga:cancel"
     # Who calls
     TOKEN_ISSUED = "services:token:issue"  # noqa: S105  # names an action, is no token
+    CALLER_ADDED = "services:caller:add"
+    CALLER_REMOVED = "services:caller:remove"
     # Keys
     KEY_MADE = "keychain:key:make"
     KEY_ACTIVATED = "keychain:key:activate"

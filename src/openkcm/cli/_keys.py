@@ -85,7 +85,11 @@ async def carry_out(settings: Settings, asked: Asked, *, wait: bool, quiet: bool
         Permanent: as ``activation.change``; what a rotation was taken back for.
         Temporary: REGION_UNAVAILABLE; decided, and not confirmed by all within 30 s.
     """
-    answer = await change(deciding(settings), asked)
+    return await follow(await change(deciding(settings), asked), asked, wait=wait, quiet=quiet)
+
+
+async def follow(answer: Answer, asked: Asked, *, wait: bool, quiet: bool) -> Outcome:
+    """Every region has confirmed what was decided, or has been waited for so long. Raises as ``carry_out``."""
     told = await _wait(answer, quiet=quiet) if wait else None
     after = told.finished_at - answer.asked_at if told and told.finished_at else None
     return Outcome(

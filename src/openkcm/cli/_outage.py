@@ -44,6 +44,20 @@ from openkcm.web.figures import at_most
     show_default=True,
     help="Seconds that a region goes on without having agreed with control.",
 )
+@click.option(
+    "--encrypting",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="Seconds that an application may encrypt with a data key that it holds without asking again.",
+)
+@click.option(
+    "--decrypting",
+    type=float,
+    default=300.0,
+    show_default=True,
+    help="Seconds that an application may decrypt with a data key that it holds without asking again.",
+)
 @click.option("--request", default=None, help="Name of this request: given again, it changes nothing more.")
 @json_option
 @state_option
@@ -54,6 +68,8 @@ def outage(
     window: float | None,
     doubtful: float,
     governance: str,
+    encrypting: float,
+    decrypting: float,
     request: str | None,
     state: Path | None,
     as_json: bool,
@@ -61,7 +77,12 @@ def outage(
     """Choose what happens while the tenant's key store does not answer; it stays whatever root key comes next."""
     settings = operator_settings(state)
     wanted = DesiredPolicy(
-        choice=Choice(choice), outage_s=window, doubtful_s=doubtful, governance_s=float(governance)
+        choice=Choice(choice),
+        outage_s=window,
+        doubtful_s=doubtful,
+        governance_s=float(governance),
+        encrypting_s=encrypting,
+        decrypting_s=decrypting,
     )
     asked = Asked(
         tenant=tenant,

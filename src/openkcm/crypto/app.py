@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from openkcm.crypto.callers.door import token_route
+from openkcm.crypto.callers.exchange import Exchanging
+from openkcm.crypto.callers.issuers import Issuers
+from openkcm.crypto.callers.limits import Limits as ProofLimits
+from openkcm.crypto.callers.reach import Reach, read_networks
+from openkcm.crypto.callers.sni import CallersTls, host_of
+from openkcm.crypto.callers.told import Told as ProofsTold
 from openkcm.crypto.control_door import control_door
 from openkcm.crypto.data.answer import Answers
 from openkcm.crypto.data.door import data_door
@@ -31,7 +37,7 @@ from openkcm.parties.settings import PartiesSettings
 from openkcm.parties.tls import Door
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.serving.address import Bind, listen, read_bind
-from openkcm.serving.server import Served, serve, tls_context
+from openkcm.serving.server import Served, serve
 
 
 async def serve_crypto(
@@ -55,7 +61,8 @@ async def serve_crypto(
     pins = read_parties(identity, parties, region=settings.region)
     data_bind = read_bind(settings.data_bind, setting="crypto.data_bind")
     control_bind = read_bind(settings.control_bind, setting="crypto.control_bind")
-    tls = _data_tls(settings, data_bind)
+    networks = read_networks(settings.allowed_networks)
+    data_files = _data_tls(settings, data_bind)
     with ExitStack() as opened:
         marks = open_high_water(Path(settings.state_directory))
         opened.callback(marks.close)
@@ -85,11 +92,28 @@ async def serve_crypto(
                 items_per_s=settings.tenant_items_per_s, bytes_per_s=settings.tenant_mib_per_s * 2**20
             )
             answers = Answers(here, tokens, limits, OPERATIONS)
+            reach = Reach(networks)
+            opened.callback(reach.close)
+            exchanging = Exchanging(
+                here=here,
+                tokens=tokens,
+                issuers=Issuers(reach, clock.monotonic),
+                limits=ProofLimits(clock.monotonic),
+                told=ProofsTold(clock.monotonic),
+            )
+            tls = (
+                CallersTls(*data_files, host=host_of(here.data_address), view=here.state.views.get)
+                if data_files
+                else None
+            )
             told = Told()
             await serve(
                 [
                     Served(
-                        app=data_door(answers), socket=data, tls=tls, protocol=hot_protocol(answers)
+                        app=data_door(answers, [token_route(exchanging)]),
+                        socket=data,
+                        tls=tls.context if tls else None,
+                        protocol=hot_protocol(answers),
                     ),
                     Served(app=control_door(here, tokens), socket=control, door=door),
                 ],
@@ -108,9 +132,9 @@ async def serve_crypto(
             await close_database()
 
 
-def _data_tls(settings: CryptoSettings, bind: Bind) -> ssl.SSLContext | None:
+def _data_tls(settings: CryptoSettings, bind: Bind) -> tuple[Path, Path] | None:
     if settings.data_certificate and settings.data_key:
-        return tls_context(Path(settings.data_certificate), Path(settings.data_key))
+        return Path(settings.data_certificate), Path(settings.data_key)
     if bind.loopback and not settings.data_certificate and not settings.data_key:
         return None
     raise Permanent(

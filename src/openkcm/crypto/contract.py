@@ -67,7 +67,7 @@ from openkcm.crypto.desired import (
     covered_desired,
     document_digest,
 )
-from openkcm.crypto.trust import CertificateTrust, IssuerTrust, PinnedTrust, Trust
+from openkcm.crypto.trust_checked import CertificateTrust, IssuerTrust, PinnedTrust, Trust, checked_trust
 from openkcm.parties.signed import Signature
 
 #: What the contract's own parts hold; everybody outside of the plane takes it from here.
@@ -126,6 +126,7 @@ __all__ = [
     "Verb",
     "WorstCase",
     "Wrap",
+    "checked_trust",
     "covered_agreement",
     "covered_desired",
     "covered_tightening",

@@ -65,13 +65,15 @@ class DesiredService(msgspec.Struct, frozen=True, kw_only=True):
 class DesiredCaller(msgspec.Struct, frozen=True, kw_only=True):
     """Who may call, for which service, with which verbs, and what proves that it is the one.
 
-    Without ``trust`` nothing does: only control gets a token for it, for the tenant's own pages.
+    Without ``trust`` nothing does: only control gets a token for it, for the tenant's own pages. ``registered`` is the
+    number of its registration: a name that was removed and registered again is another caller.
     """
 
     name: str
     service: str
     verbs: tuple[Verb, ...]
     trust: Trust | None = None
+    registered: int = 0
 
 
 class DestroyPending(msgspec.Struct, frozen=True, kw_only=True):

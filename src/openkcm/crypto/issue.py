@@ -40,5 +40,6 @@ def _issue(here: Here, tokens: TokenMaker, item: TokenItem) -> Token:
         service=item.service,
         verbs=item.verbs,
         expires_at_s=expires_at_s,
+        registered=view.callers[item.caller].registered,
     )
     return Token(token=token, expires_at=datetime.fromtimestamp(expires_at_s, UTC), address=here.data_address)

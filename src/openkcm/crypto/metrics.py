@@ -15,6 +15,18 @@ GENERATION_CONFLICTS = Counter(
 )
 OPERATIONS = Operations()
 REGISTRY.register(OPERATIONS)
+TOKENS = Counter(
+    "openkcm_tokens",
+    "Tokens that callers asked for, by outcome (done, or the refusal's code).",
+    ("outcome",),
+    registry=REGISTRY,
+)
+PROOFS_FAILED = Counter(
+    "openkcm_caller_proofs_failed",
+    "What was sent to prove a caller and does not, by the reason.",
+    ("reason",),
+    registry=REGISTRY,
+)
 CONTROL_ITEMS = Counter(
     "openkcm_control_items",
     "Items of control's calls by verb and outcome (done, or the refusal's code).",

@@ -50,6 +50,8 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How many items a second one process gives one tenant, those of batches counted singly; 0: as many as it can."""
     tenant_mib_per_s: float = 512.0
     """How many MiB of requests a second one process takes from one tenant; 0: as many as it can."""
+    allowed_networks: tuple[str, ...] = ()
+    """Networks (``10.1.0.0/16``) in which tenants' token issuers may be, besides public addresses."""
     short_grace: bool = False
     """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
 

@@ -1,8 +1,8 @@
 """The region's own tokens for the data plane: fields and an HMAC, valid for minutes, stored nowhere.
 
 ``okcm1.FIELDS.CODE``: base64url of a JSON array [root version, tenant, caller, service, verbs, expiry (s since 1970),
-SHA-256 of the client certificate that it is bound to, in hex, or nothing] and of HMAC-SHA-256 over everything
-before the second point.
+SHA-256 of the client certificate that it is bound to, in hex, or nothing, number of the caller's registration] and of
+HMAC-SHA-256 over everything before the second point.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     expires_at_s: int
     leaf: str = ""
     """Hex SHA-256 of the client certificate over whose connection alone the token is good; empty: over any."""
+    registered: int = 0
+    """``DesiredCaller.registered``: with another registration of the same name the token is good no longer."""
 
 
 class TokenMaker:
@@ -64,9 +66,10 @@ class TokenMaker:
         verbs: tuple[Verb, ...],
         expires_at_s: int,
         leaf: str = "",
+        registered: int = 0,
     ) -> str:
         """The token of these fields."""
-        grant = Grant(self._newest, tenant, caller, service, verbs, expires_at_s, leaf)
+        grant = Grant(self._newest, tenant, caller, service, verbs, expires_at_s, leaf, registered)
         head = _PREFIX + _text(msgspec.json.encode(grant))
         return (head + b"." + self._code(self._newest, head)).decode()
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from openkcm.crypto.contract import DesiredPolicy
 from openkcm.dashboard.key_words import changing
 from openkcm.dashboard.keys_view import ChangePage, ChangeState, ChangeStep, RecentLine, StepState
 from openkcm.kernel.db import Role, Transaction, transaction
@@ -36,8 +37,9 @@ _CREATING: Final = {
     "switch": "Let it be used everywhere at once",
     "settle": "Note that it is done",
 }
-_ONE = """select verb, key_requests.service, key_requests.key_id, asked_by, asked_at, changed, key_requests.epoch,
-    key_requests.generation, saga, sagas.state, trouble::text as trouble, outcome::text as outcome, keys.version,
+_ONE = """select verb, key_requests.service, key_requests.key_id, key_requests.caller, asked_by, asked_at, changed,
+    key_requests.epoch, key_requests.generation, saga, sagas.state, trouble::text as trouble,
+    outcome::text as outcome, keys.version,
     clock_timestamp() as now, (select max(due_at) from key_destroys left join keys mine using (key_id)
         where key_destroys.tenant = $1 and key_destroys.state = any($3::text[])
             and (key_destroys.key_id = key_requests.key_id
@@ -49,8 +51,9 @@ left join lateral (select state, key_destroys.ended_at, key_destroys.ended_by fr
         and (since_epoch, since_generation) = (key_requests.epoch, key_requests.generation)
     order by key_destroys.ended_at desc limit 1) ended on true
 where key_requests.tenant = $1 and request = $2"""
+_DECIDED = "select document from desired where tenant = $1 and epoch = $2 and generation = $3"
 _STEPS = "select step, direction, made->>'generation' as generation, took_ms from saga_steps where saga = $1"
-_RECENT = """select request, verb, key_requests.service, asked_by, asked_at, version
+_RECENT = """select request, verb, key_requests.service, caller, asked_by, asked_at, version
 from key_requests left join keys on keys.key_id = key_requests.key_id
 where key_requests.tenant = $1 and verb <> 'schedule' and ($2::text is null or key_requests.service = $2)
 order by asked_at desc, request limit $3"""
@@ -64,6 +67,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     verb: str
     service: str
     key_id: str
+    caller: str
     asked_by: str
     asked_at: datetime
     changed: bool
@@ -105,7 +109,15 @@ async def key_change(account: Account, request: str) -> ChangePage:
             if generation
             else None
         )
-    return report(account, request, asked, steps, told)
+        document = await tx.fetchval(_DECIDED, account.id, asked.epoch, generation) if generation else None
+    lives = msgspec.json.decode(document, type=_Lives).policy if isinstance(document, bytes) else None
+    return report(account, request, asked, steps, told, lives)
+
+
+class _Lives(msgspec.Struct, frozen=True):
+    """Of a decided document, what it says of leases."""
+
+    policy: DesiredPolicy = DesiredPolicy()
 
 
 async def recent_changes(
@@ -115,7 +127,7 @@ async def recent_changes(
     return tuple(
         RecentLine(
             request=row["request"],
-            title=changing(row["verb"], row["service"], account.name, row["version"]),
+            title=changing(row["verb"], row["service"], account.name, row["version"], row["caller"]),
             by=asker(row["asked_by"]),
             at=row["asked_at"],
         )
@@ -124,7 +136,12 @@ async def recent_changes(
 
 
 def report(
-    account: Account, request: str, asked: Asked, steps: Sequence[Row], told: Acknowledged | None
+    account: Account,
+    request: str,
+    asked: Asked,
+    steps: Sequence[Row],
+    told: Acknowledged | None,
+    lives: DesiredPolicy | None = None,
 ) -> ChangePage:
     """The page of these rows; pure."""
     troubles = msgspec.json.decode(asked.trouble, type=dict[str, Trouble]) if asked.trouble else {}
@@ -133,7 +150,7 @@ def report(
         account=account,
         request=request,
         service=asked.service,
-        title=changing(asked.verb, asked.service, account.name, asked.version),
+        title=changing(asked.verb, asked.service, account.name, asked.version, asked.caller),
         asked_by=asker(asked.asked_by),
         asked_at=asked.asked_at,
         state=_state(asked, told),
@@ -149,6 +166,7 @@ def report(
         ended=asked.ended or "",
         ended_at=asked.ended_at,
         ended_by=asker(asked.ended_by or "") if asked.ended == "kept" else asked.ended_by or "",
+        lives=lives,
     )
 
 

@@ -23,7 +23,7 @@ from openkcm.identity.guards import account_of, signed_in_and_ready, visit_of
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.ids import random_id
 from openkcm.keychain.asked import Asked, person
-from openkcm.keychain.states import KeyVerb
+from openkcm.keychain.states import ABOUT_CALLERS, KeyVerb
 from openkcm.sdk.refusals import Permanent, Refusal, Refused
 from openkcm.web import paths
 from openkcm.web.failures import STATUS_OF
@@ -150,6 +150,8 @@ def _polled(request: AnyRequest, template: str, shown: object, under_way: Change
 async def _question(request: AnyRequest, service: str, verb: str, name: str) -> AskPage:
     try:
         known = KeyVerb(verb)
+        if known in ABOUT_CALLERS:
+            raise ValueError(verb)
         version = int(request.query_params["version"]) if "version" in request.query_params else None
     except ValueError as unknown:
         raise Permanent(Refusal.NOT_FOUND, "There is nothing at this address.") from unknown

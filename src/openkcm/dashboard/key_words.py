@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from openkcm.keychain.states import KeyVerb
+from openkcm.keychain.states import ABOUT_CALLERS, KeyVerb
 
 #: The words on each button, without and with what is meant.
 BUTTONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -78,9 +78,11 @@ class Meant:
         return f"the key of {self.service}" if self.service else f"all keys of {self.account}"
 
 
-def changing(verb: str, service: str, account: str, version: int | None = None) -> str:
+def changing(verb: str, service: str, account: str, version: int | None = None, caller: str = "") -> str:
     """What a change does, as a heading: ``Revoking the key of billing``."""
     known = KeyVerb(verb)
+    if known in ABOUT_CALLERS:
+        return f"{'Adding' if known is KeyVerb.ADD_CALLER else 'Removing'} the application {caller}"
     meant = Meant(
         account=account, service=service, version=version, active=0, services=(), regions=(), wait_s=0
     )

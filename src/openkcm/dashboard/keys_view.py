@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from openkcm.crypto.contract import DesiredPolicy
+from openkcm.dashboard.held import HeldLine, held_lines
 from openkcm.dashboard.key_actions import Action
 from openkcm.dashboard.key_follows import Consequence
 from openkcm.dashboard.key_words import BUTTONS
 from openkcm.dashboard.keys import KeyLine, KeysPage, VersionLine
 from openkcm.dashboard.view import HomeState, RootState
+from openkcm.keychain.states import ABOUT_CALLERS
 from openkcm.propagation.acknowledged import RegionAnswer
 from openkcm.web import paths
 from openkcm.web.shell import Account
@@ -126,7 +129,7 @@ class AskPage:
 
     ``given`` is what was typed (the phrase, the days or the new service's name), ``wrong`` what is wrong with it;
     ``why_not`` says why it is refused now. ``connection`` is the root key that it is about, empty for the platform's,
-    None where it is about a key.
+    None where it is about a key. ``caller`` is the application that it is about, None where it is about none.
     """
 
     account: Account
@@ -145,15 +148,18 @@ class AskPage:
     why_not: str = ""
     unsafe: bool = False
     connection: str | None = None
+    caller: str | None = None
 
     @property
     def dangerous(self) -> bool:
         """Whether its button is red."""
-        return self.verb in ("revoke", "destroy", "disconnect")
+        return self.verb in ("revoke", "destroy", "disconnect", "remove-caller")
 
     @property
     def address(self) -> str:
         """Where the form is sent."""
+        if self.caller is not None:
+            return paths.caller_removal(self.account.id, self.caller)
         if self.connection is None:
             return paths.key_action(self.account.id, self.service, self.verb, self.version)
         return paths.root_key_action(self.account.id, self.verb, self.connection)
@@ -161,6 +167,8 @@ class AskPage:
     @property
     def back(self) -> str:
         """Where the way out leads."""
+        if self.caller is not None:
+            return paths.callers(self.account.id)
         if self.connection is None:
             return paths.key(self.account.id, self.service)
         return paths.root_key(self.account.id)
@@ -206,7 +214,8 @@ class ChangePage:
     """What became of one request, as it stands now: the steps of a rotation, and each region's word.
 
     ``creates``: there is no version before this one. ``ended``: what a destruction came to (``destroyed``, ``stopped``
-    or ``kept``), empty while it goes on; ``ended_by`` who kept it, or what stopped it.
+    or ``kept``), empty while it goes on; ``ended_by`` who kept it, or what stopped it. ``lives`` says how long data keys
+    live that applications hold.
     """
 
     account: Account
@@ -228,11 +237,24 @@ class ChangePage:
     ended: str = ""
     ended_at: datetime | None = None
     ended_by: str = ""
+    lives: DesiredPolicy | None = None
 
     @property
     def about_root_key(self) -> bool:
         """Whether it is about the root key, and not about a key under it."""
         return self.verb in ("relink", "outage")
+
+    @property
+    def about_callers(self) -> bool:
+        """Whether it is about an application, and not about a key."""
+        return self.verb in ABOUT_CALLERS
+
+    @property
+    def held(self) -> tuple[HeldLine, ...]:
+        """Until when applications may go on with data keys that they hold already, for each use that it stops."""
+        if self.state is ChangeState.UNCHANGED:
+            return ()
+        return held_lines(self.verb, self.lives, self.finished_at)
 
     @property
     def watched(self) -> bool:

@@ -21,6 +21,8 @@ from openkcm.sdk.refusals import Permanent
 from openkcm.web.shell import Account
 
 _OUTAGE_S: Final = (900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 86_400.0)
+_ENCRYPTING_S: Final = (5.0, 30.0, 300.0, 900.0, 3600.0)
+_DECRYPTING_S: Final = (60.0, 300.0, 900.0, 3600.0)
 _DOUBTFUL_S: Final = (300.0, 900.0, 3600.0, 4 * 3600.0, 86_400.0)
 
 
@@ -35,11 +37,13 @@ class Picked(msgspec.Struct, frozen=True, kw_only=True):
     outage: str = ""
     doubtful: str = ""
     governance: str = ""
+    encrypting: str = ""
+    decrypting: str = ""
     look: str = ""
 
 
 def policy_of(picked: Picked, before: DesiredPolicy) -> DesiredPolicy:
-    """What was picked; the lives of applications' leases stay as they are. Raises ``Wrong``."""
+    """What was picked; lives of leases that a form did not have stay as they are. Raises ``Wrong``."""
     if picked.choice not in set(Choice):
         raise Wrong("Nothing was changed. Choose one of the three.")
     choice = Choice(picked.choice)
@@ -51,6 +55,8 @@ def policy_of(picked: Picked, before: DesiredPolicy) -> DesiredPolicy:
         outage_s=outage_s,
         doubtful_s=_seconds(picked.doubtful),
         governance_s=_seconds(picked.governance),
+        encrypting_s=_seconds(picked.encrypting) if picked.encrypting else before.encrypting_s,
+        decrypting_s=_seconds(picked.decrypting) if picked.decrypting else before.decrypting_s,
     )
     try:
         wanted.policy()
@@ -86,6 +92,7 @@ async def outage_page(
         in_force=found.outage,
         choice=wanted.choice.value,
         windows=windows(wanted),
+        lives=lives(wanted),
         worst=worst_case(wanted.policy()),
         request=request,
         wrong=wrong,
@@ -118,6 +125,26 @@ def windows(wanted: DesiredPolicy) -> tuple[Window, ...]:
             label="Governance window",
             hint="For how long a region goes on that does not hear from control, where you revoke. Then it stops.",
             options=tuple(_options(GOVERNANCE_S, wanted.governance_s)),
+        ),
+    )
+
+
+def lives(wanted: DesiredPolicy) -> tuple[Window, ...]:
+    """For how long applications may use a data key that they hold, without asking again."""
+    return (
+        Window(
+            name="encrypting",
+            label="To encrypt",
+            hint="Read-only and revoke reach an application that encrypts within this time. "
+            "While OpenKCM cannot be reached it encrypts for no longer.",
+            options=tuple(_options(_ENCRYPTING_S, wanted.encrypting_s)),
+        ),
+        Window(
+            name="decrypting",
+            label="To decrypt",
+            hint="A revoke reaches an application that decrypts within this time. "
+            "While OpenKCM cannot be reached it decrypts for no longer.",
+            options=tuple(_options(_DECRYPTING_S, wanted.decrypting_s)),
         ),
     )
 

@@ -74,6 +74,7 @@ class OutagePage:
     in_force: OutageLine
     choice: str
     windows: tuple[Window, ...]
+    lives: tuple[Window, ...]
     worst: WorstCase
     request: str
     wrong: str = ""

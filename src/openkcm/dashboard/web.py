@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, Router, get, post
 
 from openkcm.crypto.contract import Regions
-from openkcm.dashboard import key_doors, root_doors
+from openkcm.dashboard import callers_doors, key_doors, root_doors
 from openkcm.dashboard.overview import all_messages, overview
 from openkcm.dashboard.token import first_record_token
 from openkcm.ending.store import certificate_of
@@ -75,7 +75,12 @@ def dashboard_router() -> Router:
     """All doors of this room."""
     return Router(
         path="/",
-        route_handlers=[home, messages, token, certificate, *key_doors.HANDLERS, *root_doors.HANDLERS],
+        route_handlers=[
+            *(home, messages, token, certificate),
+            *key_doors.HANDLERS,
+            *root_doors.HANDLERS,
+            *callers_doors.HANDLERS,
+        ],
     )
 
 

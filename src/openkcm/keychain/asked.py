@@ -30,21 +30,22 @@ __all__ = [
 
 _PAGE: Final = "operate/keys#requests"
 _NAME: Final = re.compile(r"[!-~]{1,200}")
-_THERE = """select verb, service, key_id, connection, asked_by, asked_at, changed, epoch, generation, saga
+_THERE = """select verb, service, key_id, connection, caller, asked_by, asked_at, changed, epoch, generation, saga
 from key_requests where tenant = $1 and request = $2"""
 _NUMBERS = """select (select epoch from installation) as epoch,
     (select coalesce(max(generation), 0) from desired where tenant = $1) + 1 as generation"""
 _NOTE = """insert into key_requests
-    (tenant, request, verb, service, key_id, connection, asked_by, asked_at, changed, epoch, generation, saga)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
+    (tenant, request, verb, service, key_id, connection, asked_by, asked_at, changed, epoch, generation, saga,
+        caller)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """One request. ``service`` is empty for the tenant as a whole, ``key_id`` empty where no single key is meant.
 
-    ``connection`` is the root key that a relink leads to, empty for the platform's own. ``request`` names it: whoever
-    gives the same name again means the same request.
+    ``connection`` is the root key that a relink leads to, empty for the platform's own; ``caller`` the application that
+    is added or removed. ``request`` names it: whoever gives the same name again means the same request.
     """
 
     tenant: str
@@ -54,6 +55,7 @@ class Asked:
     service: str = ""
     key_id: str = ""
     connection: str = ""
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +103,8 @@ async def answered(tx: Transaction, asked: Asked) -> Answer | None:
     row = await tx.fetchrow(_THERE, asked.tenant, asked.request)
     if row is None:
         return None
-    given = (asked.verb.value, asked.service, asked.key_id, asked.connection)
-    if (row["verb"], row["service"], row["key_id"], row["connection"]) != given:
+    given = (asked.verb.value, asked.service, asked.key_id, asked.connection, asked.caller)
+    if tuple(row[name] for name in ("verb", "service", "key_id", "connection", "caller")) != given:
         raise Permanent(
             Refusal.BAD_REQUEST,
             f"The request {asked.request} of tenant {asked.tenant} was another one: {row['verb']}.",
@@ -147,6 +149,7 @@ async def note(
         changed,
         *number,
         saga or None,
+        asked.caller,
     )
     return Answer(
         tenant=asked.tenant,

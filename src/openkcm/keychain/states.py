@@ -58,6 +58,8 @@ class KeyVerb(StrEnum):
     SCHEDULE = "schedule"
     RELINK = "relink"
     OUTAGE = "outage"
+    ADD_CALLER = "add-caller"
+    REMOVE_CALLER = "remove-caller"
 
 
 #: Legal moves of access, by the verb that makes them. ``RESTORE`` leads back to where ``REVOKE`` began.
@@ -75,6 +77,8 @@ ACCESS_MOVES: Final[Mapping[KeyVerb, frozenset[tuple[KeyAccess, KeyAccess]]]] = 
 )
 TIGHTENS: Final = frozenset({KeyVerb.READ_ONLY, KeyVerb.REVOKE})
 """The verbs that no number refuses: a region applies them whatever it has applied before."""
+ABOUT_CALLERS: Final = frozenset({KeyVerb.ADD_CALLER, KeyVerb.REMOVE_CALLER})
+"""The verbs that are about an application, and not about a key."""
 STRICTNESS: Final = tuple(KeyAccess)
 
 

@@ -82,6 +82,7 @@ class RequestRow(Table, tablename="key_requests", db=DB):
     epoch = BigInt()
     generation = BigInt()
     saga = BigInt(null=True, default=None)
+    caller = Text()
     connection = Text()
 
 

@@ -6,7 +6,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -114,11 +114,14 @@ def _prepared(context: ssl.SSLContext, identity: Identity, trusted: Iterable[byt
     return context
 
 
-@contextmanager
-def _pem_file(identity: Identity) -> Iterator[str]:
-    """Key and certificate under a path, since OpenSSL takes nothing else: in memory where the system can."""
+def _pem_file(identity: Identity) -> AbstractContextManager[str]:
     key = identity.tls_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem = key + ssl.DER_cert_to_PEM_cert(identity.tls_certificate).encode()
+    return pem_path(key + ssl.DER_cert_to_PEM_cert(identity.tls_certificate).encode())
+
+
+@contextmanager
+def pem_path(pem: bytes) -> Iterator[str]:
+    """Key and certificate under a path, since OpenSSL takes nothing else: in memory where the system can."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("openkcm-tls", os.MFD_CLOEXEC)
         with os.fdopen(descriptor, "wb") as memory:

@@ -63,8 +63,8 @@ _PARTS = f"""select
     (select access from key_access where tenant = $1 and service = '') as restricted,
     (select coalesce(json_agg(receipts order by key_id), '[]')::text
         from key_certificates where tenant = $1 and backups_end_at > $3) as buried,
-    (select coalesce(json_agg(json_build_object('name', name, 'service', service, 'verbs', verbs) order by name),
-        '[]')::text from callers where tenant = $1) as callers,
+    (select coalesce(json_agg(json_build_object('name', name, 'service', service, 'verbs', verbs, 'trust', trust,
+        'registered', registered) order by name), '[]')::text from callers where tenant = $1) as callers,
     {carried.CONNECTIONS} as connections,
     {carried.CHOSEN} as chosen,
     {CONFIRMED} as confirmed,

@@ -62,6 +62,8 @@ class Refusal(StrEnum):
     FORMAT_UNSUPPORTED = "format-unsupported"
     TOKEN_INVALID = "token-invalid"
     CALLER_UNKNOWN = "caller-unknown"
+    TRUST_INVALID = "trust-invalid"
+    ISSUER_SILENT = "issuer-silent"
     # Key stores
     KEY_STORE_REFUSED = "key-store-refused"
     KEY_STORE_NO_ANSWER = "key-store-no-answer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piccolo.columns import Array, Text, Timestamptz
+from piccolo.columns import JSONB, Array, BigInt, Text, Timestamptz
 from piccolo.table import Table
 
 from openkcm.kernel.db import DB
@@ -24,3 +24,6 @@ class CallerRow(Table, tablename="callers", db=DB):
     service = Text()
     verbs = Array(Text())
     created_at = Timestamptz()
+    trust = JSONB(null=True, default=None)
+    registered = BigInt()
+    registered_by = Text()

@@ -22,6 +22,7 @@ STATUS: Final = {
     Refusal.CIPHERTEXT_INVALID: 400,
     Refusal.TOKEN_INVALID: 401,
     Refusal.CALLER_UNKNOWN: 403,
+    Refusal.TRUST_INVALID: 400,
     Refusal.NOT_PERMITTED: 403,
     Refusal.KEY_BLOCKED: 403,
     Refusal.KEY_REVOKED: 403,
@@ -39,6 +40,7 @@ STATUS: Final = {
     Refusal.INTERNAL: 500,
     Refusal.RECORD_MISMATCH: 503,
     Refusal.UNAVAILABLE: 503,
+    Refusal.ISSUER_SILENT: 503,
     Refusal.DATABASE_UNAVAILABLE: 503,
     Refusal.KEY_STORE_SILENT: 503,
     Refusal.KEY_STORE_NO_ANSWER: 503,
@@ -101,9 +103,8 @@ def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes,
     headers = {"Cache-Control": "no-store"}
     if body.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if body.status == 503:
-        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
-    if body.status == 429:  # before it, the answer would be the same
+    if body.status == 503 or (body.status == 429 and refused.retry_after_s is not None):
+        # Not less than it takes: before it, the answer would be the same.
         headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after_s or 1)))
     return body.status, msgspec.json.encode(body), headers
 

@@ -113,6 +113,21 @@ def root_key_action(tenant: str, verb: str, connection: str) -> str:
     return f"{root_key(tenant)}/{quote(verb, safe='')}/{quote(connection, safe='') or '-'}"
 
 
+def callers(tenant: str) -> str:
+    """The applications that may use the tenant's keys."""
+    return f"{home(tenant)}/callers"
+
+
+def caller_addition(tenant: str, kind: str = "issuer") -> str:
+    """One more application, proven in that way: ``issuer``, ``certificate`` or ``pinned``."""
+    return f"{callers(tenant)}/add/{quote(kind, safe='')}"
+
+
+def caller_removal(tenant: str, name: str) -> str:
+    """What it means to remove an application (GET), and its removal (POST)."""
+    return f"{callers(tenant)}/remove/{quote(name, safe='')}"
+
+
 def outage(tenant: str) -> str:
     """What happens while the key store does not answer: the choice, and what it comes to at worst."""
     return f"{root_key(tenant)}/outage"

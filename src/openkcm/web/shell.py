@@ -114,6 +114,7 @@ def _links(place: Place, path: str) -> tuple[Link, ...]:
     entries = (
         ("Overview", paths.home(tenant), path == paths.home(tenant)),
         ("Keys", paths.keys(tenant), path.startswith(f"{paths.home(tenant)}/key")),
+        ("Applications", paths.callers(tenant), path.startswith(paths.callers(tenant))),
         ("Root key", paths.root_key(tenant), path.startswith(paths.root_key(tenant))),
         ("Messages", paths.messages(tenant), path == paths.messages(tenant)),
     )

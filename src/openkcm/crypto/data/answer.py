@@ -210,6 +210,7 @@ class Answers:
         if (
             caller is None
             or caller.service != grant.service
+            or caller.registered != grant.registered
             or not (by_item or act.permitted(caller.verbs))
         ):
             raise _caller_unknown(grant)

@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
+from openkcm.crypto.callers.peer import peer_in
 from openkcm.crypto.data.answer import ROUTES, Answers, Reply, Route, read_head
 from openkcm.crypto.data.described import Described
 from openkcm.crypto.here import Here
@@ -17,8 +18,6 @@ from openkcm.crypto.metrics import NOT_SERVED, REGISTRY, TENANTS
 from openkcm.serving.health import Health, health_routes
 from openkcm.serving.problem import ReadRequest, handlers
 
-LEAF: Final = "openkcm.leaf"
-"""The key of ``scope["extensions"]`` with the hex SHA-256 of the connection's client certificate, where it has one."""
 _MAX_BODY_BYTES: Final = 64 * 1024  # of what is no data route
 
 _Request: TypeAlias = Request[object, object, State]
@@ -55,9 +54,7 @@ def _handler(answers: Answers, route: Route) -> HTTPRouteHandler:
         request_max_body_size=route.max_body_bytes,
     )
     async def answer(request: _Request) -> Response[bytes]:
-        extensions = request.scope.get("extensions") or {}
-        leaf: object = extensions.get(LEAF, "")
-        admitted = answers.admit(route, read_head(request.scope["headers"]), str(leaf))
+        admitted = answers.admit(route, read_head(request.scope["headers"]), peer_in(request.scope).leaf)
         if isinstance(admitted, Reply):
             return _response(admitted)
         reply = answers.answer(admitted, await request.body())

@@ -6,17 +6,14 @@ function. docs/adr/0012-the-hot-door.md says why, and what was measured.
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Awaitable
-from hashlib import sha256
 from http import HTTPStatus
 from typing import ClassVar, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from openkcm.crypto.callers.peer import CallerProtocol
 from openkcm.crypto.data.answer import ROUTES, Answers, Call, Reply, Route, read_head
-from openkcm.crypto.data.door import LEAF
 from openkcm.serving.bounds import BoundedProtocol
 
 _STATUS: Final = {
@@ -97,20 +94,13 @@ class _Begun:
         return begun
 
 
-class HotProtocol(BoundedProtocol):
+class HotProtocol(CallerProtocol):
     """One request of a connection at a time: what comes while one is waited for is the application's, in its turn."""
 
     answers: ClassVar[Answers]
 
     _begun: ClassVar[_Begun] = _Begun()
-    _leaf = ""
     _hot: HotCycle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
-        super().connection_made(transport)
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        self._leaf = sha256(certificate).hexdigest() if certificate else ""
 
     def on_message_begin(self) -> None:
         # What the application wants of uvicorn's is made when it is the one to answer.
@@ -174,7 +164,7 @@ class HotProtocol(BoundedProtocol):
         ):
             return False
         self._check_head()
-        admitted = self.answers.admit(route, head, self._leaf)
+        admitted = self.answers.admit(route, head, self.peer.leaf)
         hot = HotCycle(parser.should_keep_alive())
         self._hot = hot
         self.cycle = cast("RequestResponseCycle", hot)  # what is asked of one it has
@@ -193,9 +183,7 @@ class HotProtocol(BoundedProtocol):
         for name, value in headers:
             super().on_header(name, value)
         self.url = url
-        if self._leaf:
-            # ASGI wants dicts here; a string is all that the application asks for.
-            self.scope["extensions"] = {LEAF: self._leaf}  # type: ignore[dict-item] # see above
+        self.tell_peer()
         super().on_headers_complete()
 
     async def _waited(self, hot: HotCycle, reply: Awaitable[Reply]) -> None:
