@@ -17,7 +17,7 @@ from openkcm.crypto.data.wire import TokenAnswer
 from openkcm.crypto.settings import CryptoSettings
 from tests.crypto.callers.pki import Authority, client_context
 from tests.crypto.processes import RegionProcess
-from tests.crypto.world import World, first_agreement, keys_of
+from tests.crypto.world import World, agreement, keys_of
 
 REGION, HOST = "local", "region.example"
 
@@ -62,7 +62,7 @@ class Applications:
 
     async def begin(self) -> None:
         if not self.running.agreed:
-            await self.region.agree(first_agreement(self.world, REGION))
+            await self.region.agree(agreement(self.world, REGION))
             self.running.agreed = True
 
     async def register(self, tenant: str, *callers: DesiredCaller) -> None:
