@@ -346,7 +346,7 @@ async def test_opening_or_leasing_a_key_that_is_to_be_destroyed_is_a_use_of_it(d
     old = door.plane.local.here.state.view("acme").active["default"]
     await door.rotate()
     pending = [
-        msgspec.structs.replace(key, destroy=KeyDestroy(wait_s=604800, since=(1, 9)))
+        msgspec.structs.replace(key, destroy=KeyDestroy(wait_s=604800, since=(1, 1)))
         if key.key_id == old.hex()
         else key
         for key in door.minted

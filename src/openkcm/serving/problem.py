@@ -64,6 +64,8 @@ _WORDS: Final = {
     413: "The request's body is larger than this address takes.",
     415: "This address takes JSON.",
 }
+_GONE: Final = "client disconnected prematurely"
+"""Litestar's own words, where the body ends before its end."""
 _PAGE: Final = "reference/crypto-service#refusals"
 
 
@@ -147,6 +149,8 @@ def _refused(_request: Request[object, object, State], refused: Refused) -> Resp
 
 
 def _http(_request: Request[object, object, State], error: HTTPException) -> Response[bytes]:
+    if error.detail == _GONE:  # nobody reads the answer, and whoever likes can do it: it is no error of ours
+        return _response(nested())
     if error.status_code >= 500:
         return _unexpected(_request, error)
     code = _BY_STATUS.get(error.status_code, Refusal.BAD_REQUEST)

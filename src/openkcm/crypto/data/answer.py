@@ -1,12 +1,12 @@
 """One request, authorised and answered: the same function behind both doors, whoever read it from the wire.
 
-``admit`` decides by the head alone, before a byte of the body is read. ``answer`` gives the reply at once where all keys
-are in memory, and otherwise something to wait for.
+``admit`` decides by the head alone, before a byte of the body is read. ``answer`` gives the reply at once where all
+keys are in memory, and otherwise something to wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable
 from hmac import compare_digest
 from time import perf_counter
 from typing import Final
@@ -98,7 +98,7 @@ def _routes() -> dict[bytes, Route]:
 ROUTES: Final = _routes()
 
 
-def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
+def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     """The head; names are in lower case. What stands there twice and may not counts as not there."""
     authorization = media = aad = None
     length, plain, tokens = -1, True, 0

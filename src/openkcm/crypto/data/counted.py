@@ -33,8 +33,8 @@ class Operations(Collector):
             "Data-plane operations by verb and outcome (done, or the refusal's code).",
             labels=("verb", "outcome"),
         )
-        for name, count in self.outcomes.items():
-            counted.add_metric(name, count)
+        for name, items in self.outcomes.items():
+            counted.add_metric(name, items)
         yield counted
         took = HistogramMetricFamily(
             "openkcm_data_seconds",
