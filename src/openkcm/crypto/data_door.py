@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Self, TypeAlias
 
 import msgspec
 from litestar import Litestar, Request, post
@@ -20,10 +20,13 @@ from openkcm.crypto.here import Here
 from openkcm.crypto.metrics import NOT_SERVED, OPERATIONS, REGISTRY, TENANTS
 from openkcm.crypto.tokens import Grant, TokenMaker, invalid
 from openkcm.crypto.use import decrypt, encrypt
+from openkcm.crypto.uses import UNKNOWN_KEY, Use
 from openkcm.crypto.view import View
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
 from openkcm.serving.health import Health, health_routes
 from openkcm.serving.problem import ReadRequest, handlers
+from openkcm_client.envelope import parse
+from openkcm_client.errors import FormatError
 
 MAX_PLAINTEXT_BYTES: Final = 2**20
 MAX_AAD_BYTES: Final = 2**16
@@ -82,10 +85,12 @@ def data_door(here: Here, tokens: TokenMaker) -> Litestar:
         summary="Encrypt one whole message",
     )
     async def encrypt_one(data: JSONBody[EncryptRequest], request: _Request) -> EncryptAnswer:
-        with _Counted("encrypt"):
+        with _Counted(here, request.auth, "encrypt") as counted:
             _check_sizes(len(data.plaintext), MAX_PLAINTEXT_BYTES, len(data.aad))
             view = _allowed(here, request.auth, "encrypt", data.tenant, data.service)
-            return EncryptAnswer(message=await encrypt(here, view, data.service, data.plaintext, data.aad))
+            message = await encrypt(here, view, data.service, data.plaintext, data.aad)
+            counted.key_id = parse(message).l3_key_id
+            return EncryptAnswer(message=message)
 
     @post(
         "/v1/decrypt",
@@ -95,9 +100,10 @@ def data_door(here: Here, tokens: TokenMaker) -> Litestar:
         summary="Decrypt one whole message",
     )
     async def decrypt_one(data: JSONBody[DecryptRequest], request: _Request) -> DecryptAnswer:
-        with _Counted("decrypt"):
+        with _Counted(here, request.auth, "decrypt") as counted:
             _check_sizes(len(data.message), MAX_PLAINTEXT_BYTES + 4096, len(data.aad))
             view = _allowed(here, request.auth, "decrypt", data.tenant, data.service)
+            counted.key_id = _named(view, data)
             return DecryptAnswer(plaintext=await decrypt(here, view, data.service, data.message, data.aad))
 
     def ready() -> Health:
@@ -150,19 +156,35 @@ def _check_sizes(size: int, most: int, aad: int) -> None:
         )
 
 
+def _named(view: View, data: DecryptRequest) -> bytes:
+    """The key that the message names, if it is one of the service's: nobody makes up others to be written down."""
+    try:
+        key_id = parse(data.message).l3_key_id
+    except FormatError:
+        return UNKNOWN_KEY
+    return key_id if view.decrypts(data.service, key_id) else UNKNOWN_KEY
+
+
 class _Counted:
-    """Counts an operation by its outcome."""
+    """Counts an operation by its outcome, and notes it for the use audit."""
 
-    __slots__ = ("_verb",)
+    __slots__ = ("_grant", "_here", "_verb", "key_id")
 
-    def __init__(self, verb: Verb) -> None:
-        self._verb = verb
+    def __init__(self, here: Here, grant: Grant, verb: Verb) -> None:
+        self._here, self._grant, self._verb = here, grant, verb
+        self.key_id = UNKNOWN_KEY
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         outcome = (
             "done" if error is None else error.refusal.value if isinstance(error, Refused) else "internal"
         )
         OPERATIONS.labels(self._verb, outcome).inc()
+        grant = self._grant
+        use = Use(grant.tenant, grant.caller, grant.service, self.key_id, self._verb, outcome)
+        if error is None:
+            self._here.uses.note(use)
+        else:
+            self._here.uses.refused(use, self._here.clock.now().timestamp())

@@ -46,8 +46,14 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How much memory of its own one key-store host may take."""
     probes_per_min: float = 6000.0
     """How often a minute all root keys of one kind of key store are asked together whether they still answer."""
+    keep_uses_days: int = 400
+    """How many days the region keeps what callers did with keys; then whole days of it are deleted."""
     short_grace: bool = False
     """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
+
+    def __post_init__(self) -> None:
+        if self.keep_uses_days < 1:
+            raise ValueError("keep_uses_days is at least 1")
 
     @property
     def least_grace_s(self) -> float:
