@@ -16,7 +16,7 @@ depends_on = None
 
 TABLES = """
 create table use_heads (
-    chain text primary key,
+    chain text collate "C" primary key,
     tenant text not null,
     process text not null,
     number bigint not null,
@@ -30,7 +30,7 @@ create table use_heads (
 create index use_heads_by_tenant on use_heads (tenant);
 create index use_heads_by_age on use_heads (oldest_at);
 create table use_entries (
-    chain text not null,
+    chain text collate "C" not null,
     number bigint not null,
     at timestamptz not null,
     actor text not null,

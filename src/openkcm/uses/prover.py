@@ -130,6 +130,9 @@ class Prover:
         except (msgspec.MsgspecError, Refused) as wrong:
             self._say(f"a checkpoint is not believed: {wrong}")
             return
+        if any(one.region == checkpoint.region for one in self.proof.checkpoints):
+            self._say(f"there are two checkpoints of region {checkpoint.region}")
+            return
         self.proof.checkpoints.append(checkpoint)
         if self.proof.of == "config":
             if checkpoint.log is not None:

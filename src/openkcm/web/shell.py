@@ -115,6 +115,7 @@ def _links(place: Place, path: str) -> tuple[Link, ...]:
         ("Overview", paths.home(tenant), path == paths.home(tenant)),
         ("Keys", paths.keys(tenant), path.startswith(f"{paths.home(tenant)}/key")),
         ("Root key", paths.root_key(tenant), path.startswith(paths.root_key(tenant))),
+        ("Uses", paths.uses(tenant), path == paths.uses(tenant)),
         ("Messages", paths.messages(tenant), path == paths.messages(tenant)),
     )
     return tuple(Link(label=label, href=href, current=current) for label, href, current in entries)

@@ -7,6 +7,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple
 
+import asyncpg
+
 from openkcm.audit.record import seal
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.usage.heads import UseHead, head_mac, lock_heads
@@ -108,13 +110,12 @@ class Appending:
         if not unknown:
             return
         heads = await lock_heads(tx, unknown)
-        fresh = [chain for chain in unknown if chain not in heads]
-        left = {row["chain"]: row for row in await tx.fetch(_LAST, fresh)} if fresh else {}
+        loose = [chain for chain in unknown if (head := heads.get(chain)) is None or not head.is_own(self._root)]
+        left = {row["chain"]: row for row in await tx.fetch(_LAST, loose)} if loose else {}
         for chain in unknown:
-            head = heads.get(chain)
-            doubted = chain in left or (head is not None and not head.is_own(self._root))
-            self._places[chain] = _place(head, left.get(chain))
-            if doubted:
+            head, last = heads.get(chain), left.get(chain)
+            self._places[chain] = _place(head, last)
+            if chain in loose and (head is not None or last is not None):
                 log.error("crypto.use_head_changed", alarm=True, chain=chain)
                 tenant = by_chain[chain][0].tenant
                 mark = line(
@@ -126,9 +127,9 @@ class Appending:
                 by_chain[chain].insert(0, mark)
 
 
-def _place(head: UseHead | None, last: Mapping[str, object] | None) -> _Place:
-    if head is not None:
-        return _Place(head.number, head.hash, head.floor, head.floor_hash)
+def _place(head: UseHead | None, last: asyncpg.Record | None) -> _Place:
+    """Where the head says, or after the last entry that there is: no entry of ours is put where one stands already."""
+    floor, floor_hash = (0, b"") if head is None else (head.floor, head.floor_hash)
     if last is not None:
-        return _Place(int(str(last["number"])), bytes(last["hash"]), 0, b"")  # type: ignore[call-overload]  # a bytea column
-    return _Place(0, b"", 0, b"")
+        return _Place(last["number"], last["hash"], floor, floor_hash)
+    return _Place(0, b"", 0, b"") if head is None else _Place(head.number, head.hash, floor, floor_hash)

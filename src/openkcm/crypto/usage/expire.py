@@ -23,7 +23,7 @@ _LAST_OLD: Final = """select number, hash, (select at from use_entries later whe
     and later.number = old.number + 1) as next_at
 from use_entries old where chain = $1 and at < $2 order by number desc limit 1"""
 _DELETE: Final = "delete from use_entries where chain = $1 and number <= $2"
-_SET: Final = """update use_heads set floor = $2, floor_hash = $3, oldest_at = coalesce($4, 'infinity'),
+_SET: Final = """update use_heads set floor = $2, floor_hash = $3, oldest_at = coalesce($4::timestamptz, 'infinity'),
     root_version = $5, mac = $6 where chain = $1"""
 _LATER: Final = "update use_heads set oldest_at = clock_timestamp() where chain = $1"
 

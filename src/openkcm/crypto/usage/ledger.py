@@ -178,3 +178,5 @@ class Ledger:
             await expire(self._here.root, keep_days=self._keep_days)
         except Refused as refused:
             log.warning("crypto.uses_not_expired", refusal=refused.refusal)
+        except asyncpg.PostgresError as failed:
+            log.error("crypto.uses_not_expired", alarm=True, sqlstate=failed.sqlstate)
