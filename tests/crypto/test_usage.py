@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
@@ -11,16 +11,14 @@ import msgspec
 import pytest
 
 from openkcm.audit.record import seal
-from openkcm.crypto.contract import Before, UseChainItem, UsesItem
+from openkcm.crypto.contract import UsesItem
 from openkcm.crypto.usage import gathered
 from openkcm.crypto.usage.heads import head_mac
 from openkcm.kernel.db import DB
 from openkcm.parties.checkpoint import sign_checkpoint
-from openkcm.sdk.refusals import Refusal
 from tests.crypto.ledgers import KEY, LATER, LONG_AGO, Book, Told, use, wrongs
 from tests.crypto.own_root import OwnRoot
 from tests.crypto.plane import Plane
-from tests.crypto.refusing import refused
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +38,9 @@ def told(plane: Plane) -> Told:
     return Told(plane.local)
 
 
-async def test_counts_of_a_period_are_one_entry_for_each_caller_service_key_verb_and_outcome(book: Book) -> None:
+async def test_counts_of_a_period_are_one_entry_for_each_caller_service_key_verb_and_outcome(
+    book: Book,
+) -> None:
     for _ in range(1000):
         book.note(use())
     book.note(use("decrypt"), 7)
@@ -62,7 +62,9 @@ async def test_counts_of_a_period_are_one_entry_for_each_caller_service_key_verb
     assert len(await book.rows()) == 5
 
 
-async def test_ten_refusals_alike_are_told_one_by_one_and_the_others_counted(book: Book, plane: Plane) -> None:
+async def test_ten_refusals_alike_are_told_one_by_one_and_the_others_counted(
+    book: Book, plane: Plane
+) -> None:
     begun = plane.clock.now()
     for _ in range(25):
         book.refused(use("decrypt", "ciphertext-invalid"))
@@ -70,7 +72,9 @@ async def test_ten_refusals_alike_are_told_one_by_one_and_the_others_counted(boo
     book.refused(use("decrypt", "key-revoked"), 2)
     assert await book.write()
     rows = [row for row in await book.rows() if row["outcome"] == "ciphertext-invalid"]
-    single = [msgspec.json.decode(row["detail"]) for row in rows if "at" in msgspec.json.decode(row["detail"])]
+    single = [
+        msgspec.json.decode(row["detail"]) for row in rows if "at" in msgspec.json.decode(row["detail"])
+    ]
     assert [one["count"] for one in single] == [1] * 10
     assert single[3]["at"] == f"{begun + timedelta(seconds=0.3):%Y-%m-%dT%H:%M:%S.%fZ}"
     assert sorted(row["count"] for row in rows) == [*[1] * 10, 15]
@@ -206,84 +210,9 @@ async def test_a_process_that_never_came_back_is_named_with_its_last_word(book: 
     assert said.startswith("Process local/p1 has written nothing since ")
 
 
-async def test_pages_are_newest_first_narrowed_and_without_a_gap(book: Book, told: Told) -> None:
-    for number in range(7):
-        book.note(use(caller=f"c{number % 2}"), number + 1)
-        book.refused(use("decrypt", "key-revoked" if number % 2 else "ciphertext-invalid", service="mail"))
-        assert await book.write()
-    seen, before = [], None
-    while True:
-        page = await told.uses(msgspec.structs.replace(EVERYTHING, limit=4, before=before))
-        seen += [(entry.chain, entry.number) for entry in page.entries]
-        if not page.more:
-            break
-        last = page.entries[-1]
-        before = Before(at=last.at, chain=last.chain, number=last.number)
-    assert seen == [("acme/local/p1", number) for number in range(14, 0, -1)]
-
-    async def numbers(**narrowed: object) -> list[int]:
-        page = await told.uses(msgspec.structs.replace(EVERYTHING, **narrowed))
-        return [entry.number for entry in page.entries]
-
-    assert await numbers(caller="c1") == [11, 7, 3]
-    assert await numbers(service="mail") == [14, 12, 10, 8, 6, 4, 2]
-    assert await numbers(key=KEY.hex()) == list(range(14, 0, -1))
-    assert await numbers(key=KEY.hex()[2:]) == []
-    assert await numbers(verb="encrypt") == [13, 11, 9, 7, 5, 3, 1]
-    assert await numbers(outcome="refused") == [14, 12, 10, 8, 6, 4, 2]
-    assert await numbers(outcome="key-revoked") == [12, 8, 4]
-    assert await numbers(outcome="done", caller="c0", limit=2) == [13, 9]
-    at = (await book.rows())[3]["at"]
-    assert await numbers(until=at) == [2, 1]
-    assert await numbers(since=at) == list(range(14, 2, -1))
-
-
-async def test_sums_are_what_was_done_and_refused_in_each_step(book: Book, told: Told) -> None:
-    for count in (3, 4):
-        book.note(use(), count)
-        book.refused(use("decrypt", "key-revoked"), 12)
-        assert await book.write()
-    await book.inside.edit("update use_entries set at = at - interval '2 hours' where number <= 12")
-    hour = datetime.now(UTC)
-    item = msgspec.structs.replace(
-        EVERYTHING, since=hour - timedelta(hours=5), until=hour + timedelta(hours=1), step_s=3600, limit=0
-    )
-    sums = (await told.uses(item)).sums
-    assert [(one.done, one.refused) for one in sums] == [(3, 12), (4, 12)]
-    assert sums[1].at - sums[0].at == timedelta(hours=2)
-    assert sums[0].at.minute == 0
-    with refused(Refusal.BAD_REQUEST):
-        await told.uses(msgspec.structs.replace(item, step_s=1))
-
-
-async def test_a_tenant_is_told_nothing_of_another(book: Book, told: Told) -> None:
-    book.note(use(), 3)
-    book.note(use(tenant="evil"), 4)
-    assert await book.write()
-    page = await told.uses(msgspec.structs.replace(EVERYTHING, tenant="evil"))
-    assert [(entry.chain, entry.number) for entry in page.entries] == [("evil/local/p1", 1)]
-    text = "".join(row.chain + row.detail for row in await told.rows("evil"))
-    assert "acme" not in text
-    with refused(Refusal.BAD_REQUEST):
-        await told.use_chain(UseChainItem(tenant="evil", chain="acme/local/p1", after=0, until=9))
-    with refused(Refusal.TENANT_UNKNOWN):
-        await told.uses(msgspec.structs.replace(EVERYTHING, tenant="nobody"))
-
-
-async def test_a_region_outside_of_the_tenants_set_tells_nothing(book: Book, told: Told, plane: Plane) -> None:
-    book.note(use())
-    assert await book.write()
-    await plane.local.apply(plane.world.decide("acme", regions=("eu-1",)))
-    for ask in (
-        told.uses(EVERYTHING),
-        told.signed(),
-        told.use_chain(UseChainItem(tenant="acme", chain="acme/local/p1", after=0, until=1)),
-    ):
-        with refused(Refusal.REGION_NOT_IN_SET):
-            await ask
-
-
-async def test_two_processes_of_a_region_have_chains_of_their_own_and_one_proof(book: Book, told: Told) -> None:
+async def test_two_processes_of_a_region_have_chains_of_their_own_and_one_proof(
+    book: Book, told: Told
+) -> None:
     other = await Book(book.inside, process="p2").begin()
     for _ in range(3):
         book.note(use(), 2)
@@ -299,12 +228,16 @@ async def test_two_processes_of_a_region_have_chains_of_their_own_and_one_proof(
     assert [remark for remark in proof.remarks if "ended" in remark] == []
 
 
-async def test_what_is_too_old_goes_from_the_beginning_and_the_rest_stays_proven(book: Book, told: Told) -> None:
+async def test_what_is_too_old_goes_from_the_beginning_and_the_rest_stays_proven(
+    book: Book, told: Told
+) -> None:
     for count in range(1, 7):
         book.note(use(), count)
         assert await book.write()
     # As a chain of a year that was written day by day would be: the time is under the seal, so the proof is made anew.
-    await book.inside.edit("update use_entries set at = at - interval '10 days' where tenant = 'acme' and number <= 4")
+    await book.inside.edit(
+        "update use_entries set at = at - interval '10 days' where tenant = 'acme' and number <= 4"
+    )
     await reseal(book)
     assert await book.expire(days=10) == 0, "not a whole day of it is too old"
     assert await book.expire(days=9) == 4
@@ -330,7 +263,10 @@ async def reseal(book: Book) -> None:
         fields = [row[name] for name in ("actor", "verb", "object", "outcome", "detail")]
         previous = seal(previous, row["chain"], row["number"], row["at"], *fields)
         await book.inside.edit(
-            "update use_entries set hash = $1 where chain = $2 and number = $3", previous, row["chain"], row["number"]
+            "update use_entries set hash = $1 where chain = $2 and number = $3",
+            previous,
+            row["chain"],
+            row["number"],
         )
     root = book.inside.here.root
     mac = head_mac(root, root.current.version, row["chain"], row["number"], previous, 0, b"")
@@ -343,20 +279,9 @@ async def reseal(book: Book) -> None:
     )
 
 
-async def test_a_range_starts_where_it_was_asked_for_and_is_proven_up_to_the_checkpoint(
-    book: Book, told: Told
+async def test_a_customers_root_key_that_is_asked_and_a_lease_that_is_read_are_told_one_by_one(
+    own: OwnRoot,
 ) -> None:
-    for count in (1, 2, 3):
-        book.note(use(), count)
-        assert await book.write()
-    since = (await book.rows())[1]["at"]
-    proof = await told.proof(since=since)
-    (mine,) = [chain for chain in proof.chains if chain.chain == "acme/local/p1"]
-    assert proof.whole
-    assert (mine.after, mine.number, mine.uses) == (1, 3, 5)
-
-
-async def test_a_customers_root_key_that_is_asked_and_a_lease_that_is_read_are_told_one_by_one(own: OwnRoot) -> None:
     await own.own("acme")
     book = await Book(own.plane.local).begin()
     l2 = own.l2()

@@ -64,9 +64,7 @@ def told(plane: Plane) -> Told:
 async def test_what_was_done_to_the_rows_is_found(book: Book, told: Told, edit: str, says: str) -> None:
     assert (await told.proof()).whole
     for each in edit.split(";"):
-        await book.inside.edit(
-            each + (" and" if "where" in each else " where") + " tenant = 'acme'"
-        )
+        await book.inside.edit(each + (" and" if "where" in each else " where") + " tenant = 'acme'")
     assert wrongs(await told.proof()) == [says]
 
 
@@ -142,7 +140,13 @@ async def test_an_export_that_lacks_lines_or_has_others_is_not_whole(book: Book,
         assert not proven([*rows[: at + 1], *rows[at:]], told).whole, rows[at].kind
     entries = [at for at, row in enumerate(rows) if row.kind == "entry"]
     for at in entries:
-        for name, value in (("actor", "x"), ("count", 99), ("detail", "{}"), ("hash", "00" * 32), ("number", 77)):
+        for name, value in (
+            ("actor", "x"),
+            ("count", 99),
+            ("detail", "{}"),
+            ("hash", "00" * 32),
+            ("number", 77),
+        ):
             changed = [*rows]
             changed[at] = msgspec.structs.replace(rows[at], **{name: value})
             assert not proven(changed, told).whole, name

@@ -56,7 +56,9 @@ class Site:
             item = TokenItem(tenant=tenant, caller=caller.name, service="default", verbs=caller.verbs)
             self.tokens[f"{tenant}/{caller.name}"] = (await local.token(item)).token
 
-    async def call(self, verb: str, caller: str = "acme/shop", door: int = 0, **fields: bytes) -> dict[str, str]:
+    async def call(
+        self, verb: str, caller: str = "acme/shop", door: int = 0, **fields: bytes
+    ) -> dict[str, str]:
         """One call through a process's data door; what came of it is counted here as it should be there."""
         tenant, name = caller.split("/")
         body = {key: b64encode(value).decode() for key, value in fields.items()}
@@ -116,7 +118,8 @@ async def site(databases: ModuleDatabases, world: World, tmp_path: Path) -> Asyn
     await owner.close()
     first = region_settings(tmp_path, "local", databases.crypto("local"))
     second = replace(
-        region_settings(tmp_path, "local", databases.crypto("local")), state_directory=str(tmp_path / "second")
+        region_settings(tmp_path, "local", databases.crypto("local")),
+        state_directory=str(tmp_path / "second"),
     )
     processes = [start_region(one, world.parties("local")) for one in (first, second)]
     regions = PinnedRegions(world.control, world.pins, [processes[0].region])
@@ -152,7 +155,9 @@ async def use_both(site: Site) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_what_callers_did_is_what_is_told_and_nothing_of_what_they_sent_is_written_down(site: Site) -> None:
+async def test_what_callers_did_is_what_is_told_and_nothing_of_what_they_sent_is_written_down(
+    site: Site,
+) -> None:
     await use_both(site)
     await site.until_told("acme")
     await site.until_told("blue")
@@ -204,7 +209,9 @@ async def test_a_kill_loses_the_open_period_alone_and_the_proof_says_so(site: Si
     (said,) = proof.remarks
     assert "ended without its last entries between" in said
     assert site.processes[0].stop() == 0
-    verbs = [row["verb"] for row in await site.edit("select verb from use_entries where tenant = '' order by at")]
+    verbs = [
+        row["verb"] for row in await site.edit("select verb from use_entries where tenant = '' order by at")
+    ]
     assert verbs == ["start", "start", "start", "stop"]
 
 
@@ -214,14 +221,16 @@ async def test_a_database_that_is_away_for_half_a_minute_loses_nothing(site: Sit
     superuser = await asyncpg.connect(site.databases.superuser("cmk"))
     name = site.databases.names[crypto_database("local")]
     try:
-        await superuser.execute(f'alter database "{name}" allow_connections false')
-        await superuser.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
+        await superuser.execute(f'alter database "{name}" connection limit 0')
+        await superuser.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name
+        )
         ends = asyncio.get_running_loop().time() + 31
         while asyncio.get_running_loop().time() < ends:
             await site.call("encrypt", plaintext=b"x")
             await asyncio.sleep(0.5)
     finally:
-        await superuser.execute(f'alter database "{name}" allow_connections true')
+        await superuser.execute(f'alter database "{name}" connection limit -1')
         await superuser.close()
     await site.until_told("acme")
     assert site.done["acme", "shop", "encrypt", "done"] > 40

@@ -48,15 +48,33 @@ ENTRIES = (
     entry(98, "decrypt", count=1_204, region="Dublin"),
     entry(97, "decrypt", outcome="ciphertext-invalid", object_="default/", actor="caller:billing-batch"),
     entry(96, "data-keys", count=12, object_=f"documents/{OTHER_KEY}"),
-    entry(95, "encrypt", outcome="key-revoked", count=4_121, object_=f"documents/{OTHER_KEY}", region="Stockholm"),
+    entry(
+        95,
+        "encrypt",
+        outcome="key-revoked",
+        count=4_121,
+        object_=f"documents/{OTHER_KEY}",
+        region="Stockholm",
+    ),
     entry(94, "unwrap", actor="region:4be1c09d22f7a615", object_=f"/{KEY}"),
     entry(93, "load-lease", actor="region:4be1c09d22f7a615", object_=f"/{KEY}"),
     entry(92, "drop", actor="region:4be1c09d22f7a615", object_="", count=77),
 )
 SUMS = tuple(
-    Sum(at=(NOW - timedelta(hours=hour)).replace(minute=0, second=0, microsecond=0), done=done, refused=refused)
+    Sum(
+        at=(NOW - timedelta(hours=hour)).replace(minute=0, second=0, microsecond=0),
+        done=done,
+        refused=refused,
+    )
     for hour, done, refused in sorted(
-        ((23, 8_100, 0), (20, 12_400, 3), (14, 55_000, 0), (9, 128_000, 41), (3, 40_200, 4_121), (0, 61_000, 9)),
+        (
+            (23, 8_100, 0),
+            (20, 12_400, 3),
+            (14, 55_000, 0),
+            (9, 128_000, 41),
+            (3, 40_200, 4_121),
+            (0, 61_000, 9),
+        ),
         reverse=True,
     )
 )
@@ -97,14 +115,17 @@ USES: dict[str, UsesPage] = {
         entries=ENTRIES[2:3],
     ),
     "uses-wrong": uses(
-        sent=Sent(caller="A Caller!", key="12", since="yesterday", verb="DROP TABLE", service="<x>"), entries=()
+        sent=Sent(caller="A Caller!", key="12", since="yesterday", verb="DROP TABLE", service="<x>"),
+        entries=(),
     ),
     "uses-one-silent": uses(silent={"Stockholm": _DOWN}),
     "uses-nobody": uses(entries=(), sums=(), silent=dict.fromkeys(REGIONS, _DOWN)),
     "uses-hostile": uses(
         account=HOSTILE,
         entries=(
-            entry(1, "<script>", actor='caller:"><b>', object_="<i>/<u>", outcome="<p>" * 40, tenant=HOSTILE.id),
+            entry(
+                1, "<script>", actor='caller:"><b>', object_="<i>/<u>", outcome="<p>" * 40, tenant=HOSTILE.id
+            ),
         ),
         silent={"<h1>": "<script>alert(1)</script>"},
     ),

@@ -88,7 +88,9 @@ def verify(chain: str | None, file: Path | None, state: Path | None, *, uses: bo
     if file is not None:
         shown = _of_proof(proven_file(file, reading_with(settings)))
     else:
-        shown = run_on_control(settings, _verified(settings, chain, uses=uses or chain not in (None, INSTALLATION)))
+        shown = run_on_control(
+            settings, _verified(settings, chain, uses=uses or chain not in (None, INSTALLATION))
+        )
     if as_json:
         print_json(shown)
     else:
@@ -100,9 +102,13 @@ def verify(chain: str | None, file: Path | None, state: Path | None, *, uses: bo
 @command.command("export")
 @click.argument("tenant")
 @click.option("--uses", "of", flag_value="uses", help="What callers did with keys, in every region.")
-@click.option("--config", "of", flag_value="config", help="What was decided: the tenant's own log, all of it.")
+@click.option(
+    "--config", "of", flag_value="config", help="What was decided: the tenant's own log, all of it."
+)
 @click.option("--since", callback=moment, help="Uses written from this time on: ISO 8601, UTC.")
-@click.option("--until", callback=moment, help="Uses up to the first checkpoint after this time. Without: up to now.")
+@click.option(
+    "--until", callback=moment, help="Uses up to the first checkpoint after this time. Without: up to now."
+)
 @click.option(
     "--format",
     "form",
@@ -112,7 +118,9 @@ def verify(chain: str | None, file: Path | None, state: Path | None, *, uses: bo
     help="Form of the file.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; without it: standard output."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; without it: standard output.",
 )
 @state_option
 def export(
@@ -134,14 +142,18 @@ def export(
     if of == "config" and (since or until):
         raise click.UsageError("--since and --until are of --uses: the other log is exported whole.")
     settings = operator_settings(state)
-    rows = exported_uses(settings, tenant, since, until) if of == "uses" else exported_config(settings, tenant)
+    rows = (
+        exported_uses(settings, tenant, since, until) if of == "uses" else exported_config(settings, tenant)
+    )
     if out is None:
         run_on_control(settings, write_rows(rows, cast("Form", form), sys.stdout.write))
         return
     with out.open("w", encoding="utf-8", newline="") as file:
         write: Callable[[str], object] = file.write
         entries = run_on_control(settings, write_rows(rows, cast("Form", form), write))
-    click.echo(f"{entries} entries are in {out}. Prove them anywhere: openkcm audit verify --file {out}", err=True)
+    click.echo(
+        f"{entries} entries are in {out}. Prove them anywhere: openkcm audit verify --file {out}", err=True
+    )
 
 
 async def _verified(settings: Settings, chain: str | None, *, uses: bool) -> ShownProof:
@@ -193,7 +205,9 @@ def _of_proof(proof: Proof) -> ShownProof:
         "everything up to then is proven, nothing after it."
         for checkpoint in proof.checkpoints
     ]
-    return _shown(found, [*proof.remarks, *signed], [f"{proof.tenant or 'The file'}: {wrong}" for wrong in proof.wrong])
+    return _shown(
+        found, [*proof.remarks, *signed], [f"{proof.tenant or 'The file'}: {wrong}" for wrong in proof.wrong]
+    )
 
 
 def _shown(found: list[ShownChain], remarks: list[str], wrong: list[str]) -> ShownProof:
@@ -215,7 +229,9 @@ def _print(shown: ShownProof) -> None:
         if each.uses is not None:
             said += f", {each.uses} uses"
         elif each.signed is not None:
-            said += f", signed by a region up to {each.signed}" if each.signed else ", signed by no region yet"
+            said += (
+                f", signed by a region up to {each.signed}" if each.signed else ", signed by no region yet"
+            )
         rows.append((each.chain, entries, said))
     print_table(("CHAIN", "PROVEN ENTRIES", "RESULT"), rows)
     for wrong in shown.wrong:

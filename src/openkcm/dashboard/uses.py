@@ -66,7 +66,8 @@ def made_page(
         lines=tuple(_line(entry) for entry in looked.entries),
         picture=_picture(asked, looked.sums) if looked.sums else None,
         silent=tuple(
-            Silent(region=name, why=display_text(why, max_characters=200)) for name, why in looked.silent.items()
+            Silent(region=name, why=display_text(why, max_characters=200))
+            for name, why in looked.silent.items()
         ),
         regions=len(chosen),
         newest=f"{at}?{query(sent, before='')}" if sent.before else "",

@@ -123,9 +123,7 @@ def _unproven(signed: SignedCheckpoint, _tenant: str) -> Checkpoint:
 
 
 def _asked(request: AnyRequest, visit: Visit) -> UsesAsked:
-    given = {
-        name: value for name, value in request.query_params.items() if name in Sent.__struct_fields__
-    }
+    given = {name: value for name, value in request.query_params.items() if name in Sent.__struct_fields__}
     return asked(visit.tenant, msgspec.convert(given, Sent), now=clock_of(request).now())
 
 

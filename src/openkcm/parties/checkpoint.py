@@ -70,9 +70,7 @@ def sign_checkpoint(identity: Identity, checkpoint: Checkpoint) -> SignedCheckpo
         Permanent: NOT_PERMITTED; ``identity`` is no region's.
     """
     document = msgspec.json.encode(checkpoint)
-    return SignedCheckpoint(
-        document=document, signature=sign(identity, Record.CHECKPOINT, FORMAT, document)
-    )
+    return SignedCheckpoint(document=document, signature=sign(identity, Record.CHECKPOINT, FORMAT, document))
 
 
 def read_checkpoint(pins: Pins, signed: SignedCheckpoint, *, tenant: str, now: datetime) -> Checkpoint:

@@ -26,7 +26,9 @@ async def checkpoints_of(
         Temporary: REGION_UNAVAILABLE, naming the region that does not answer.
         Permanent: what a region refuses.
     """
-    return {name: await regions.get(name).checkpoint(CheckpointItem(tenant=tenant, log=log)) for name in names}
+    return {
+        name: await regions.get(name).checkpoint(CheckpointItem(tenant=tenant, log=log)) for name in names
+    }
 
 
 async def any_checkpoint(regions: Regions, tenant: str, names: Sequence[str], log: Point) -> SignedCheckpoint:
@@ -104,6 +106,4 @@ async def _chain(
         after = told.entries[-1].number
         if after >= end:
             return
-        told = await region.use_chain(
-            UseChainItem(tenant=tenant, chain=points.chain, after=after, until=end)
-        )
+        told = await region.use_chain(UseChainItem(tenant=tenant, chain=points.chain, after=after, until=end))

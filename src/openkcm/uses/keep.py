@@ -84,4 +84,3 @@ class Checkpoints:
             log.warning("uses.no_checkpoint", region=name, tenant=tenant, refusal=refused.refusal)
             return False
         return True
-

@@ -18,7 +18,9 @@ from openkcm.sdk.refusals import Refused
 from openkcm.uses.prover import Reading
 
 ACTOR: Final = "uses"
-_KEPT: Final = """select number, object, detail from audit_events where chain = $1 and verb = $2 order by number"""
+_KEPT: Final = (
+    """select number, object, detail from audit_events where chain = $1 and verb = $2 order by number"""
+)
 _LAST: Final = """select detail from audit_events where chain = $1 and verb = $2 and object = $3
 order by number desc limit 1"""
 _HEAD: Final = "select number, hash from audit_heads where chain = $1"

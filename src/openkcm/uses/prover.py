@@ -151,7 +151,9 @@ class Prover:
         elif row.number < head.floor.number:
             self._wrong = f"entries up to {head.floor.number} were deleted, and it starts after {row.number}"
         elif not self._since and row.number > head.floor.number:
-            self.proof.remarks.append(f"{row.chain} starts after entry {row.number}: what was before it is not here.")
+            self.proof.remarks.append(
+                f"{row.chain} starts after entry {row.number}: what was before it is not here."
+            )
         elif row.number == head.floor.number and row.hash != head.floor.hash:
             self._wrong = "it does not follow what the checkpoint says was deleted before it"
         try:
@@ -206,7 +208,11 @@ class Prover:
         if entry.verb == "start":
             said = _started(entry.detail)
             if said.ended:
-                since = f"{said.written_until[:19].replace('T', ' ')} UTC" if said.written_until else "an unknown time"
+                since = (
+                    f"{said.written_until[:19].replace('T', ' ')} UTC"
+                    if said.written_until
+                    else "an unknown time"
+                )
                 self.proof.remarks.append(
                     f"Process {region} ended without its last entries between {since} and {at}: "
                     "what it counted in the last 10 s before its end is in no entry."

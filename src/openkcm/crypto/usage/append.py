@@ -110,7 +110,9 @@ class Appending:
         if not unknown:
             return
         heads = await lock_heads(tx, unknown)
-        loose = [chain for chain in unknown if (head := heads.get(chain)) is None or not head.is_own(self._root)]
+        loose = [
+            chain for chain in unknown if (head := heads.get(chain)) is None or not head.is_own(self._root)
+        ]
         left = {row["chain"]: row for row in await tx.fetch(_LAST, loose)} if loose else {}
         for chain in unknown:
             head, last = heads.get(chain), left.get(chain)

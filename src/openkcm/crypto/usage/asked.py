@@ -30,6 +30,4 @@ def check_asked(here: Here, tenant: str) -> None:
 
 def bad(words: str) -> Permanent:
     """The refusal of a question that nobody should ask so."""
-    return Permanent(
-        Refusal.BAD_REQUEST, words, remedy=Remedy("Correct the request.", "control", PAGE)
-    )
+    return Permanent(Refusal.BAD_REQUEST, words, remedy=Remedy("Correct the request.", "control", PAGE))

@@ -61,9 +61,7 @@ def _signed(
     processes: Sequence[asyncpg.Record],
     at: datetime,
 ) -> SignedCheckpoint:
-    chains = tuple(
-        _points(here.root, head) for tenant in (item.tenant, "") for head in heads.get(tenant, ())
-    )
+    chains = tuple(_points(here.root, head) for tenant in (item.tenant, "") for head in heads.get(tenant, ()))
     return sign_checkpoint(
         here.identity,
         Checkpoint(

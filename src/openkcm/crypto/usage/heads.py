@@ -34,7 +34,9 @@ class UseHead:
         """Whether this region wrote it so."""
         if self.root_version not in root.fingerprints:
             return False
-        said = head_mac(root, self.root_version, self.chain, self.number, self.hash, self.floor, self.floor_hash)
+        said = head_mac(
+            root, self.root_version, self.chain, self.number, self.hash, self.floor, self.floor_hash
+        )
         return compare_digest(self.mac, said)
 
 

@@ -121,7 +121,9 @@ class Ledger:
                     await self._write_all(tx, own)
             except Refused as refused:
                 log.warning("crypto.uses_not_written", refusal=refused.refusal, uses=self._left())
-            except asyncpg.PostgresError as failed:  # our own statement was refused: nothing else may stop for it
+            except (
+                asyncpg.PostgresError
+            ) as failed:  # our own statement was refused: nothing else may stop for it
                 log.error("crypto.uses_not_written", alarm=True, sqlstate=failed.sqlstate, uses=self._left())
             else:
                 if self._tried is not None:

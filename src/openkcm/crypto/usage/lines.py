@@ -77,9 +77,7 @@ def lines_of(gathered: Gathered, *, process: str) -> Iterator[Line]:
     for use, one in gathered.alone:
         yield _single(use, one, process)
     for tenant, count in gathered.dropped.items():
-        yield line(
-            tenant, actor=region_actor(process), verb=DROP, count=count, told=period
-        )
+        yield line(tenant, actor=region_actor(process), verb=DROP, count=count, told=period)
 
 
 def object_of(service: str, key_id: bytes) -> str:
