@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,12 @@ def used(walk: Walk) -> Walk:
             assert message is not None
             assert decrypted(site, region, tenant, message) == RECORD
     for region in REGIONS:
-        until(lambda name=region: counted(site, name, tenant) == 5, what=f"{region} wrote", within_s=25)
+        until(partial(_wrote, site, region, tenant), what=f"{region} wrote", within_s=25)
     return walk
+
+
+def _wrote(site: Site, region: str, tenant: str) -> bool:
+    return counted(site, region, tenant) == 5
 
 
 def counted(site: Site, region: str, tenant: str) -> int:
@@ -179,6 +184,16 @@ def test_another_accounts_uses_are_nobodys_to_see(used: Walk) -> None:
         answer = used.page.request.get(f"{used.site.public_url}/t/{other.id}{path}", max_redirects=0)
         assert answer.status in (303, 401), path
         assert other.id not in answer.text()
+
+
+def test_what_is_wrong_in_the_filter_is_said_with_and_without_a_reload(used: Walk) -> None:
+    used.open("/uses")
+    used.page.get_by_label("Caller").fill("A Caller!")
+    used.page.keyboard.press("Enter")
+    used.page.get_by_role("alert").get_by_text("A caller's name: small letters").wait_for()
+    answer = used.page.request.get(f"{used.site.public_url}/t/{used.account.id}/uses?key=12")
+    assert answer.status == 422
+    assert "A whole key id: 32 hex digits." in answer.text()
 
 
 def test_a_region_that_does_not_answer_is_named_and_no_file_pretends_to_be_whole(used: Walk) -> None:

@@ -16,7 +16,7 @@ from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm.uses.rows import FIELDS, Form, Row, entry_row, head_of, read, recorded_of, written
 
 FORMS: tuple[Form, Form] = ("csv", "jsonl")
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 ENTRY = Recorded(
     chain="acme/local/p1",
     number=7,

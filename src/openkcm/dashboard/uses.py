@@ -107,7 +107,7 @@ def _filter(asked: UsesAsked, regions: Sequence[str]) -> Filter:
     sent = asked.sent
     ranged = bool(sent.since or sent.until)
     period = "" if ranged else sent.period if sent.period in PERIODS else USUAL
-    outcomes = OUTCOMES
+    outcomes: tuple[tuple[str, str], ...] = OUTCOMES
     if sent.outcome and sent.outcome not in {value for value, _ in OUTCOMES} and "outcome" not in asked.wrong:
         outcomes = (*OUTCOMES, (sent.outcome, sent.outcome))
     return Filter(

@@ -26,7 +26,7 @@ from openkcm.uses.export import any_checkpoint, checkpoints_of, log_rows, use_ro
 from openkcm.uses.kept import first_after, kept_of, log_end
 from openkcm.uses.rows import Form, Row, head_of, written
 from openkcm.uses.stored import region_set
-from openkcm.web.page import page
+from openkcm.web.page import page, wants_block
 from openkcm.web.shell import AnyRequest
 
 REGIONS: Final = "regions"
@@ -41,7 +41,8 @@ async def uses(request: AnyRequest) -> Response[str]:
     visit = visit_of(request)
     wanted = _asked(request, visit)
     shown = await uses_page(account_of(visit), _regions(request), wanted)
-    return page(request, _TEMPLATE, shown, block="found", status_code=422 if wanted.wrong else 200)
+    wrong = wanted.wrong and not wants_block(request)  # htmx puts no refusal into a page
+    return page(request, _TEMPLATE, shown, block="found", status_code=422 if wrong else 200)
 
 
 @get("/t/{tenant:str}/uses/export", guards=[signed_in_and_ready], include_in_schema=False)

@@ -47,6 +47,10 @@ class Gathered:
     ) -> None:
         """These happened too."""
         self.until = until
+        if (
+            not self and len(counts) <= MOST_KINDS
+        ):  # nearly always: tens of thousands are taken over as they are
+            self.counts, counts = dict(counts), {}
         for use, count in counts.items():
             self._count(use, count)
         single = sum(map(len, self.refused.values())) + len(self.alone)
