@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -163,7 +164,7 @@ async def _verified(settings: Settings, chain: str | None, *, uses: bool) -> Sho
     found: list[ShownChain] = []
     remarks: list[str] = []
     wrong: list[str] = []
-    async with dialled(settings) as regions:
+    async with dialled(settings) if uses else nullcontext() as regions:
         for name in names:
             if name == INSTALLATION:
                 async with transaction(Role.SYSTEM) as tx:
@@ -173,7 +174,7 @@ async def _verified(settings: Settings, chain: str | None, *, uses: bool) -> Sho
             log = await prove_log(name, reading)
             missing = "there is no such chain" if chain and not log.number else ""
             found.append(_chain(name, log.number, log.wrong or missing, signed=log.signed))
-            for region in await region_set(Role.SYSTEM, name) if uses else ():
+            for region in await region_set(Role.SYSTEM, name) if regions else ():
                 try:
                     proof = await prove_uses(regions, name, region, log.kept, reading, at=datetime.now(UTC))
                 except Refused as silent:

@@ -22,7 +22,7 @@ LOCK: Final = "checkpoints"
 AT_ONCE: Final = 100
 """Tenants of one call to a region."""
 AGAIN_S: Final = 30.0
-_TENANTS: Final = """select tenants.id from tenants where tenants.id > $1 and ready_at is not null
+_TENANTS: Final = """select tenants.id from tenants where tenants.id > $1 and ready_at is not null and presence <> 'gone'
     and exists (select from tenant_regions where tenant_regions.tenant = tenants.id and region = $2)
 order by tenants.id limit $3"""
 
@@ -81,6 +81,8 @@ class Checkpoints:
         try:
             await self.keep_of(name, tenant)
         except Refused as refused:
-            log.warning("uses.no_checkpoint", region=name, tenant=tenant, refusal=refused.refusal)
-            return False
+            # What is refused for good is somebody's to look at, and is not asked for any sooner.
+            say = log.warning if refused.temporary else log.error
+            say("uses.no_checkpoint", region=name, tenant=tenant, refusal=refused.refusal)
+            return not refused.temporary
         return True

@@ -15,7 +15,8 @@ from openkcm.uses.kept import Kept, kept_of, points_of
 from openkcm.uses.prover import Proof, Prover, Reading
 
 _POINTS = "select number, hash from audit_events where chain = $1 and number = any($2::bigint[])"
-_SET = "select region from tenant_regions where tenant = $1 order by position"
+_SET = """select region from tenant_regions where tenant = $1
+and exists (select from tenants where id = $1 and presence <> 'gone') order by position"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class LogProof:
 
 
 async def region_set(role: Role, tenant: str) -> Sequence[str]:
-    """The regions that the tenant's keys may be in."""
+    """The regions that the tenant's keys may be in; none of one that is gone, whose uses nobody is told any more."""
     async with transaction(role, tenant if role is Role.APP else "") as tx:
         return [row["region"] for row in await tx.fetch(_SET, tenant)]
 

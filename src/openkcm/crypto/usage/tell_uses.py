@@ -24,6 +24,8 @@ _WHERE: Final = """tenant = $1 and at >= $2 and at < $3
 _PAGE: Final = f"""select {FIELDS} from use_entries where {_WHERE}
     and ($9::timestamptz is null or (at, chain, number) < ($9, $10, $11))
 order by at desc, chain desc, number desc limit $12"""  # noqa: S608  # our own column names
+# Whoever asks has gone by then; a question of a long time must not hold one of few connections.
+_WITHIN: Final = "set local statement_timeout = '8s'"
 _SUMS: Final = f"""select date_bin(make_interval(secs => $9), at, 'epoch') as step,
     coalesce(sum(count) filter (where outcome = 'done'), 0)::bigint as done,
     coalesce(sum(count) filter (where outcome <> 'done'), 0)::bigint as refused
@@ -37,6 +39,7 @@ async def tell_uses(here: Here, items: Sequence[UsesItem]) -> list[UsesTold | Re
     """
     asked = await attempt(items, lambda item: _asked(here, item))
     async with transaction(Role.OWN) as tx:
+        await tx.execute(_WITHIN)
         return [item if isinstance(item, Refused) else await _tell(tx, item) for item in asked]
 
 
