@@ -174,7 +174,9 @@ async def _verified(settings: Settings, chain: str | None, *, uses: bool) -> Sho
             log = await prove_log(name, reading)
             missing = "there is no such chain" if chain and not log.number else ""
             found.append(_chain(name, log.number, log.wrong or missing, signed=log.signed))
-            for region in await region_set(Role.SYSTEM, name) if regions else ():
+            if regions is None:
+                continue
+            for region in await region_set(Role.SYSTEM, name):
                 try:
                     proof = await prove_uses(regions, name, region, log.kept, reading, at=datetime.now(UTC))
                 except Refused as silent:

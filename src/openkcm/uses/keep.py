@@ -22,7 +22,8 @@ LOCK: Final = "checkpoints"
 AT_ONCE: Final = 100
 """Tenants of one call to a region."""
 AGAIN_S: Final = 30.0
-_TENANTS: Final = """select tenants.id from tenants where tenants.id > $1 and ready_at is not null and presence <> 'gone'
+_TENANTS: Final = """select tenants.id from tenants
+where tenants.id > $1 and ready_at is not null and presence <> 'gone'
     and exists (select from tenant_regions where tenant_regions.tenant = tenants.id and region = $2)
 order by tenants.id limit $3"""
 
