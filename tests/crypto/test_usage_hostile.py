@@ -150,6 +150,15 @@ async def test_an_export_that_lacks_lines_or_has_others_is_not_whole(book: Book,
             changed = [*rows]
             changed[at] = msgspec.structs.replace(rows[at], **{name: value})
             assert not proven(changed, told).whole, name
+        for at_ in ("1960-01-01T00:00:00Z", "2026-01-01T00:00:00", "no time", ""):
+            assert not proven(
+                [*rows[:at], msgspec.structs.replace(rows[at], at=at_), *rows[at + 1 :]], told
+            ).whole
+    for start in (at for at, row in enumerate(rows) if row.kind == "start"):
+        for name, value in (("number", 2**64), ("number", -1), ("hash", "zz"), ("hash", "00" * 32)):
+            changed = [*rows]
+            changed[start] = msgspec.structs.replace(rows[start], **{name: value})
+            assert not proven(changed, told).whole, name
 
 
 async def test_what_is_stored_of_a_process_hides_no_kill(book: Book, told: Told) -> None:

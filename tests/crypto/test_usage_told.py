@@ -10,7 +10,7 @@ import pytest
 
 from openkcm.crypto.contract import Before, UseChainItem, UsesItem
 from openkcm.sdk.refusals import Refusal
-from tests.crypto.ledgers import KEY, LATER, LONG_AGO, Book, Told, use
+from tests.crypto.ledgers import KEY, LATER, LONG_AGO, Book, Told, proven, use, wrongs
 from tests.crypto.plane import Plane
 from tests.crypto.refusing import refused
 
@@ -117,8 +117,15 @@ async def test_a_range_starts_where_it_was_asked_for_and_is_proven_up_to_the_che
     for count in (1, 2, 3):
         book.note(use(), count)
         assert await book.write()
-    since = (await book.rows())[1]["at"]
+    since = (await book.rows())[2]["at"]
     proof = await told.proof(since=since)
     (mine,) = [chain for chain in proof.chains if chain.chain == "acme/local/p1"]
     assert proof.whole
-    assert (mine.after, mine.number, mine.uses) == (1, 3, 5)
+    assert (mine.after, mine.number, mine.uses) == (1, 3, 5), "with the last one before it"
+    rows = await told.rows(since=since)
+    start = next(at for at, row in enumerate(rows) if row.kind == "start" and row.chain == "acme/local/p1")
+    first = rows[start + 1]
+    moved = msgspec.structs.replace(rows[start], number=first.number, hash=first.hash)
+    end = msgspec.structs.replace(rows[-1], number=rows[-1].number - 1)
+    cut = proven([*rows[:start], moved, *rows[start + 2 : -1], end], told)
+    assert wrongs(cut) == ["what was before entry 3 is missing"], "nothing can be left out at its beginning"

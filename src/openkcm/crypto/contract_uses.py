@@ -79,7 +79,8 @@ class UsesTold(msgspec.Struct, frozen=True, kw_only=True):
 class UseChainItem(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for a chain of the tenant's, or a process's own, in order: from the entry after ``after`` up to ``until``.
 
-    With ``since`` what was written before it is left out: ``UseChainTold.start`` says after which entry.
+    With ``since`` what was written before it is left out but for its last entry, which proves that nothing between is
+    missing: ``UseChainTold.start`` says after which entry.
     """
 
     tenant: str

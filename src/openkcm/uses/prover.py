@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -72,7 +72,9 @@ class Prover:
         self._words: dict[str, tuple[Checkpoint, ProcessWord]] = {}
         self._sealing: Sealing | None = None
         self._after = self._uses = 0
-        self._wrong = self._since = ""
+        self._wrong = ""
+        self._since: datetime | None = None
+        self._open_start = False
         self._last_verb: dict[str, str] = {}
         self._rows = 0
         self._ended = False
@@ -117,9 +119,13 @@ class Prover:
         self.proof.tenant, self.proof.of = row.chain, row.verb
         try:
             asked = msgspec.json.decode(row.detail, type=Header)
-        except msgspec.MsgspecError:
+            if asked.since:
+                self._since = datetime.fromisoformat(asked.since).astimezone(UTC)
+                self.proof.remarks.append(
+                    f"It begins with what was written from {self._since:%Y-%m-%d %H:%M:%S} UTC."
+                )
+        except (msgspec.MsgspecError, ValueError):
             asked = Header(format=0)
-        self._since = asked.since
         if asked.format != FORMAT or row.verb not in ("uses", "config"):
             self._say("its format is not known here")
 
@@ -150,17 +156,13 @@ class Prover:
             self._wrong = "no checkpoint speaks of it"
         elif row.number < head.floor.number:
             self._wrong = f"entries up to {head.floor.number} were deleted, and it starts after {row.number}"
-        elif not self._since and row.number > head.floor.number:
-            self.proof.remarks.append(
-                f"{row.chain} starts after entry {row.number}: what was before it is not here."
-            )
+        elif row.number > head.floor.number and self._since is None:
+            self._wrong = f"it starts after entry {row.number}, and what was before is missing"
         elif row.number == head.floor.number and row.hash != head.floor.hash:
             self._wrong = "it does not follow what the checkpoint says was deleted before it"
-        try:
-            hash_ = bytes.fromhex(row.hash)
-        except ValueError:
-            hash_ = b""
-        self._sealing = Sealing(row.chain, Head(number=row.number, hash=hash_))
+        # Of a part the last entry before it has to be there: nothing between it and the first one is left out.
+        self._open_start = head is not None and row.number > head.floor.number
+        self._sealing = Sealing(row.chain, Head(number=row.number, hash=_unhex(row.hash)))
         self._compare(row.chain, row.number, row.hash)
 
     def _entry(self, row: Row) -> None:
@@ -170,11 +172,16 @@ class Prover:
             return
         try:
             entry = recorded_of(row)
-        except ValueError:
-            self._wrong = self._wrong or f"entry {row.number} was changed"
+            follows = self._sealing.follow(entry)
+        except ValueError:  # a time, number or text that no entry of ours can have
+            self._sealing.wrong = self._sealing.wrong or f"entry {row.number} was changed"
             return
-        if not self._sealing.follow(entry):
+        if not follows:
             return
+        if self._open_start:
+            self._open_start = False
+            if self._since is None or entry.at >= self._since:
+                self._wrong = self._wrong or f"what was before entry {row.number} is missing"
         self._uses += count_of(entry.detail)
         if row.count != count_of(entry.detail):
             self._wrong = self._wrong or f"the count of entry {row.number} is not what it says"
@@ -193,9 +200,9 @@ class Prover:
         if sealing is None:
             return
         points = self._heads.get(sealing.chain)
-        wrong = sealing.wrong or self._wrong
+        wrong = sealing.wrong or self._wrong or ("its first entry is missing" if self._open_start else "")
         if points is not None and not wrong:
-            wrong = sealing.end(Head(number=points.head.number, hash=bytes.fromhex(points.head.hash)))
+            wrong = sealing.end(Head(number=points.head.number, hash=_unhex(points.head.hash)))
         self.proof.chains.append(
             Proven(
                 chain=sealing.chain, after=self._after, number=sealing.number, uses=self._uses, wrong=wrong
@@ -239,6 +246,14 @@ class Prover:
     def _say(self, wrong: str) -> None:
         if wrong not in self.proof.wrong:
             self.proof.wrong.append(wrong)
+
+
+def _unhex(text: str) -> bytes:
+    """The bytes, or none where it is no hex: no entry has such a hash."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 def _started(detail: bytes) -> Started:

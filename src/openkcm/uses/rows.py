@@ -88,10 +88,13 @@ def entry_row(entry: UseEntry | Recorded) -> Row:
 
 def recorded_of(row: Row) -> Recorded:
     """The entry that the row is of. Raises ``ValueError``: it is none."""
+    at = datetime.fromisoformat(row.at)
+    if at.tzinfo is None:
+        raise ValueError("a time without its zone")
     return Recorded(
         chain=row.chain,
         number=row.number,
-        at=datetime.fromisoformat(row.at),
+        at=at,
         actor=row.actor,
         verb=row.verb,
         object=row.object,

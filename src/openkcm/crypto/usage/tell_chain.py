@@ -46,7 +46,7 @@ async def _tell(tx: Transaction, item: UseChainItem) -> UseChainTold:
     after = max(item.after, floor)
     if item.since is not None:
         found = await tx.fetchval(_BEFORE, item.chain, after, item.until, item.since)
-        after = after if found is None else int(str(found))
+        after = after if found is None else int(str(found)) - 1
     hash_ = floor_hash if after == floor else await tx.fetchval(_HASH, item.chain, after)
     return UseChainTold(
         chain=item.chain,
