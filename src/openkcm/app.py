@@ -24,7 +24,8 @@ from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import Regions
 from openkcm.dashboard.key_forms import DECIDING
 from openkcm.dashboard.root_doors import STORES as KEY_STORES
-from openkcm.dashboard.web import REGIONS, dashboard_router
+from openkcm.dashboard.uses_doors import REGIONS
+from openkcm.dashboard.web import dashboard_router
 from openkcm.identity.guards import CLOCK, Elsewhere, led, signed_in, signed_in_and_ready
 from openkcm.identity.rate import Rate
 from openkcm.identity.web import RATE, identity_router

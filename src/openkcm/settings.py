@@ -78,6 +78,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How often the database is asked for what the queue lost."""
     database_connections: int = 8
     """The most connections to the database that this process holds."""
+    checkpoint_every_s: float = 3600.0
+    """How often every region signs where its chains of uses end; control keeps that in the tenant's log."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

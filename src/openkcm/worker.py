@@ -47,6 +47,8 @@ from openkcm.saga import runner
 from openkcm.settings import Settings, needed
 from openkcm.tenancy.leader import lead
 from openkcm.tenancy.sources import follow
+from openkcm.uses.keep import LOCK as CHECKPOINTS
+from openkcm.uses.keep import Checkpoints
 
 log = get_logger(__name__)
 
@@ -165,6 +167,8 @@ async def _work(
         group.create_task(lead(database, KEYS, lambda: KeySweep(keys).run(_SWEEPS * worker.sweep_s)))
         watch = Watch(regions=means.regions, telling=_telling(means, registry), clock=means.clock)
         group.create_task(lead(database, LINKS, watch.run))
+        checkpoints = Checkpoints(means.regions)
+        group.create_task(lead(database, CHECKPOINTS, lambda: checkpoints.run(worker.checkpoint_every_s)))
         log.info("worker.ready", sources=sorted(means.sources), regions=list(means.region_set))
         ready(registry.broken)
 

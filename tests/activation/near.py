@@ -21,6 +21,7 @@ from openkcm.crypto.contract import (
     ChallengeItem,
     Checked,
     CheckItem,
+    CheckpointItem,
     Ending,
     EndItem,
     HandOver,
@@ -41,6 +42,7 @@ from openkcm.crypto.contract import (
     RenewItem,
     ShowItem,
     Shown,
+    SignedCheckpoint,
     SignedDesired,
     Stored,
     StoreItem,
@@ -48,6 +50,10 @@ from openkcm.crypto.contract import (
     TightenItem,
     Token,
     TokenItem,
+    UseChainItem,
+    UseChainTold,
+    UsesItem,
+    UsesTold,
 )
 from openkcm.crypto.end import end
 from openkcm.crypto.end_key import end_key
@@ -63,6 +69,9 @@ from openkcm.crypto.take import take
 from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
+from openkcm.crypto.usage.checkpoint import checkpoint
+from openkcm.crypto.usage.tell_chain import tell_chain
+from openkcm.crypto.usage.tell_uses import tell_uses
 from openkcm.kernel.db import DB
 from openkcm.sdk.refusals import Refused
 from tests.crypto.plane import Inside, one
@@ -160,6 +169,15 @@ class Near:
         if self.hides is not None:
             raise self.hides
         return await self._run(show, item)
+
+    async def uses(self, item: UsesItem) -> UsesTold:
+        return await self._run(tell_uses, item)
+
+    async def use_chain(self, item: UseChainItem) -> UseChainTold:
+        return await self._run(tell_chain, item)
+
+    async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint:
+        return await self._run(checkpoint, item)
 
     async def aclose(self) -> None:
         """Nothing is open."""

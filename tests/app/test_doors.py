@@ -32,6 +32,8 @@ PAGES = [
     "/key-changes/page-1",
     "/key-changes/page-1/events",
     "/key-certificates/00",
+    "/uses",
+    "/uses/export",
 ]
 
 

@@ -142,7 +142,7 @@ def test_a_changed_entry_of_the_audit_is_found(
     assert run(["tenants", "grant", TENANT, "--username", "mara@example.org"]) == 0
     capsys.readouterr()
     assert run(["audit", "verify", "--json"]) == 0
-    assert all(chain["whole"] for chain in json.loads(capsys.readouterr().out))
+    assert all(chain["whole"] for chain in json.loads(capsys.readouterr().out)["chains"])
     asyncio.run(_forge(databases))
     assert run(["audit", "verify"]) == 1
     assert "NOT WHOLE" in capsys.readouterr().out

@@ -76,7 +76,7 @@ Done = TypeVar("Done")
 
 _TABLES = (
     "region, roots, keys, wraps, erase_secrets, mint_tokens, offers, applied, endings, key_uses, journal, audit_heads, "
-    "audit_events cascade"
+    "audit_events, use_entries cascade"
 )
 
 

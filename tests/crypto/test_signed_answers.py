@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from openkcm.crypto.contract import FORMAT, Accepted, MintItem
+from openkcm.crypto.contract import FORMAT, Accepted, CheckpointItem, MintItem
 from openkcm.crypto.covered import covered_statement, covered_wrap
 from openkcm.crypto.signed_answers import Signed
+from openkcm.crypto.usage.checkpoint import checkpoint
+from openkcm.parties.checkpoint import Point
 from openkcm.parties.labels import Record
 from openkcm.parties.signed import sign
-from tests.crypto.plane import Plane
+from tests.crypto.plane import Plane, one
 
 pytestmark = pytest.mark.integration
 
@@ -52,3 +54,18 @@ async def test_an_accepted_wrap_is_the_receivers_own(plane: Plane) -> None:
     claimed = replace(senders, holder="eu-1")
     claimed = replace(claimed, signature=sign(plane.world.local, Record.WRAP, FORMAT, *covered_wrap(claimed)))
     assert not signed.accepted(item, Accepted(tenant="acme", wrap=claimed))
+
+
+async def test_a_checkpoint_is_this_regions_of_this_tenant_and_of_the_log_that_it_was_shown(
+    plane: Plane,
+) -> None:
+    await plane.begin("acme")
+    shown = Point(number=7, hash="ab" * 32)
+    item = CheckpointItem(tenant="acme", log=shown)
+    given = one(await plane.local.run(checkpoint, item))
+    signed = Signed("local", plane.world.pins)
+    assert signed.checkpoint(item, given)
+    assert not Signed("eu-1", plane.world.pins).checkpoint(item, given)
+    assert not signed.checkpoint(replace(item, tenant="other"), given)
+    assert not signed.checkpoint(replace(item, log=Point(number=8, hash="ab" * 32)), given)
+    assert not signed.checkpoint(item, replace(given, document=given.document + b" "))

@@ -20,6 +20,7 @@ from openkcm.crypto.contract import (
     ChallengeItem,
     Checked,
     CheckItem,
+    CheckpointItem,
     Desired,
     Ending,
     EndItem,
@@ -42,6 +43,7 @@ from openkcm.crypto.contract import (
     RenewItem,
     ShowItem,
     Shown,
+    SignedCheckpoint,
     SignedDesired,
     Stored,
     StoreItem,
@@ -49,6 +51,10 @@ from openkcm.crypto.contract import (
     TightenItem,
     Token,
     TokenItem,
+    UseChainItem,
+    UseChainTold,
+    UsesItem,
+    UsesTold,
     document_digest,
 )
 from openkcm.kernel.clock import SetClock
@@ -187,6 +193,15 @@ class MemoryRegion:
         self._not_here()
 
     async def links(self, item: LinksItem) -> LinksTold:
+        self._not_here()
+
+    async def uses(self, item: UsesItem) -> UsesTold:
+        self._not_here()
+
+    async def use_chain(self, item: UseChainItem) -> UseChainTold:
+        self._not_here()
+
+    async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint:
         self._not_here()
 
     async def aclose(self) -> None:

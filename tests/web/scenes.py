@@ -37,6 +37,7 @@ from tests.web.endings import ENDINGS
 from tests.web.key_scenes import ASKED, CHANGES, KEY_LISTS, KEY_ONES
 from tests.web.root_scenes import OUTAGES, ROOT_ASKED, ROOT_HOMES, ROOT_KEYS, ROOT_LISTS, ROOT_ONES
 from tests.web.set_ups import SETUPS
+from tests.web.uses_scenes import USES
 
 
 def error(status: int, code: Refusal, title: str, **changes: object) -> ErrorPage:
@@ -97,6 +98,7 @@ SCENES: dict[str, Scene] = {
     **{name: Scene("dashboard/key_ask.html", page, account=page.account) for name, page in REMOVALS.items()},
     **{name: Scene("dashboard/key_change.html", page, account=page.account) for name, page in HELD.items()},
     **{name: _home(page) for name, page in ROOT_HOMES.items()},
+    **{name: Scene("dashboard/uses.html", page, account=page.account) for name, page in USES.items()},
     "home": _home(home()),
     "home-first-day": _home(home(now=FOUND + timedelta(minutes=5), messages=())),
     "home-token": _home(home(token=TOKEN)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openkcm.dashboard import callers_view, keys_view, outage_view, root_view
+from openkcm.dashboard import callers_view, keys_view, outage_view, root_view, uses_view
 from openkcm.dashboard import view as dashboard
 from openkcm.identity import view as identity
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
@@ -26,6 +26,7 @@ CONTEXTS = [
         keys_view,
         root_view,
         outage_view,
+        uses_view,
         identity,
         provisioning,
         failures,

@@ -81,6 +81,9 @@ class AuditVerb(StrEnum):
     DESIRED_REFUSED = "propagation:desired:refuse"
     DESIRED_COLLECTED = "propagation:desired:collect"
     DESIRED_CONFLICT = "crypto:desired:conflict"
+    # What callers did with keys
+    CHECKPOINT_KEPT = "uses:checkpoint:keep"
+    USES_EXPORTED = "uses:log:export"
     # People
     OWNER_GRANTED = "identity:owner:grant"
     LINK_MADE = "identity:link:make"

@@ -30,6 +30,7 @@ from openkcm.crypto.region import keep_confirmed, open_region, read_parties
 from openkcm.crypto.settings import CryptoSettings
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.crypto.told import Told
+from openkcm.crypto.usage.ledger import Ledger
 from openkcm.kernel.clock import SystemClock
 from openkcm.kernel.db import close_database, open_database
 from openkcm.parties.identity import load_identity
@@ -86,6 +87,9 @@ async def serve_crypto(
                 calls_per_min=settings.probes_per_min,
             )
             await watch.share()
+            ledger = Ledger(here, process=place.name, keep_days=settings.keep_uses_days)
+            here.roots.opened = ledger.opened
+            await ledger.begin()
             tokens = TokenMaker(here.root)
             door = Door(identity, pins, admits="control", clock=clock)
             limits = Limits(
@@ -122,11 +126,13 @@ async def serve_crypto(
                     keep_confirmed(here, every_s=settings.poll_s, told=told),
                     told.listen(settings.database),
                     watch.run(),
+                    ledger.run(),
                 ],
                 started=started,
             )
             await here.roots.aclose()
             await watch.write()
+            await ledger.stop()
         finally:
             await stores.aclose()
             await close_database()

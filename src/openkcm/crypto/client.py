@@ -10,6 +10,7 @@ import httpx2
 
 from openkcm.crypto import believed
 from openkcm.crypto.asking import Asking
+from openkcm.crypto.believed_uses import use_chain_belongs, uses_belong
 from openkcm.crypto.contract import (
     PATHS,
     Accepted,
@@ -21,6 +22,7 @@ from openkcm.crypto.contract import (
     ChallengeItem,
     Checked,
     CheckItem,
+    CheckpointItem,
     Ending,
     EndItem,
     HandOver,
@@ -41,6 +43,7 @@ from openkcm.crypto.contract import (
     RenewItem,
     ShowItem,
     Shown,
+    SignedCheckpoint,
     SignedDesired,
     Stored,
     StoreItem,
@@ -48,6 +51,10 @@ from openkcm.crypto.contract import (
     TightenItem,
     Token,
     TokenItem,
+    UseChainItem,
+    UseChainTold,
+    UsesItem,
+    UsesTold,
 )
 from openkcm.crypto.settings import RegionSettings
 from openkcm.crypto.signed_answers import Signed
@@ -107,6 +114,9 @@ class PinnedRegion:
         self._show = self._verb("show", Answer[Shown], signed.shown)
         self._agree: Asking[AgreeItem, Agreed] = self._verb("agree", Answer[Agreed], lambda _, __: True)
         self._held = self._verb("held", Answer[HeldList], believed.held_belongs)
+        self._uses = self._verb("uses", Answer[UsesTold], uses_belong)
+        self._use_chain = self._verb("use_chain", Answer[UseChainTold], use_chain_belongs)
+        self._checkpoint = self._verb("checkpoint", Answer[SignedCheckpoint], signed.checkpoint)
 
     async def apply(self, item: SignedDesired) -> Applied:
         return await self._apply.ask(item)
@@ -161,6 +171,15 @@ class PinnedRegion:
 
     async def held(self, item: HeldItem) -> HeldList:
         return await self._held.ask(item)
+
+    async def uses(self, item: UsesItem) -> UsesTold:
+        return await self._uses.ask(item)
+
+    async def use_chain(self, item: UseChainItem) -> UseChainTold:
+        return await self._use_chain.ask(item)
+
+    async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint:
+        return await self._checkpoint.ask(item)
 
     async def aclose(self) -> None:
         """No call is under way and no connection is left."""

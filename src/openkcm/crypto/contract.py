@@ -38,6 +38,16 @@ from openkcm.crypto.contract_ends import (
     TightenItem,
     covered_tightening,
 )
+from openkcm.crypto.contract_hand_over import (
+    Accepted,
+    AcceptItem,
+    HandOver,
+    HandOverItem,
+    Offer,
+    OfferItem,
+    Stored,
+    StoreItem,
+)
 from openkcm.crypto.contract_keys import KeyRecord, Minted, MintItem, RenewItem, Statement, Wrap
 from openkcm.crypto.contract_knowledge import (
     Agreed,
@@ -48,6 +58,18 @@ from openkcm.crypto.contract_knowledge import (
     ShowItem,
     Shown,
     covered_agreement,
+)
+from openkcm.crypto.contract_uses import (
+    MAX_USES,
+    REFUSED,
+    Before,
+    CheckpointItem,
+    UseChainItem,
+    UseChainTold,
+    UseEntry,
+    UsesItem,
+    UsesTold,
+    UseSum,
 )
 from openkcm.crypto.desired import (
     FORMAT,
@@ -68,21 +90,28 @@ from openkcm.crypto.desired import (
     document_digest,
 )
 from openkcm.crypto.trust_checked import CertificateTrust, IssuerTrust, PinnedTrust, Trust, checked_trust
+from openkcm.parties.checkpoint import SignedCheckpoint
 from openkcm.parties.signed import Signature
 
 #: What the contract's own parts hold; everybody outside of the plane takes it from here.
 __all__ = [
     "FORMAT",
     "GOVERNANCE_S",
+    "MAX_USES",
+    "REFUSED",
     "STRICTNESS",
+    "AcceptItem",
+    "Accepted",
     "Access",
     "AgreeItem",
     "Agreed",
+    "Before",
     "CertificateTrust",
     "Challenge",
     "ChallengeItem",
     "CheckItem",
     "Checked",
+    "CheckpointItem",
     "Choice",
     "Desired",
     "DesiredCaller",
@@ -94,6 +123,8 @@ __all__ = [
     "EndItem",
     "Ending",
     "Found",
+    "HandOver",
+    "HandOverItem",
     "HeldDocument",
     "HeldItem",
     "HeldList",
@@ -109,6 +140,8 @@ __all__ = [
     "LinksTold",
     "MintItem",
     "Minted",
+    "Offer",
+    "OfferItem",
     "PinnedTrust",
     "Policy",
     "RenewItem",
@@ -116,13 +149,22 @@ __all__ = [
     "ServiceAccess",
     "ShowItem",
     "Shown",
+    "SignedCheckpoint",
     "SignedDesired",
     "Statement",
     "StoppedBy",
+    "StoreItem",
+    "Stored",
     "TightenItem",
     "Tightened",
     "Tightening",
     "Trust",
+    "UseChainItem",
+    "UseChainTold",
+    "UseEntry",
+    "UseSum",
+    "UsesItem",
+    "UsesTold",
     "Verb",
     "WorstCase",
     "Wrap",
@@ -143,82 +185,6 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     generation: int
     hash: str
-
-
-class StoreItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a region L3s that another one made under the L2 which both hold."""
-
-    tenant: str
-    generation: int
-    records: tuple[KeyRecord, ...]
-
-
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The region has stored, read back, unwrapped and compared these keys."""
-
-    tenant: str
-    key_ids: tuple[str, ...]
-
-
-class OfferItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask the receiving region for a one-time key to which ``sender`` shall seal this L2."""
-
-    tenant: str
-    key_id: str
-    generation: int
-    sender: str
-
-
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A one-time HPKE key of ``receiver`` for (tenant, key id, generation), good for 60 s, signed (kind ``offer``)."""
-
-    tenant: str
-    key_id: str
-    generation: int
-    receiver: str
-    sender: str
-    offer_id: str
-    public: bytes
-    signature: Signature
-
-
-class HandOverItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask the holding region to seal its L2 to the receiver's offer."""
-
-    offer: Offer
-
-
-class HandOver(msgspec.Struct, frozen=True, kw_only=True):
-    """An L2 sealed to one offer, signed by its sender (kind ``hand-over``). Control relays it and stores it nowhere."""
-
-    offer_id: str
-    tenant: str
-    key_id: str
-    generation: int
-    sender: str
-    receiver: str
-    sealed: bytes
-    signature: Signature
-
-
-class AcceptItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Give the receiver what it needs: the sealed L2 with its statement, and the L3s as they are wrapped by it.
-
-    An L3 that the receiver holds already, under another L2, stays the same key and gets this wrap besides.
-    The receiver wraps the L2 by the root key of ``connection``, which the document names; empty: by its own root.
-    """
-
-    hand_over: HandOver
-    statement: Statement
-    services: tuple[KeyRecord, ...]
-    connection: str = ""
-
-
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The receiver has stored, read back, unwrapped and compared every key; ``wrap`` is its own wrap of the L2."""
-
-    tenant: str
-    wrap: Wrap
 
 
 class ProveItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +227,7 @@ PATHS = {
     for verb in (
         *("apply", "mint", "renew", "store", "offer", "hand_over", "accept", "prove", "token"),
         *("challenge", "tighten", "end", "end_key", "check", "links", "show", "agree", "held"),
+        *("uses", "use_chain", "checkpoint"),
     )
 }
 
@@ -291,6 +258,9 @@ class Region(Protocol):
     async def show(self, item: ShowItem) -> Shown: ...
     async def agree(self, item: AgreeItem) -> Agreed: ...
     async def held(self, item: HeldItem) -> HeldList: ...
+    async def uses(self, item: UsesItem) -> UsesTold: ...
+    async def use_chain(self, item: UseChainItem) -> UseChainTold: ...
+    async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint: ...
     async def aclose(self) -> None: ...
 
 

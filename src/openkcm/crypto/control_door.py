@@ -20,6 +20,7 @@ from openkcm.crypto.contract import (
     AgreeItem,
     ChallengeItem,
     CheckItem,
+    CheckpointItem,
     EndItem,
     HandOverItem,
     HeldItem,
@@ -34,6 +35,8 @@ from openkcm.crypto.contract import (
     StoreItem,
     TightenItem,
     TokenItem,
+    UseChainItem,
+    UsesItem,
 )
 from openkcm.crypto.end import end
 from openkcm.crypto.end_key import end_key
@@ -51,6 +54,9 @@ from openkcm.crypto.take import take
 from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
+from openkcm.crypto.usage.checkpoint import checkpoint
+from openkcm.crypto.usage.tell_chain import tell_chain
+from openkcm.crypto.usage.tell_uses import tell_uses
 from openkcm.parties.pins import Pin
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy
 from openkcm.serving.calls import MAX_ITEMS, Call
@@ -91,6 +97,9 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
             _route(here, "held", Call[HeldItem], held),
             _route(here, "check", Call[CheckItem], check),
             _route(here, "links", Call[LinksItem], tell_links),
+            _route(here, "uses", Call[UsesItem], tell_uses),
+            _route(here, "use_chain", Call[UseChainItem], tell_chain),
+            _route(here, "checkpoint", Call[CheckpointItem], checkpoint),
         ],
         exception_handlers=handlers(),
         request_max_body_size=MAX_BODY_BYTES,

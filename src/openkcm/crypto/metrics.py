@@ -57,3 +57,13 @@ KEY_STORE_HOSTS_ENDED = Counter(
     ("plugin", "why"),
     registry=REGISTRY,
 )
+USES_UNWRITTEN = Gauge(
+    "openkcm_uses_unwritten",
+    "Uses that this process has counted and could not write down at its last try; tried again every 10 s.",
+    registry=REGISTRY,
+)
+USES_DROPPED = Counter(
+    "openkcm_uses_dropped",
+    "Uses of which only the number could be written down, since too many kinds of them waited.",
+    registry=REGISTRY,
+)

@@ -41,7 +41,8 @@ class RootKeys:
     """The customers' root keys in force, each with the tenant's view; ``codes`` are of the answers that failed last,
     ``agreement`` is the region's last one with control as it is stored.
 
-    ``forget_keys`` drops tenants' service keys from memory; ``changed`` hears of every key that changed.
+    ``forget_keys`` drops tenants' service keys from memory; ``changed`` hears of every key that changed; ``opened`` of
+    every tenant key that was asked for, by its tenant, id, verb (``unwrap`` or ``load-lease``) and outcome.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RootKeys:
         self.memory = L2Memory()
         self.agreement = b""
         self.changed: Callable[[bytes], None] = lambda _: None
+        self.opened: Callable[[str, bytes, str, str], None] = lambda *_: None
         l1.hears = self.note  # until somebody tells the region's other processes too
         links.alarm = self._alarm
         self._region = region
@@ -287,6 +289,7 @@ class RootKeys:
         serves = self.links.decision(key_id).verdict is Verdict.SERVE
         if serves and (l2 := self.links.recover(key_id)) is not None:
             self.memory.put(key_id, l2)
+            self.opened(view.tenant, key_id, "load-lease", "done")
             self._calls.begin(
                 key_id, lambda: self._load(view, key_id)
             )  # what was kept says nothing of what the key's owner did meanwhile
@@ -298,11 +301,20 @@ class RootKeys:
             kept = (await read_keys(tx, [key_id])).get(key_id)
         if kept is None or not wrapped_by(kept):
             raise mismatch(f"Key {key_id.hex()}")
-        l2, sent = await self.l1.unwrap(view, kept)
+        l2, sent = await self._unwrap(view, kept)
         now = self.watched.get(key_id) if self._calls.is_this(key_id) else None
         if now is not None and self.links.decision(key_id).verdict is Verdict.SERVE:
             self.memory.put(key_id, l2)
             self.memory.lease(now, key_id, sent)
+
+    async def _unwrap(self, view: View, kept: Kept) -> tuple[bytes, Moment]:
+        try:
+            opened = await self.l1.unwrap(view, kept)
+        except Refused as refused:
+            self.opened(kept.tenant, kept.key_id, "unwrap", refused.refusal.value)
+            raise
+        self.opened(kept.tenant, kept.key_id, "unwrap", "done")
+        return opened
 
     async def _open(self, view: View, kept: Kept) -> bytes | Refused:
         try:
@@ -310,7 +322,7 @@ class RootKeys:
                 await self.ready(view)
             if (held := self.held(kept)) is not None:
                 return held
-            l2, sent = await self.l1.unwrap(view, kept)
+            l2, sent = await self._unwrap(view, kept)
         except Refused as refused:
             return refused
         self.memory.keep_fresh(kept.tenant, kept.key_id, l2, sent)

@@ -52,8 +52,14 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How many MiB of requests a second one process takes from one tenant; 0: as many as it can."""
     allowed_networks: tuple[str, ...] = ()
     """Networks (``10.1.0.0/16``) in which tenants' token issuers may be, besides public addresses."""
+    keep_uses_days: int = 400
+    """How many days the region keeps what callers did with keys; then whole days of it are deleted."""
     short_grace: bool = False
     """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
+
+    def __post_init__(self) -> None:
+        if self.keep_uses_days < 1:
+            raise ValueError("keep_uses_days is at least 1")
 
     @property
     def least_grace_s(self) -> float:

@@ -10,15 +10,18 @@ from openkcm.crypto.contract import (
     FORMAT,
     Accepted,
     AcceptItem,
+    CheckpointItem,
     KeyRecord,
     Minted,
     MintItem,
     RenewItem,
     ShowItem,
     Shown,
+    SignedCheckpoint,
     Wrap,
 )
 from openkcm.crypto.covered import Item, covered_statement, covered_wrap
+from openkcm.parties.checkpoint import read_checkpoint
 from openkcm.parties.labels import Record
 from openkcm.parties.pins import Pins
 from openkcm.parties.signed import Signature, verify
@@ -71,6 +74,14 @@ class Signed:
             and r.wrap.holder in ("", self.region)
             for r in shown.records
         )
+
+    def checkpoint(self, item: CheckpointItem, given: SignedCheckpoint) -> bool:
+        """This very region's checkpoint of the tenant, which covers the log that it was shown."""
+        try:
+            checkpoint = read_checkpoint(self.pins, given, tenant=item.tenant, now=datetime.now(UTC))
+        except Refused:
+            return False
+        return (checkpoint.region, checkpoint.log) == (self.region, item.log)
 
     def _stated(self, record: KeyRecord) -> bool:
         statement = record.statement

@@ -8,9 +8,10 @@ import msgspec
 from litestar import Response, Router, get, post
 
 from openkcm.crypto.contract import Regions
-from openkcm.dashboard import callers_doors, key_doors, root_doors
+from openkcm.dashboard import callers_doors, key_doors, root_doors, uses_doors
 from openkcm.dashboard.overview import all_messages, overview
 from openkcm.dashboard.token import first_record_token
+from openkcm.dashboard.uses_doors import REGIONS
 from openkcm.ending.store import certificate_of
 from openkcm.identity.guards import CLOCK, signed_in_and_ready, visit_of
 from openkcm.kernel.clock import Clock
@@ -20,8 +21,6 @@ from openkcm.services.page_caller import FIRST_SERVICE
 from openkcm.web.page import page
 from openkcm.web.shell import AnyRequest
 
-REGIONS: Final = "regions"
-"""Under this name the application's state holds the regions that control may dial."""
 _HOME: Final = "dashboard/home.html"
 
 
@@ -80,6 +79,7 @@ def dashboard_router() -> Router:
             *key_doors.HANDLERS,
             *root_doors.HANDLERS,
             *callers_doors.HANDLERS,
+            *uses_doors.HANDLERS,
         ],
     )
 

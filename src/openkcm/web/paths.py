@@ -95,6 +95,16 @@ def key_certificate(tenant: str, key_id: str) -> str:
     return f"{home(tenant)}/key-certificates/{quote(key_id, safe='')}"
 
 
+def uses(tenant: str) -> str:
+    """What callers did with the tenant's keys."""
+    return f"{home(tenant)}/uses"
+
+
+def uses_export(tenant: str) -> str:
+    """A file of them, or of what was decided, to download."""
+    return f"{uses(tenant)}/export"
+
+
 def root_key(tenant: str) -> str:
     """The tenant's root key: where it is, how it answers, and its connections."""
     return f"{home(tenant)}/root-key"

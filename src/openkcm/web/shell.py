@@ -116,6 +116,7 @@ def _links(place: Place, path: str) -> tuple[Link, ...]:
         ("Keys", paths.keys(tenant), path.startswith(f"{paths.home(tenant)}/key")),
         ("Applications", paths.callers(tenant), path.startswith(paths.callers(tenant))),
         ("Root key", paths.root_key(tenant), path.startswith(paths.root_key(tenant))),
+        ("Uses", paths.uses(tenant), path == paths.uses(tenant)),
         ("Messages", paths.messages(tenant), path == paths.messages(tenant)),
     )
     return tuple(Link(label=label, href=href, current=current) for label, href, current in entries)
