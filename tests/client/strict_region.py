@@ -172,13 +172,13 @@ class StrictRegion(httpx2.AsyncBaseTransport):
     def _encrypt(self, item: wire.EncryptItem) -> wire.Encrypted:
         self._may_encrypt()
         key = generate_data_key(self.l3s[self.active], bytes.fromhex(self.active), TENANT, SERVICE)
-        return wire.Encrypted(message=key.encrypt(item.plaintext, item.aad))
+        return wire.Encrypted(message=key.encrypt(item.plaintext, item.aad or b""))
 
     def _decrypt(self, item: wire.DecryptItem) -> wire.Decrypted:
         try:
             envelope = parse(item.message)
             key = unwrap(self._l3(envelope.l3_key_id), envelope, TENANT, SERVICE)
-            return wire.Decrypted(plaintext=key.decrypt(item.message, item.aad))
+            return wire.Decrypted(plaintext=key.decrypt(item.message, item.aad or b""))
         except FormatError:
             raise Said("ciphertext-invalid") from None
 

@@ -15,6 +15,7 @@ from openkcm_client import (
     Unavailable,
 )
 from openkcm_client.envelope import parse
+from openkcm_client.leases import NO_WRITER
 from tests.client.conftest import Make, settle
 from tests.client.strict_region import FakeTime, StrictRegion, fails, late
 
@@ -197,7 +198,7 @@ async def test_keys_leave_memory_when_their_lease_ends(kcm: AsyncClient, time: F
     await kcm.encrypt(b"x")
     time.passes(300)
     kcm._engine._watch()
-    assert (kcm._keys.opened, kcm._keys.writer, kcm._keys.reading) == ({}, None, {})
+    assert (kcm._keys.opened, kcm._keys.writer, kcm._keys.reading) == ({}, NO_WRITER, {})
 
 
 @pytest.mark.parametrize("lease_s", [30.0, 3600.0])

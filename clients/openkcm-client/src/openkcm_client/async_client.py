@@ -31,11 +31,19 @@ class AsyncClient(Made):
     async def encrypt(self, plaintext: bytes, aad: bytes = b"") -> bytes:
         """As ``Client.encrypt``."""
         writer = self._keys.writer
-        if writer is not None and self._now() < writer.until:
-            try:
-                return writer.key.encrypt(plaintext, aad)
-            except DataKeyUsedUp:
-                pass
+        if self._now() < writer.until:
+            key = writer.key
+            if len(plaintext) <= key.small:
+                # What ``key.encrypt`` does, without the price of a call: it would be a tenth of all.
+                nonce = next(key.nonces, None)
+                if nonce is not None:
+                    bound = key.bound(aad) if aad else key.no_aad
+                    return b"".join((key.head, nonce, key.seal(nonce, plaintext, bound)))
+            else:
+                try:
+                    return key.encrypt(plaintext, aad)
+                except DataKeyUsedUp:
+                    pass
         return await self._encrypt_slowly(plaintext, aad)
 
     async def decrypt(self, message: bytes, aad: bytes = b"") -> bytes:

@@ -5,6 +5,7 @@ Every question here may be asked twice: encrypting gives another message, a data
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -139,7 +140,10 @@ class Calls:
         files = None if isinstance(self._credentials, StaticToken) else self._credentials.files()
         if self._http is not None:
             self._replaced.append(self._http)
-        self._http = Http(tls(self._ca, files), self._transport)
+        speaks_tls = any(address.startswith("https:") for address in self._addresses)
+        # Reading the machine's authorities takes longer than all the rest.
+        context = tls(self._ca, files) if speaks_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._http = Http(context, self._transport)
 
     def _changed(self) -> tuple[float, ...]:
         """When the files of the client certificate were changed."""

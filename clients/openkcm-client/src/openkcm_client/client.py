@@ -36,11 +36,19 @@ class Client(Made):
             MessageTooLong: more than 1 GiB, or 1 MiB of associated data.
         """
         writer = self._keys.writer
-        if writer is not None and self._now() < writer.until:
-            try:
-                return writer.key.encrypt(plaintext, aad)
-            except DataKeyUsedUp:
-                pass
+        if self._now() < writer.until:
+            key = writer.key
+            if len(plaintext) <= key.small:
+                # What ``key.encrypt`` does, without the price of a call: it would be a tenth of all.
+                nonce = next(key.nonces, None)
+                if nonce is not None:
+                    bound = key.bound(aad) if aad else key.no_aad
+                    return b"".join((key.head, nonce, key.seal(nonce, plaintext, bound)))
+            else:
+                try:
+                    return key.encrypt(plaintext, aad)
+                except DataKeyUsedUp:
+                    pass
         return self._encrypt_slowly(plaintext, aad)
 
     def decrypt(self, message: bytes, aad: bytes = b"") -> bytes:

@@ -87,7 +87,7 @@ class Engine:
         Raises: Refused in its family, BadAnswer among them.
         """
         here = self.keys.writer
-        if here is not None and here is not instead_of and self.moments.now() < here.deadline:
+        if here is not instead_of and self.moments.now() < here.deadline:
             return here
         return await self._flights.join("message", self._take_writer)
 

@@ -75,14 +75,15 @@ class Gathered(Generic[Item, Done]):
     async def _send(self, some: list[tuple[Item, asyncio.Future[tuple[float, Done]]]]) -> None:
         try:
             sent_s, results = await self._answer([item for item, _ in some])
-        except Error as error:
+        except BaseException as error:
+            # Whatever it is, nobody is left waiting.
             for _, future in some:
-                if not future.done():
+                if isinstance(error, asyncio.CancelledError):
+                    future.cancel()
+                elif not future.done():
                     future.set_exception(error)
-            return
-        except asyncio.CancelledError:
-            for _, future in some:
-                future.cancel()
+            if isinstance(error, Error):
+                return
             raise
         for (_, future), result in zip(some, results, strict=True):
             if future.done():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final
 
-from openkcm_client.leases import Key, Lease, Opened, StreamWriter, Writer
+from openkcm_client.leases import NO_WRITER, Key, Lease, Opened, StreamWriter, Writer
 from openkcm_client.message import DataKey
 from openkcm_client.refused import Refused
 from openkcm_client.stream import StreamKey
@@ -21,7 +21,8 @@ class Keys:
 
     def __init__(self, max_opened: int) -> None:
         self._max_opened: Final = max_opened
-        self.writer: Writer | None = None
+        self.writer = NO_WRITER
+        """``NO_WRITER`` where there is none, so that who encrypts has one thing to look at."""
         self.stream_writer: StreamWriter | None = None
         self.opened: dict[bytes, Opened[DataKey]] = {}
         """Of messages, by the 128 bytes of the envelope."""
@@ -64,10 +65,11 @@ class Keys:
 
     def end_writing(self, why: Refused) -> None:
         """Nothing is encrypted with the keys that are here."""
-        for writer in (self.writer, self.stream_writer):
-            if writer is not None:
-                writer.end(why)
-        self.writer = self.stream_writer = None
+        if self.writer is not NO_WRITER:
+            self.writer.end(why)
+        if self.stream_writer is not None:
+            self.stream_writer.end(why)
+        self.writer, self.stream_writer = NO_WRITER, None
         self.sweep(float("-inf"))
 
     def end_service_key(self, key_id: str, why: Refused) -> None:
@@ -86,7 +88,7 @@ class Keys:
         """No key is here whose lease is over; the moment of the next end, or None if there is none."""
         over = {lease for lease in self._leases if lease.ended_by is not None or lease.deadline <= now_s}
         if self.writer in over:
-            self.writer = None
+            self.writer = NO_WRITER
         if self.stream_writer in over:
             self.stream_writer = None
         if over:

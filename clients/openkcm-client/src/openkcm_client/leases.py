@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
+from openkcm_client.envelope import COMMITMENT_BYTES, KEY_ID_BYTES, WRAPPED_BYTES, Envelope
 from openkcm_client.message import DataKey
 from openkcm_client.refused import Closed, Refused, Unavailable
 from openkcm_client.stream import StreamKey
@@ -89,6 +90,16 @@ class Writer(Lease):
         if reserve is not None:
             self.key = reserve
         return reserve is not None
+
+
+def _no_key() -> DataKey:
+    """A data key that encrypts nothing."""
+    nothing = Envelope(l3_key_id=bytes(KEY_ID_BYTES), wrapped=bytes(WRAPPED_BYTES), commitment=bytes(COMMITMENT_BYTES))
+    return DataKey(bytes(32), nothing, tenant="", service="", max_messages=0)
+
+
+NO_WRITER: Final = Writer("", _no_key(), _no_key(), ends_s=NEVER)
+"""What stands where there is no key: its lease is always over."""
 
 
 class StreamWriter(Lease):

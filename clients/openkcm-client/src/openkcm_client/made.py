@@ -101,7 +101,7 @@ class Made:
     def _writing(self) -> Writer | None:
         """The data key at hand, if its lease holds; when half of that is over, it is being renewed."""
         writer, now = self._keys.writer, self._now()
-        if writer is None or now >= writer.deadline:
+        if now >= writer.deadline:
             return None
         self._renew_behind(writer, now)
         return writer

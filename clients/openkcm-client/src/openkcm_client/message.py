@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from hmac import compare_digest
 from io import BytesIO
-from itertools import count
+from itertools import islice, repeat
+from operator import length_hint
 from os import urandom
 from struct import Struct
-from threading import Lock
 from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -59,15 +59,16 @@ class DataKey:
     __slots__ = (
         "_aad",
         "_aead",
-        "_charging",
-        "_encrypted",
-        "_head",
-        "_limit",
-        "_no_aad",
+        "_shots",
         "_unit",
         "envelope",
+        "head",
         "max_messages",
+        "no_aad",
+        "nonces",
+        "seal",
         "service",
+        "small",
         "tenant",
     )
 
@@ -85,15 +86,20 @@ class DataKey:
         self.service = service
         self.envelope = envelope
         self.max_messages = max_messages
-        self._head = envelope.to_bytes()
+        self.head = envelope.to_bytes()
         self._aead = AESGCM(key)
         self._aad = enc(MAGIC, FORMAT, SUITE_MESSAGE, tenant, service, envelope.commitment)
-        self._no_aad = self._aad + _NO_AAD
-        self._encrypted = count()
-        self._limit = max_messages
-        self._charging = Lock()
         bounded = max_bytes is not None and max_messages > 0
-        self._unit = max(1, min(max_bytes // max_messages, MAX_PLAINTEXT_BYTES)) if bounded else MAX_PLAINTEXT_BYTES
+        unit = max(1, (max_bytes or 0) // max_messages) if bounded else MAX_PLAINTEXT_BYTES
+        self._unit = min(unit, MAX_PLAINTEXT_BYTES)
+        # What follows is what ``encrypt`` is made of, also for who cannot afford the call (``client``).
+        self.small = min(self._unit, _LARGE - 1)
+        self.seal = self._aead.encrypt
+        self.no_aad = self._aad + _NO_AAD
+        # As many nonces as there may be messages, each out of the kernel when it is asked for. To take one is one step
+        # for all threads, so no two messages pass as the last one.
+        self._shots = repeat(NONCE_BYTES, max_messages)
+        self.nonces = map(urandom, self._shots)
 
     @property
     def encrypts(self) -> bool:
@@ -108,24 +114,21 @@ class DataKey:
             DataKeyUsedUp: it has encrypted as many messages as it may.
             MessageTooLong: more than 1 GiB of plaintext or 1 MiB of associated data.
         """
-        # next() on a count is one step for all threads, so no two messages pass as the last one.
-        number = next(self._encrypted)
-        if number >= self._limit:
-            raise DataKeyUsedUp if self.max_messages else DecryptOnly
         size = len(plaintext)
+        nonce = next(self.nonces, None)
+        if nonce is None:
+            raise DataKeyUsedUp if self.max_messages else DecryptOnly
         if size > self._unit:
-            self._charge(number, size)
-        nonce = urandom(NONCE_BYTES)
-        bound = self._bound(aad) if aad else self._no_aad
+            self._charge(size)
+        bound = self.bound(aad) if aad else self.no_aad
         if size < _LARGE:
-            return b"".join((self._head, nonce, self._aead.encrypt(nonce, plaintext, bound)))
+            return b"".join((self.head, nonce, self.seal(nonce, plaintext, bound)))
         # The bytes that are given out are the ones that were encrypted into: nothing of this size is copied.
         room = BytesIO(bytes(OVERHEAD_BYTES + size))
-        with room.getbuffer() as view:
-            view[:ENVELOPE_BYTES] = self._head
-            view[ENVELOPE_BYTES:_BODY_AT] = nonce
-            with view[_BODY_AT:] as body:
-                self._aead.encrypt_into(nonce, plaintext, bound, body)
+        view = room.getbuffer()
+        view[:_BODY_AT] = self.head + nonce
+        self._aead.encrypt_into(nonce, plaintext, bound, view[_BODY_AT:])
+        view.release()
         return room.getvalue()
 
     def decrypt(self, message: bytes, aad: bytes = b"") -> bytes:
@@ -139,7 +142,7 @@ class DataKey:
             UnsupportedFormat: another magic, format or suite.
         """
         # The envelope ends with the commitment: it is compared before any byte of the body is decrypted.
-        if len(message) < OVERHEAD_BYTES or not compare_digest(message[:ENVELOPE_BYTES], self._head):
+        if len(message) < OVERHEAD_BYTES or not compare_digest(message[:ENVELOPE_BYTES], self.head):
             parse(message)  # says so if it is another format
             raise BadCiphertext
         return self.decrypt_body(message, aad)
@@ -149,7 +152,7 @@ class DataKey:
         size = len(message)
         if not OVERHEAD_BYTES <= size <= OVERHEAD_BYTES + MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
             raise BadCiphertext
-        bound = self._aad + _LENGTH(len(aad)) + aad if aad else self._no_aad
+        bound = self._aad + _LENGTH(len(aad)) + aad if aad else self.no_aad
         nonce = message[ENVELOPE_BYTES:_BODY_AT]
         try:
             if size < _LARGE:
@@ -159,20 +162,24 @@ class DataKey:
         except InvalidTag:
             raise BadCiphertext from None
 
-    def _bound(self, aad: bytes) -> bytes:
-        """What is authenticated beside a message's body."""
+    def bound(self, aad: bytes) -> bytes:
+        """What is authenticated beside a message's body.
+
+        Raises:
+            MessageTooLong: more than 1 MiB of associated data.
+        """
         if len(aad) > MAX_AAD_BYTES:
             raise MessageTooLong(_TOO_LONG)
         return self._aad + _LENGTH(len(aad)) + aad
 
-    def _charge(self, number: int, size: int) -> None:
+    def _charge(self, size: int) -> None:
         """A message of many bytes counts as several of those that come after it."""
         if size > MAX_PLAINTEXT_BYTES:
             raise MessageTooLong(_TOO_LONG)
-        with self._charging:
-            self._limit -= (size - 1) // self._unit
-            if number >= self._limit:
-                raise DataKeyUsedUp
+        extra = (size - 1) // self._unit
+        # Counted as they are taken: another thread may take some of them meanwhile.
+        if extra > length_hint(self._shots) or sum(map(bool, islice(self._shots, extra))) < extra:
+            raise DataKeyUsedUp
 
     def __repr__(self) -> str:
         return (
