@@ -168,7 +168,7 @@ class AsyncClient(Made):
         if not self._local:
             return await self._engine.remote.encrypt(plaintext, aad)
         used_up = None
-        for _ in range(4):
+        while True:
             writer = self._writing()
             if writer is None or writer is used_up:
                 writer = await self._engine.writer(instead_of=used_up)
@@ -176,8 +176,7 @@ class AsyncClient(Made):
             try:
                 return key.encrypt(plaintext, aad)
             except DataKeyUsedUp:
-                used_up = self._used_up(writer, key)
-        raise DataKeyUsedUp
+                used_up = self._used_up(writer, key, len(plaintext))
 
     async def _decrypt_slowly(self, message: bytes, aad: bytes) -> bytes:
         self._engine.bind()

@@ -186,7 +186,7 @@ class Client(Made):
         if not self._local:
             return self._run(lambda: self._engine.remote.encrypt(plaintext, aad))
         used_up = None
-        for _ in range(4):
+        while True:
             writer = self._writing()
             if writer is None or writer is used_up:
                 writer = self._run(lambda: self._engine.writer(instead_of=used_up))
@@ -194,8 +194,7 @@ class Client(Made):
             try:
                 return key.encrypt(plaintext, aad)
             except DataKeyUsedUp:
-                used_up = self._used_up(writer, key)
-        raise DataKeyUsedUp
+                used_up = self._used_up(writer, key, len(plaintext))
 
     def _decrypt_slowly(self, message: bytes, aad: bytes) -> bytes:
         parse(message)

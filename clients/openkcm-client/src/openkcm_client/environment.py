@@ -9,6 +9,12 @@ from openkcm_client.bounds import Bounds
 from openkcm_client.credentials import ClientCertificate, Credentials, StaticToken, Where, WorkloadToken
 
 PREFIX: Final = "OPENKCM_CLIENT_"
+NEEDED: Final = {
+    "address": f"{PREFIX}ADDRESS",
+    "tenant": f"{PREFIX}TENANT",
+    "credentials": f"{PREFIX}CERTIFICATE, {PREFIX}TOKEN_FILE or {PREFIX}TOKEN",
+}
+"""What a client cannot be made without, and how it is said."""
 
 
 class Given(TypedDict, total=False):

@@ -18,9 +18,9 @@ from openkcm_client.bounds import Bounds
 from openkcm_client.calls import Calls
 from openkcm_client.credentials import Credentials, StaticToken, Where
 from openkcm_client.engine import Engine
-from openkcm_client.environment import Given, from_environment
 from openkcm_client.envelope import ENVELOPE_BYTES, parse
-from openkcm_client.errors import Error
+from openkcm_client.environment import NEEDED, Given, from_environment
+from openkcm_client.errors import Error, MessageTooLong
 from openkcm_client.leases import Lease, Opened, Writer, forked
 from openkcm_client.message import DataKey
 from openkcm_client.moments import Moments
@@ -85,7 +85,11 @@ class Made:
         Raises:
             ValueError: a variable that is needed is missing, or two contradict each other.
         """
-        return cls(**(from_environment(os.environ if environ is None else environ) | given))
+        said = from_environment(os.environ if environ is None else environ) | given
+        for needed, names in NEEDED.items():
+            if needed not in said:
+                raise ValueError(f"{names} is not set")
+        return cls(**said)
 
     def __repr__(self) -> str:
         where = ", ".join(self._addresses)
@@ -131,8 +135,14 @@ class Made:
         self._renew_behind(lease, now)
         return True
 
-    def _used_up(self, writer: Writer, key: DataKey) -> Writer | None:
-        """The writer, if nothing is left of it. Of its shares, the second one is used while another key is fetched."""
+    def _used_up(self, writer: Writer, key: DataKey, size: int) -> Writer | None:
+        """The writer, if nothing is left of it. Of its shares, the second one is used while another key is fetched.
+
+        Raises:
+            MessageTooLong: a plaintext of that size is more than all that a data key may encrypt here.
+        """
+        if writer.reserve is not None and not key.fits(size):
+            raise MessageTooLong("this is more than a data key may encrypt here; see Bounds.max_bytes")
         if writer.key is not key:
             return None  # another thread has turned to the second one already
         if not writer.use_reserve():

@@ -172,6 +172,10 @@ class DataKey:
             raise MessageTooLong(_TOO_LONG)
         return self._aad + _LENGTH(len(aad)) + aad
 
+    def fits(self, size: int) -> bool:
+        """Whether a plaintext of that size could have been the first one under this key."""
+        return max(size - 1, 0) // self._unit < self.max_messages
+
     def _charge(self, size: int) -> None:
         """A message of many bytes counts as several of those that come after it."""
         if size > MAX_PLAINTEXT_BYTES:

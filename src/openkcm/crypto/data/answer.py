@@ -293,7 +293,7 @@ def told(refused: Refused, *, status: int | None = None) -> Reply:
     return Reply(code, _PROBLEM, body, headers)
 
 
-class _WrongMedia(Exception):  # noqa: N818 - a refusal with a status of its own
+class _WrongMedia(Exception):
     def __init__(self, refused: Permanent) -> None:
         self.refused = refused
 

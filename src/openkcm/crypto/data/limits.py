@@ -53,5 +53,5 @@ class Limits:
                 self._used_until = {name: both for name, both in self._used_until.items() if max(both) > now}
             used = self._used_until[tenant] = [now, now]
         by_items, by_bytes = used
-        used[0] = (by_items if by_items > now else now) + items * self._items_s
-        used[1] = (by_bytes if by_bytes > now else now) + size * self._bytes_s
+        used[0] = (max(now, by_items)) + items * self._items_s
+        used[1] = (max(now, by_bytes)) + size * self._bytes_s
