@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from openkcm_client import AsyncClient
+from openkcm_client import AsyncClient, Error
 from tests.client.strict_region import TENANT, FakeTime, StrictRegion
 
 Make = Callable[..., AsyncClient]
@@ -29,7 +29,7 @@ async def make(region: StrictRegion, time: FakeTime) -> AsyncIterator[Make]:
     """Makes clients of the region; they are closed in the end."""
     made: list[AsyncClient] = []
 
-    def make(**given: Any) -> AsyncClient:
+    def make(**given: Any) -> AsyncClient:  # noqa: ANN401 - as AsyncClient takes it
         settings: dict[str, Any] = {
             "address": "https://region.example",
             "tenant": TENANT,
@@ -49,6 +49,23 @@ async def make(region: StrictRegion, time: FakeTime) -> AsyncIterator[Make]:
 @pytest.fixture
 def kcm(make: Make) -> AsyncClient:
     return make()
+
+
+async def goes_on(
+    act: Callable[[], Awaitable[object]],
+    until: type[Error],
+    time: FakeTime,
+    between: Callable[[], Awaitable[object]],
+) -> tuple[float, float, Error]:
+    """How many seconds it worked, when it was refused, and by what; ``between`` lets time pass."""
+    began = last = time.now_s
+    while True:
+        try:
+            await act()
+        except until as error:
+            return last - began, time.now_s - began, error
+        last = time.now_s
+        await between()
 
 
 async def settle(client: AsyncClient) -> None:

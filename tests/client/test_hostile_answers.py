@@ -68,7 +68,9 @@ NO_ANSWERS = {
 
 
 @pytest.mark.parametrize("how", WRONG_KEYS)
-async def test_a_new_key_that_is_not_right_is_not_used(kcm: AsyncClient, region: StrictRegion, how: str) -> None:
+async def test_a_new_key_that_is_not_right_is_not_used(
+    kcm: AsyncClient, region: StrictRegion, how: str
+) -> None:
     region.faults.append(changed(WRONG_KEYS[how]))
     with pytest.raises(BadAnswer) as refused:
         await kcm.encrypt(b"x")
@@ -89,7 +91,9 @@ async def test_an_opened_key_that_is_not_right_is_not_used(
     assert await kcm.decrypt(message) == b"x"
 
 
-async def test_the_key_of_another_envelope_is_not_used(kcm: AsyncClient, make: Make, region: StrictRegion) -> None:
+async def test_the_key_of_another_envelope_is_not_used(
+    kcm: AsyncClient, make: Make, region: StrictRegion
+) -> None:
     messages = [await make().encrypt(b"x") for _ in range(2)]
 
     def swap(body: dict[str, Any]) -> None:
@@ -111,7 +115,9 @@ async def test_a_batch_of_another_length_is_not_used(
 
 
 @pytest.mark.parametrize("how", NO_ANSWERS)
-async def test_what_is_no_answer_is_none_and_is_never_shown(kcm: AsyncClient, region: StrictRegion, how: str) -> None:
+async def test_what_is_no_answer_is_none_and_is_never_shown(
+    kcm: AsyncClient, region: StrictRegion, how: str
+) -> None:
     region.faults.append(says(NO_ANSWERS[how]))
     with pytest.raises(Refused) as refused:
         await kcm.encrypt(b"x")
@@ -142,7 +148,9 @@ async def test_a_renewal_that_is_not_right_renews_nothing(
     assert (writer.deadline, writer.ended_by) == (deadline, None)
 
 
-@pytest.mark.parametrize("change", [flipped("envelope", 127), flipped("envelope", 7), put("key_id", "0" * 32)])
+@pytest.mark.parametrize(
+    "change", [flipped("envelope", 127), flipped("envelope", 7), put("key_id", "0" * 32)]
+)
 async def test_an_envelope_for_another_data_key_replaces_none(
     kcm: AsyncClient, region: StrictRegion, change: Change
 ) -> None:
@@ -153,7 +161,9 @@ async def test_an_envelope_for_another_data_key_replaces_none(
 
 
 @pytest.mark.parametrize("change", [put("message", ""), put("message", b64encode(bytes(200)).decode())])
-async def test_a_message_that_is_none_is_not_given_out(make: Make, region: StrictRegion, change: Change) -> None:
+async def test_a_message_that_is_none_is_not_given_out(
+    make: Make, region: StrictRegion, change: Change
+) -> None:
     region.faults.append(changed(change))
     with pytest.raises(BadAnswer):
         await make(local=False).encrypt(b"x")
@@ -167,10 +177,17 @@ async def test_a_plaintext_of_another_length_is_not_given_out(make: Make, region
         await remote.decrypt(message)
 
 
-async def test_words_of_a_refusal_stay_on_one_line_and_are_not_endless(kcm: AsyncClient, region: StrictRegion) -> None:
+async def test_words_of_a_refusal_stay_on_one_line_and_are_not_endless(
+    kcm: AsyncClient, region: StrictRegion
+) -> None:
     answer = httpx2.Response(
         403,
-        json={"code": "not-permitted", "detail": "no\n\x1b[31m" + "x" * 10_000, "action": "a\r\nb", "who": "w"},
+        json={
+            "code": "not-permitted",
+            "detail": "no\n\x1b[31m" + "x" * 10_000,
+            "action": "a\r\nb",
+            "who": "w",
+        },
     )
     region.faults.append(says(answer))
     with pytest.raises(Refused) as refused:

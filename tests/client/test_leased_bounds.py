@@ -73,7 +73,9 @@ async def test_opened_keys_are_kept_up_to_their_bound_and_those_in_use_longest(
     assert region.asked == []
 
 
-async def test_who_decrypts_the_same_envelope_at_once_asks_once(kcm: AsyncClient, make: Make, region: StrictRegion) -> None:
+async def test_who_decrypts_the_same_envelope_at_once_asks_once(
+    kcm: AsyncClient, make: Make, region: StrictRegion
+) -> None:
     message = await make().encrypt(b"x")
     region.asked.clear()
     assert await asyncio.gather(*(kcm.decrypt(message) for _ in range(50))) == [b"x"] * 50
@@ -134,7 +136,9 @@ async def test_re_wrapping_puts_data_under_the_new_key_and_leaves_it_where_it_is
     assert [one[96:] for one in await kcm.rewrap_many([message, new])] == [message[96:]] * 2
 
 
-async def test_without_keys_here_the_region_encrypts(make: Make, kcm: AsyncClient, region: StrictRegion) -> None:
+async def test_without_keys_here_the_region_encrypts(
+    make: Make, kcm: AsyncClient, region: StrictRegion
+) -> None:
     remote = make(local=False)
     message = await remote.encrypt(b"x", b"row")
     assert await remote.decrypt(message, b"row") == b"x"

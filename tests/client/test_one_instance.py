@@ -43,13 +43,16 @@ def test_threads_share_a_client_and_ask_once(sync: Client, strict: StrictRegion)
 
 
 def test_threads_never_encrypt_more_than_a_key_may(strict: StrictRegion) -> None:
-    with Client(
-        "https://region.example",
-        tenant=TENANT,
-        credentials="home-page",
-        transport=strict,
-        bounds=Bounds(max_messages=64),
-    ) as sync, ThreadPoolExecutor(8) as pool:
+    with (
+        Client(
+            "https://region.example",
+            tenant=TENANT,
+            credentials="home-page",
+            transport=strict,
+            bounds=Bounds(max_messages=64),
+        ) as sync,
+        ThreadPoolExecutor(8) as pool,
+    ):
         heads = [message[:128] for message in pool.map(sync.encrypt, [b"x"] * 2000)]
     assert max(heads.count(head) for head in set(heads)) <= 64
 

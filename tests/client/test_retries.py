@@ -59,7 +59,9 @@ async def test_what_cannot_succeed_is_asked_once(
     assert "Ask who disabled it." in str(refused.value)
 
 
-async def test_an_error_of_the_region_itself_is_not_asked_again(kcm: AsyncClient, region: StrictRegion) -> None:
+async def test_an_error_of_the_region_itself_is_not_asked_again(
+    kcm: AsyncClient, region: StrictRegion
+) -> None:
     region.faults.append(says(httpx2.Response(500, json={"code": "internal"})))
     with pytest.raises(Unavailable):
         await kcm.encrypt(b"x")
@@ -93,7 +95,9 @@ async def test_who_must_wait_longer_than_the_deadline_is_told_so_at_once(
     assert (time.now_s, refused.value.retry_after_s, len(region.asked)) == (began, 60, 1)
 
 
-async def test_the_next_address_is_tried_at_once_and_kept(region: StrictRegion, time: FakeTime, make: Make) -> None:
+async def test_the_next_address_is_tried_at_once_and_kept(
+    region: StrictRegion, time: FakeTime, make: Make
+) -> None:
     hosts: list[str] = []
 
     class Two(httpx2.AsyncBaseTransport):

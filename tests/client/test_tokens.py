@@ -38,7 +38,9 @@ def workload(make: Make, file: Path) -> AsyncClient:
     return make(credentials=WorkloadToken(file, caller="shop"))
 
 
-async def test_a_workloads_token_is_exchanged_for_the_regions(workload: AsyncClient, region: StrictRegion) -> None:
+async def test_a_workloads_token_is_exchanged_for_the_regions(
+    workload: AsyncClient, region: StrictRegion
+) -> None:
     assert await workload.decrypt(await workload.encrypt(b"x")) == b"x"
     assert region.asked == ["/v1/token", "/v1/data-keys"]
     asked = region.items[0]
@@ -62,7 +64,9 @@ async def test_a_token_is_renewed_before_it_expires_and_the_file_is_read_again(
 
 
 async def test_who_needs_a_token_at_once_asks_for_one(workload: AsyncClient, region: StrictRegion) -> None:
-    await asyncio.gather(workload.encrypt(b"x"), workload.rewrap(bytes(8) + bytes(120)), return_exceptions=True)
+    await asyncio.gather(
+        workload.encrypt(b"x"), workload.rewrap(bytes(8) + bytes(120)), return_exceptions=True
+    )
     heads = [b"OKCM\x00\x01\x00\x01" + bytes([n]) * 120 for n in range(5)]
     await asyncio.gather(*(workload.rewrap(head) for head in heads), return_exceptions=True)
     assert region.asked.count("/v1/token") == 1
@@ -81,7 +85,9 @@ async def test_a_token_that_is_refused_is_replaced_once(workload: AsyncClient, r
     assert region.asked == ["/v1/rewrap", "/v1/token"]
 
 
-async def test_the_home_pages_token_is_not_replaced(kcm: AsyncClient, region: StrictRegion, time: FakeTime) -> None:
+async def test_the_home_pages_token_is_not_replaced(
+    kcm: AsyncClient, region: StrictRegion, time: FakeTime
+) -> None:
     region.tokens["home-page"] = time.wall_s + 60
     await kcm.encrypt(b"x")
     time.passes(61)
@@ -102,7 +108,9 @@ async def test_a_clock_that_is_wrong_does_not_ask_for_a_token_each_time(
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "x" * 20_000, "ü", None, 7])
-async def test_a_token_that_is_none_is_not_used(workload: AsyncClient, region: StrictRegion, token: object) -> None:
+async def test_a_token_that_is_none_is_not_used(
+    workload: AsyncClient, region: StrictRegion, token: object
+) -> None:
     region.faults.append(changed(lambda body: body.update(token=token)))
     with pytest.raises(BadAnswer):
         await workload.encrypt(b"x")

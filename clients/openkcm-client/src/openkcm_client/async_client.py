@@ -73,7 +73,11 @@ class AsyncClient(Made):
 
     @overload
     async def decrypt_many(
-        self, messages: Iterable[bytes], aads: Iterable[bytes] | None = None, *, errors: Literal["raise"] = ...
+        self,
+        messages: Iterable[bytes],
+        aads: Iterable[bytes] | None = None,
+        *,
+        errors: Literal["raise"] = ...,
     ) -> list[bytes]: ...
     @overload
     async def decrypt_many(

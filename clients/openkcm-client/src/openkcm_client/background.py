@@ -1,7 +1,7 @@
-"""The one event loop of this process in which synchronous clients speak to regions: a daemon thread, begun when first needed.
+"""The one event loop of this process in which synchronous clients speak to regions: a daemon thread, begun at need.
 
-It sleeps unless something is under way, so that a client that does nothing costs nothing, and a lease is renewed while its
-user goes on. A child process begins its own.
+It sleeps unless something is under way, so that a client that does nothing costs nothing, and a lease is renewed while
+its user goes on. A child process begins its own.
 """
 
 from __future__ import annotations
@@ -82,5 +82,6 @@ def _at_exit() -> None:
         begun.end()
 
 
-os.register_at_fork(after_in_child=_after_fork) if hasattr(os, "register_at_fork") else None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar, overload
 
@@ -78,7 +79,11 @@ class Client(Made):
 
     @overload
     def decrypt_many(
-        self, messages: Iterable[bytes], aads: Iterable[bytes] | None = None, *, errors: Literal["raise"] = ...
+        self,
+        messages: Iterable[bytes],
+        aads: Iterable[bytes] | None = None,
+        *,
+        errors: Literal["raise"] = ...,
     ) -> list[bytes]: ...
     @overload
     def decrypt_many(
@@ -93,7 +98,7 @@ class Client(Made):
     ) -> list[bytes] | list[bytes | Error]:
         """The plaintext of each message. Data keys that are not here are asked for together.
 
-        ``errors="return"`` puts an error in the place of a plaintext that there is none of, instead of raising the first.
+        ``errors="return"`` puts an error where there is no plaintext, instead of raising the first.
 
         Raises: as ``decrypt``; ValueError, there are not as many associated data as messages.
         """
@@ -189,7 +194,7 @@ class Client(Made):
         while True:
             writer = self._writing()
             if writer is None or writer is used_up:
-                writer = self._run(lambda: self._engine.writer(instead_of=used_up))
+                writer = self._run(partial(self._engine.writer, instead_of=used_up))
             key = writer.key
             try:
                 return key.encrypt(plaintext, aad)

@@ -179,9 +179,7 @@ class Engine:
 
     async def _take_stream_writer(self) -> StreamWriter:
         sent_s, leased = await self._new_key(DataKeyItem(suite="stream"))
-        key = believe.stream_key(
-            leased, self._tenant, self._service, max_streams=self._bounds.max_messages
-        )
+        key = believe.stream_key(leased, self._tenant, self._service, max_streams=self._bounds.max_messages)
         writer = StreamWriter(leased.key_id, key, retires_s=sent_s + self._bounds.max_age_s)
         writer.granted(sent_s, believe.lease_s(leased.lease_s))
         self.keys.take_stream_writer(writer)

@@ -31,8 +31,8 @@ class Given(TypedDict, total=False):
 
 
 def from_environment(environ: Mapping[str, str]) -> Given:
-    """What the variables say: ADDRESS (several with commas), TENANT, SERVICE, CA, TIMEOUT_S, LOCAL (``no``: no key here),
-    and who calls: CALLER with CERTIFICATE and KEY, or with TOKEN_FILE; or TOKEN alone.
+    """What the variables say: ADDRESS (several with commas), TENANT, SERVICE, CA, TIMEOUT_S, LOCAL (``no``: no key
+    here), and who calls: CALLER with CERTIFICATE and KEY, or with TOKEN_FILE; or TOKEN alone.
 
     Raises:
         ValueError: not exactly one way to prove who calls, or one without its other half, or a number that is none.

@@ -99,7 +99,9 @@ class Gathered(Generic[Item, Done]):
         if len(items) == 1:
             sent_s, done = await self._calls.ask(self._path, items[0], self._done)
             return sent_s, (Result(done=done),)
-        sent_s, answer = await self._calls.ask(f"{self._path}/batch", Batch(items=tuple(items)), self._answers)
+        sent_s, answer = await self._calls.ask(
+            f"{self._path}/batch", Batch(items=tuple(items)), self._answers
+        )
         if len(answer.items) != len(items):
             raise bad_answer("a batch has not as many results as items")
         return sent_s, answer.items

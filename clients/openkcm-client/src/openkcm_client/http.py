@@ -72,7 +72,9 @@ class Http:
             raise no_answer(address) from None
 
     async def aclose(self) -> None:
-        with contextlib.suppress(httpx2.HTTPError, OSError, RuntimeError):  # a loop that ended took them along
+        with contextlib.suppress(
+            httpx2.HTTPError, OSError, RuntimeError
+        ):  # a loop that ended took them along
             await self._client.aclose()
 
 

@@ -1,6 +1,6 @@
 """The data keys that a client holds in memory, and when each of them leaves it. No I/O.
 
-Read by every thread of the application, changed by the event loop alone; each step of a change is one that a reader may see.
+Read by every thread of the application, changed by the event loop alone; a reader may see each step of a change.
 """
 
 from __future__ import annotations

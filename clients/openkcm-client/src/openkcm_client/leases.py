@@ -1,7 +1,8 @@
 """What is leased: the right to use a service key's data keys for so long, and the data keys themselves. No I/O.
 
-A lease runs from the moment at which its request was sent, by a clock that counts sleep. Until half of it is over it is
-used without a thought (``until``); after that, whoever uses it has it renewed behind their back; at ``deadline`` it ends.
+A lease runs from the moment at which its request was sent, by a clock that counts sleep. Until half of it is over it
+is used without a thought (``until``); after that, whoever uses it has it renewed behind their back; at ``deadline`` it
+ends.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ class Writer(Lease):
 
 def _no_key() -> DataKey:
     """A data key that encrypts nothing."""
-    nothing = Envelope(l3_key_id=bytes(KEY_ID_BYTES), wrapped=bytes(WRAPPED_BYTES), commitment=bytes(COMMITMENT_BYTES))
+    nothing = Envelope(
+        l3_key_id=bytes(KEY_ID_BYTES), wrapped=bytes(WRAPPED_BYTES), commitment=bytes(COMMITMENT_BYTES)
+    )
     return DataKey(bytes(32), nothing, tenant="", service="", max_messages=0)
 
 

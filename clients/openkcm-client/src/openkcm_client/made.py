@@ -174,7 +174,7 @@ class Made:
             if isinstance(opened, Error):
                 return opened
             if opened is None or self._now() >= opened.lease.deadline:
-                return Unavailable("The lease ended meanwhile.", code="lease-over", remedy="Ask again.", who="application")
+                raise Unavailable("The lease ended meanwhile.", code="lease-over", remedy="Ask again.")
             return opened.key.decrypt_body(bytes(message), aad)
         except Error as error:
             return error

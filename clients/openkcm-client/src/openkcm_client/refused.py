@@ -1,6 +1,7 @@
 """What a region, or the way to it, says no with: one class a family, each with its code and what to do about it.
 
-A region answers refusals as problem+json (RFC 9457). Of an answer nothing else gets into an error: no body, no key, no token.
+A region answers refusals as problem+json (RFC 9457). Of an answer nothing else gets into an error: no body, no key, no
+token.
 """
 
 from __future__ import annotations

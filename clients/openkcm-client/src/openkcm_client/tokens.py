@@ -93,4 +93,3 @@ class Tokens:
         lives_s = min(max(answer.expires_at_s - self._moments.wall(), SHORTEST_S), LIFETIME_S)
         self._held[address] = _Held(token, sent_s + lives_s * 2 / 3, sent_s + lives_s)
         return token
-
