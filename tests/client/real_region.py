@@ -42,9 +42,7 @@ class RealRegion:
     async def rotate(self) -> str:
         """Another service key encrypts: its id, in hex. The old one decrypts."""
         renewed = await self.regions.get("local").renew(
-            RenewItem(
-                tenant=TENANT, generation=await self.decide(), services=("default",), token="rotate"
-            )
+            RenewItem(tenant=TENANT, generation=await self.decide(), services=("default",), token="rotate")
         )
         (new,) = named(renewed, version=2)
         self.keys = [
@@ -67,9 +65,7 @@ async def real_region(databases: ModuleDatabases, directory: Path) -> AsyncItera
         local = regions.get("local")
         assert (await local.agree(first_agreement(world, "local"))).same
         await local.apply(world.decide(TENANT, regions=("local",)))
-        minted = await local.mint(
-            MintItem(tenant=TENANT, generation=1, services=("default",), token="once")
-        )
+        minted = await local.mint(MintItem(tenant=TENANT, generation=1, services=("default",), token="once"))
         made = RealRegion(world, process, regions, keys_of(minted))
         await made.decide()
         yield made

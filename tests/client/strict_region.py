@@ -197,7 +197,9 @@ class StrictRegion(httpx2.AsyncBaseTransport):
     def _data_key(self, item: wire.DataKeyItem) -> wire.LeasedKey:
         self._may_encrypt()
         l3 = self.l3s[self.active]
-        _, envelope = make_envelope(l3, bytes.fromhex(self.active), TENANT, SERVICE, suite=SUITES[item.suite])
+        _, envelope = make_envelope(
+            l3, bytes.fromhex(self.active), TENANT, SERVICE, suite=SUITES[item.suite or "message"]
+        )
         l4, _ = unwrap_l4(l3, envelope, TENANT, SERVICE)
         return wire.LeasedKey(
             key=l4, envelope=envelope.to_bytes(), key_id=self.active, lease_s=self.encrypting_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from openkcm_client import wire as ours
 from openkcm_client.credentials import ALL_VERBS
 from openkcm_client.tokens import LIFETIME_S
 
-ASKED: Mapping[str, Mapping[str, Any]] = {
+ASKED: dict[str, dict[str, Any]] = {
     "EncryptItem": {"plaintext": b"x", "aad": b"y"},
     "DecryptItem": {"message": b"x", "aad": b"y"},
     "RewrapItem": {"envelope": b"x"},
@@ -30,7 +29,7 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
         "lifetime_s": LIFETIME_S - 1,
     },
 }
-ANSWERED: Mapping[str, Mapping[str, Any]] = {
+ANSWERED: dict[str, dict[str, Any]] = {
     "Encrypted": {"message": b"x"},
     "Decrypted": {"plaintext": b"x"},
     "Rewrapped": {"envelope": b"x", "key_id": "0a" * 16},
@@ -82,11 +81,13 @@ def test_a_batch_is_no_longer_than_a_region_takes() -> None:
     assert ours.MAX_ITEMS == theirs.MAX_ITEMS
 
 
-@pytest.mark.parametrize("name", ["LeasedKey", "TokenRequest", "TokenAnswer"])
-def test_what_is_secret_in_a_message_is_not_printed(name: str) -> None:
-    given = {**ASKED, **ANSWERED}[name] | {
-        "LeasedKey": {"key": b"s3cret"},
-        "TokenRequest": {"assertion": "s3cret"},
-        "TokenAnswer": {"token": "s3cret"},
-    }[name]
-    assert "s3cret" not in repr(getattr(ours, name)(**given))
+@pytest.mark.parametrize(
+    ("name", "field", "secret"),
+    [
+        ("LeasedKey", "key", b"s3cret"),
+        ("TokenRequest", "assertion", "s3cret"),
+        ("TokenAnswer", "token", "s3cret"),
+    ],
+)
+def test_what_is_secret_in_a_message_is_not_printed(name: str, field: str, secret: object) -> None:
+    assert "s3cret" not in repr(getattr(ours, name)(**({**ASKED, **ANSWERED}[name] | {field: secret})))

@@ -107,7 +107,9 @@ class Calls:
             if (tries + 1) % len(self._addresses):
                 return 0.0
         rounds = min(tries // len(self._addresses), 8)
-        pause_s = min(_FIRST_PAUSE_S * 2**rounds, _LONGEST_PAUSE_S) * (0.5 + self._moments.chance() / 2)
+        pause_s: float = min(_FIRST_PAUSE_S * 2.0**rounds, _LONGEST_PAUSE_S) * (
+            0.5 + self._moments.chance() / 2
+        )
         return max(pause_s, refused.retry_after_s or 0.0)
 
     async def _post(

@@ -124,6 +124,8 @@ class Opened(Generic[Key]):
 
     __slots__ = ("key", "lease", "used")
 
+    key: Key
+
     def __init__(self, key: Key, lease: Lease) -> None:
         self.key = key
         self.lease = lease
