@@ -1,31 +1,71 @@
-"""The client's README is a program that runs, and its table of errors is the errors."""
+"""The client's README is a program that runs, before a real region, and its table of errors is the errors."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import runpy
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import openkcm_client
 from openkcm_client import errors
 from openkcm_client.envelope import parse
-from openkcm_client.errors import BadCiphertext, FormatError
+from openkcm_client.errors import BadCiphertext, Error, FormatError
 from openkcm_client.message import unwrap
 from openkcm_client.stream import decrypt_stream, unwrap_stream
+from tests.client.real_region import TENANT, RealRegion, real_region
+from tests.databases import ModuleDatabases
 
 README = (Path(__file__).parents[2] / "clients" / "openkcm-client" / "README.md").read_text()
+WITH_REGION, ALONE = README.split("## The format alone")
 
 
-def test_the_snippets_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def snippets(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+async def real(databases: ModuleDatabases, tmp_path: Path) -> AsyncIterator[RealRegion]:
+    async with real_region(databases, tmp_path) as made:
+        yield made
+
+
+@pytest.mark.integration
+async def test_the_quick_start_and_what_follows_run_before_a_region(
+    real: RealRegion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENKCM_TOKEN", await real.token())
+    backup = os.urandom(2**21 + 12_345)
+    Path("backup.tar").write_bytes(backup)
+    told = snippets(WITH_REGION)
+    assert len(told) == 4
+    program = "\n".join(told).replace("http://127.0.0.1:8081", real.process.data)
+    assert program.count(real.process.data) == 3
+    Path("readme.py").write_text(program)
+    after = await asyncio.to_thread(runpy.run_path, "readme.py")
+    assert Path("restored.tar").read_bytes() == backup
+    async with openkcm_client.AsyncClient(
+        real.process.data, tenant=TENANT, credentials=os.environ["OPENKCM_TOKEN"]
+    ) as kcm:
+        assert await kcm.decrypt(after["message"], b"row 7") == b"4111 1111 1111 1111"
+
+
+def test_the_snippets_of_the_format_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     backup = os.urandom(2**21 + 12_345)
     Path("backup.tar").write_bytes(backup)
-    snippets = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 3
-    Path("readme.py").write_text("\n".join(snippets))
-    after = runpy.run_path("readme.py")
+    told = snippets(ALONE)
+    assert len(told) == 3
+    Path("readme.py").write_text("\n".join(told))
+    after: dict[str, Any] = runpy.run_path("readme.py")
     assert Path("restored.tar").read_bytes() == backup
     assert not Path("restored.part").exists()
 
@@ -43,7 +83,10 @@ def test_the_snippets_run_one_after_the_other(tmp_path: Path, monkeypatch: pytes
 
 def test_every_error_is_in_the_readme() -> None:
     named = re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)
-    kinds = [
-        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, FormatError)
-    ]
-    assert sorted(named) == sorted(kind.__name__ for kind in kinds if kind is not FormatError)
+    public = {name for name in openkcm_client.__all__ if is_error(getattr(openkcm_client, name))}
+    of_the_format = {name for name, kind in vars(errors).items() if is_error(kind)}
+    assert sorted(named) == sorted((public | of_the_format) - {Error.__name__, FormatError.__name__})
+
+
+def is_error(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Error)

@@ -62,11 +62,15 @@ def test_the_search_for_excuses_tells_good_from_bare(line: str, good: bool) -> N
     assert bool(found["codes"] and re.search(r"\w{3}", found["rest"])) is good
 
 
+#: What somebody imports by the package's own name, from its modules when it is asked for.
+OFFERED = ROOT / "clients/openkcm-client/src/openkcm_client/__init__.py"
+
+
 def test_init_files_hold_a_docstring_at_most() -> None:
     long = [
         place(path)
         for path in python_files("src/", "plugins/", "clients/")
-        if path.name == "__init__.py" and len(path.read_text().splitlines()) > 1
+        if path.name == "__init__.py" and path != OFFERED and len(path.read_text().splitlines()) > 1
     ]
     assert long == []
 

@@ -8,7 +8,9 @@ is a stream (``openkcm_client.stream``).
 from __future__ import annotations
 
 from hmac import compare_digest
-from itertools import count
+from io import BytesIO
+from itertools import islice, repeat
+from operator import length_hint
 from os import urandom
 from struct import Struct
 from typing import Final, NoReturn
@@ -38,6 +40,10 @@ MAX_AAD_BYTES: Final = 2**20
 
 _BODY_AT: Final = ENVELOPE_BYTES + NONCE_BYTES
 _LENGTH = Struct(">I").pack
+_NO_AAD: Final = _LENGTH(0)
+_TOO_LONG: Final = "a message holds up to 1 GiB, its associated data up to 1 MiB"
+_LARGE: Final = 48 * 1024
+"""From here on it costs less to prepare a message's memory and encrypt into it than to join its parts."""
 
 
 class DataKey:
@@ -45,26 +51,60 @@ class DataKey:
 
     Made by ``generate_data_key`` (encrypts and decrypts) or ``unwrap`` (decrypts only). Safe to use from several
     threads. It cannot be copied or pickled: its count of messages would be copied with it.
+
+    ``max_bytes`` bounds the plaintext under it beside ``max_messages``: a message counts once for each
+    ``max_bytes / max_messages`` bytes that it begins, so that small ones cost no sum.
     """
 
-    __slots__ = ("_aad", "_aead", "_encrypted", "_head", "_max_messages", "envelope", "service", "tenant")
+    __slots__ = (
+        "_aad",
+        "_aead",
+        "_shots",
+        "_unit",
+        "envelope",
+        "head",
+        "max_messages",
+        "no_aad",
+        "nonces",
+        "seal",
+        "service",
+        "small",
+        "tenant",
+    )
 
     def __init__(
-        self, key: bytes, envelope: Envelope, *, tenant: str, service: str, max_messages: int
+        self,
+        key: bytes,
+        envelope: Envelope,
+        *,
+        tenant: str,
+        service: str,
+        max_messages: int,
+        max_bytes: int | None = None,
     ) -> None:
         self.tenant = tenant
         self.service = service
         self.envelope = envelope
-        self._head = envelope.to_bytes()
+        self.max_messages = max_messages
+        self.head = envelope.to_bytes()
         self._aead = AESGCM(key)
         self._aad = enc(MAGIC, FORMAT, SUITE_MESSAGE, tenant, service, envelope.commitment)
-        self._encrypted = count()
-        self._max_messages = max_messages
+        bounded = max_bytes is not None and max_messages > 0
+        unit = max(1, (max_bytes or 0) // max_messages) if bounded else MAX_PLAINTEXT_BYTES
+        self._unit = min(unit, MAX_PLAINTEXT_BYTES)
+        # What follows is what ``encrypt`` is made of, also for who cannot afford the call (``client``).
+        self.small = min(self._unit, _LARGE - 1)
+        self.seal = self._aead.encrypt
+        self.no_aad = self._aad + _NO_AAD
+        # As many nonces as there may be messages, each out of the kernel when it is asked for. To take one is one step
+        # for all threads, so no two messages pass as the last one.
+        self._shots = repeat(NONCE_BYTES, max_messages)
+        self.nonces = map(urandom, self._shots)
 
     @property
     def encrypts(self) -> bool:
         """Whether this key was generated here and so may encrypt."""
-        return self._max_messages > 0
+        return self.max_messages > 0
 
     def encrypt(self, plaintext: bytes, aad: bytes = b"") -> bytes:
         """A whole message, 156 bytes longer than the plaintext; ``aad`` is needed to open it and not in it.
@@ -74,14 +114,22 @@ class DataKey:
             DataKeyUsedUp: it has encrypted as many messages as it may.
             MessageTooLong: more than 1 GiB of plaintext or 1 MiB of associated data.
         """
-        # next() on a count is one step for all threads, so no two messages pass as the last one.
-        if next(self._encrypted) >= self._max_messages:
-            raise DataKeyUsedUp if self._max_messages else DecryptOnly
-        if len(plaintext) > MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
-            raise MessageTooLong("a message holds up to 1 GiB, its associated data up to 1 MiB")
-        nonce = urandom(NONCE_BYTES)
-        body = self._aead.encrypt(nonce, plaintext, self._aad + _LENGTH(len(aad)) + aad)
-        return b"".join((self._head, nonce, body))
+        size = len(plaintext)
+        nonce = next(self.nonces, None)
+        if nonce is None:
+            raise DataKeyUsedUp if self.max_messages else DecryptOnly
+        if size > self._unit:
+            self._charge(size)
+        bound = self.bound(aad) if aad else self.no_aad
+        if size < _LARGE:
+            return b"".join((self.head, nonce, self.seal(nonce, plaintext, bound)))
+        # The bytes that are given out are the ones that were encrypted into: nothing of this size is copied.
+        room = BytesIO(bytes(OVERHEAD_BYTES + size))
+        view = room.getbuffer()
+        view[:_BODY_AT] = self.head + nonce
+        self._aead.encrypt_into(nonce, plaintext, bound, view[_BODY_AT:])
+        view.release()
+        return room.getvalue()
 
     def decrypt(self, message: bytes, aad: bytes = b"") -> bytes:
         """The plaintext of a message that has exactly this key's envelope.
@@ -94,17 +142,48 @@ class DataKey:
             UnsupportedFormat: another magic, format or suite.
         """
         # The envelope ends with the commitment: it is compared before any byte of the body is decrypted.
-        if len(message) < OVERHEAD_BYTES or not compare_digest(message[:ENVELOPE_BYTES], self._head):
+        if len(message) < OVERHEAD_BYTES or not compare_digest(message[:ENVELOPE_BYTES], self.head):
             parse(message)  # says so if it is another format
             raise BadCiphertext
-        if len(message) > OVERHEAD_BYTES + MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
+        return self.decrypt_body(message, aad)
+
+    def decrypt_body(self, message: bytes, aad: bytes = b"") -> bytes:
+        """As ``decrypt``, of a message whose first 128 bytes are known to be this key's: it was found by them."""
+        size = len(message)
+        if not OVERHEAD_BYTES <= size <= OVERHEAD_BYTES + MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
             raise BadCiphertext
+        bound = self._aad + _LENGTH(len(aad)) + aad if aad else self.no_aad
+        nonce = message[ENVELOPE_BYTES:_BODY_AT]
         try:
-            return self._aead.decrypt(
-                message[ENVELOPE_BYTES:_BODY_AT], message[_BODY_AT:], self._aad + _LENGTH(len(aad)) + aad
-            )
+            if size < _LARGE:
+                return self._aead.decrypt(nonce, message[_BODY_AT:], bound)
+            with memoryview(message) as whole, whole[_BODY_AT:] as body:
+                return self._aead.decrypt(nonce, body, bound)
         except InvalidTag:
             raise BadCiphertext from None
+
+    def bound(self, aad: bytes) -> bytes:
+        """What is authenticated beside a message's body.
+
+        Raises:
+            MessageTooLong: more than 1 MiB of associated data.
+        """
+        if len(aad) > MAX_AAD_BYTES:
+            raise MessageTooLong(_TOO_LONG)
+        return self._aad + _LENGTH(len(aad)) + aad
+
+    def fits(self, size: int) -> bool:
+        """Whether a plaintext of that size could have been the first one under this key."""
+        return max(size - 1, 0) // self._unit < self.max_messages
+
+    def _charge(self, size: int) -> None:
+        """A message of many bytes counts as several of those that come after it."""
+        if size > MAX_PLAINTEXT_BYTES:
+            raise MessageTooLong(_TOO_LONG)
+        extra = (size - 1) // self._unit
+        # Counted as they are taken: another thread may take some of them meanwhile.
+        if extra > length_hint(self._shots) or sum(map(bool, islice(self._shots, extra))) < extra:
+            raise DataKeyUsedUp
 
     def __repr__(self) -> str:
         return (
