@@ -147,7 +147,7 @@ class Keys:
         async with self.local.turn:
             before = DB.pool
             try:
-                return await inside.use(TENANT, service, data, decrypt=decrypt)
+                return await inside.use(TENANT, service, data, opens=decrypt)
             finally:
                 DB.pool = before
 

@@ -180,7 +180,7 @@ def test_what_is_longer_than_a_whole_message_may_be_is_refused(monkeypatch: pyte
     message = key.encrypt(b"12345678")
     monkeypatch.setattr(module, "MAX_PLAINTEXT_BYTES", 7)
     with pytest.raises(MessageTooLong):
-        key.encrypt(b"12345678")
+        fresh().encrypt(b"12345678")
     with pytest.raises(BadCiphertext):
         key.decrypt(message)
     with pytest.raises(MessageTooLong):

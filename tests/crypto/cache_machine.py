@@ -14,11 +14,12 @@ from typing import Final, Literal, cast
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from openkcm.crypto import use
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.apply import _Given, _in_force
 from openkcm.crypto.cache import KEY_LIFE_S, KeyCache
 from openkcm.crypto.contract import Access, DesiredKey, DesiredService
+from openkcm.crypto.data.decrypt import decrypt
+from openkcm.crypto.data.encrypt import encrypt
 from openkcm.crypto.here import Here
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.loading import Loaded, Wanted
@@ -211,8 +212,8 @@ class CacheMachine(RuleBasedStateMachine):
         async def ask() -> bytes:
             view = self.here.state.view(tenant)
             if message:
-                return await use.decrypt(self.here, view, "default", message, b"")
-            return await use.encrypt(self.here, view, "default", b"new", b"")
+                return await decrypt(self.here, view, "default", message, b"")
+            return await encrypt(self.here, view, "default", b"new", b"")
 
         self.calls.append(Call(tenant, message, self.runner.get_loop().create_task(ask())))
         self.settle()

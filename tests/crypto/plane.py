@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from openkcm.crypto import use
 from openkcm.crypto.accept import accept
 from openkcm.crypto.applied import AppliedState
 from openkcm.crypto.apply import apply
@@ -44,6 +43,8 @@ from openkcm.crypto.contract import (
     Token,
     TokenItem,
 )
+from openkcm.crypto.data.decrypt import decrypt
+from openkcm.crypto.data.encrypt import encrypt
 from openkcm.crypto.end import end
 from openkcm.crypto.end_key import end_key
 from openkcm.crypto.hand_over import hand_over
@@ -63,7 +64,6 @@ from openkcm.crypto.show import show
 from openkcm.crypto.take import take
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
-from openkcm.crypto.use import decrypt, encrypt
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import DB, Role, transaction
 from openkcm.parties.identity import Identity
@@ -180,10 +180,10 @@ class Inside:
         DB.pool = self.pool
         return await decrypt(self.here, self.here.state.view(tenant), "default", message, aad)
 
-    async def use(self, tenant: str, service: str, data: bytes, *, decrypt: bool) -> bytes:
+    async def use(self, tenant: str, service: str, data: bytes, *, opens: bool) -> bytes:
         """What the data door does for a caller."""
         DB.pool = self.pool
-        verb = use.decrypt if decrypt else use.encrypt
+        verb = decrypt if opens else encrypt
         return await verb(self.here, self.here.state.view(tenant), service, data, b"")
 
     async def refresh(self, state: AppliedState | None = None) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from openkcm.crypto import labels
 from openkcm.crypto.contract import DesiredCaller, MintItem, TokenItem
-from openkcm.crypto.data_door import data_door
+from openkcm.crypto.data.door import data_door
+from openkcm.crypto.data.encrypt import encrypt
 from openkcm.crypto.mint import mint
-from openkcm.crypto.tokens import TokenMaker
-from openkcm.crypto.use import bad_ciphertext, encrypt
+from openkcm.crypto.use import bad_ciphertext
 from openkcm.kernel.db import DB
 from openkcm.sdk.refusals import Refusal, Refused
 from openkcm_client.envelope import ENVELOPE_BYTES, Envelope, parse
@@ -23,6 +23,7 @@ from openkcm_client.message import generate_data_key
 from openkcm_client.rewrap import rewrap
 from openkcm_client.stream import generate_stream_key
 from openkcm_client.xaes import XAES256GCM
+from tests.crypto.answering import answers_of
 from tests.crypto.plane import Plane, one
 from tests.crypto.world import keys_of
 
@@ -85,7 +86,7 @@ async def door(plane: Plane) -> AsyncIterator[Door]:
             )
             tokens[tenant, caller.service] = (await local.token(asked)).token
     DB.pool = local.pool
-    application = data_door(local.here, TokenMaker(local.here.root))
+    application = data_door(answers_of(local.here))
     transport = httpx2.ASGITransport(application, raise_app_exceptions=False)  # type: ignore[arg-type] # looser dicts
     async with httpx2.AsyncClient(transport=transport, base_url="http://region") as http:
         yield Door(plane, http, tokens)

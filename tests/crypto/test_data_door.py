@@ -9,9 +9,11 @@ import httpx2
 import pytest
 
 from openkcm.crypto.contract import DesiredCaller, TokenItem, Verb
-from openkcm.crypto.data_door import MAX_PLAINTEXT_BYTES, data_door
-from openkcm.crypto.tokens import TokenMaker
+from openkcm.crypto.data.door import data_door
+from openkcm.crypto.data.encrypt import MAX_PLAINTEXT_BYTES
+from openkcm.crypto.metrics import OPERATIONS
 from openkcm.kernel.db import DB
+from tests.crypto.answering import answers_of
 from tests.crypto.plane import Plane
 
 pytestmark = pytest.mark.integration
@@ -47,7 +49,7 @@ async def door(plane: Plane) -> AsyncIterator[Door]:
     minted = await plane.protect("acme")
     assert len(minted.records) == 2
     here = plane.local.here
-    application = data_door(here, TokenMaker(here.root))
+    application = data_door(answers_of(here, operations=OPERATIONS))
     transport = httpx2.ASGITransport(application, raise_app_exceptions=False)  # type: ignore[arg-type] # looser dicts
     async with httpx2.AsyncClient(transport=transport, base_url="http://region") as http:
         made = Door(plane, http, "")

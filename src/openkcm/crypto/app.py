@@ -9,12 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from openkcm.crypto.control_door import control_door
-from openkcm.crypto.data_door import data_door
+from openkcm.crypto.data.answer import Answers
+from openkcm.crypto.data.door import data_door
+from openkcm.crypto.data.limits import Limits
 from openkcm.crypto.harden import harden
 from openkcm.crypto.hosts.pool import HostLimits, Hosts
 from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.crypto.keep_watch import KeyWatch
 from openkcm.crypto.mark import open_high_water
+from openkcm.crypto.metrics import OPERATIONS
 from openkcm.crypto.place import open_place
 from openkcm.crypto.region import keep_confirmed, open_region, read_parties
 from openkcm.crypto.settings import CryptoSettings
@@ -76,10 +79,14 @@ async def serve_crypto(
             )
             tokens = TokenMaker(here.root)
             door = Door(identity, pins, admits="control", clock=clock)
+            limits = Limits(
+                items_per_s=settings.tenant_items_per_s, bytes_per_s=settings.tenant_mib_per_s * 2**20
+            )
+            answers = Answers(here, tokens, limits, OPERATIONS)
             told = Told()
             await serve(
                 [
-                    Served(app=data_door(here, tokens), socket=data, tls=tls),
+                    Served(app=data_door(answers), socket=data, tls=tls),
                     Served(app=control_door(here, tokens), socket=control, door=door),
                 ],
                 closing=closing,

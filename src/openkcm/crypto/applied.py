@@ -22,6 +22,7 @@ from openkcm.parties.labels import Record
 from openkcm.parties.pins import Pins
 from openkcm.parties.signed import Signature, verify
 from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+from openkcm.serving.calls import again
 
 log = get_logger(__name__)
 
@@ -71,7 +72,7 @@ class AppliedState:
                 retry_after_s=1.0,
             )
         if (trouble := self.troubled.get(tenant)) is not None:
-            raise trouble
+            raise again(trouble)
         if (view := self.views.get(tenant)) is None:
             raise Permanent(
                 Refusal.TENANT_UNKNOWN,

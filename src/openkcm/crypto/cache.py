@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from openkcm.crypto.loading import Loaded, Wanted, load_keys
@@ -13,13 +13,16 @@ from openkcm.crypto.rootfile import Root
 from openkcm.crypto.view import View
 from openkcm.kernel.clock import Clock
 from openkcm.sdk.refusals import Refusal, Refused, Remedy, Temporary
-from openkcm_client.message import DataKey, generate_data_key
+from openkcm_client.envelope import ENVELOPE_BYTES, parse
+from openkcm_client.message import DataKey, generate_data_key, unwrap
 from openkcm_client.xaes import XAES256GCM
 
 MAX_KEYS: Final = 10_000
 KEY_LIFE_S: Final = 300.0
 DATA_KEY_LIFE_S: Final = 300.0
 DATA_KEY_MESSAGES: Final = 2**20
+OPENED: Final = 16
+"""Data keys that one service key has opened last: messages that came one after the other have the same."""
 LOADS_AT_ONCE: Final = 2
 """Of the process's few connections: the others are for confirming the state and for control."""
 KEYS_A_LOAD: Final = 32
@@ -41,6 +44,8 @@ class ServiceKey:
     data_key: DataKey | None = None
     data_key_ends_at: float = 0.0
     messages_left: int = 0
+    opened: dict[bytes, DataKey] = field(default_factory=dict)
+    """By envelope; they leave memory with the service key."""
 
     def encrypting(self, now: float) -> DataKey:
         """The data key for the next message: the same for up to 2^20 messages or 5 minutes."""
@@ -50,8 +55,27 @@ class ServiceKey:
             )
             self.data_key_ends_at = now + DATA_KEY_LIFE_S
             self.messages_left = DATA_KEY_MESSAGES
+            self._keep(self.data_key.envelope.to_bytes(), self.data_key)
         self.messages_left -= 1
         return self.data_key
+
+    def opening(self, message: bytes) -> DataKey:
+        """The data key of this message's envelope.
+
+        Raises:
+            BadCiphertext: no key of this tenant and service made the envelope.
+            UnsupportedFormat: it is no whole message.
+        """
+        head = message[:ENVELOPE_BYTES]
+        if (found := self.opened.get(head)) is None:
+            found = unwrap(self.aead, parse(message), self.tenant, self.service)
+            self._keep(head, found)
+        return found
+
+    def _keep(self, head: bytes, data_key: DataKey) -> None:
+        while len(self.opened) >= OPENED:
+            del self.opened[next(iter(self.opened))]
+        self.opened[head] = data_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from openkcm.crypto.data.counted import Operations
+
 REGISTRY = CollectorRegistry()
 
 GENERATION_CONFLICTS = Counter(
@@ -11,12 +13,8 @@ GENERATION_CONFLICTS = Counter(
     "Documents signed by control that contradict what was applied. Any is an alarm.",
     registry=REGISTRY,
 )
-OPERATIONS = Counter(
-    "openkcm_data_operations",
-    "Data-plane operations by verb and outcome (done, or the refusal's code).",
-    ("verb", "outcome"),
-    registry=REGISTRY,
-)
+OPERATIONS = Operations()
+REGISTRY.register(OPERATIONS)
 CONTROL_ITEMS = Counter(
     "openkcm_control_items",
     "Items of control's calls by verb and outcome (done, or the refusal's code).",

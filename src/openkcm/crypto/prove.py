@@ -10,9 +10,10 @@ from os import urandom
 
 from openkcm.crypto import labels
 from openkcm.crypto.contract import Proof, ProveItem
+from openkcm.crypto.data.decrypt import decrypt
+from openkcm.crypto.data.encrypt import encrypt
 from openkcm.crypto.here import Here
 from openkcm.crypto.hierarchy import mismatch
-from openkcm.crypto.use import decrypt, encrypt
 from openkcm.crypto.view import View
 from openkcm.sdk.refusals import Refused
 

@@ -23,7 +23,7 @@ from openkcm.crypto.one_call import OneCall
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.store import read_keys
 from openkcm.crypto.view import View
-from openkcm.crypto.windows import Heard, Verdict
+from openkcm.crypto.windows import Decision, Heard, Verdict
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
@@ -81,13 +81,18 @@ class RootKeys:
         now = self._clock.monotonic()
         if now < self._good_until.get(view.tenant, float("-inf")):
             return
-        key_id = self._of_tenant.get(view.tenant)
-        if key_id is None:
-            decision = self.links.governed(view.tenant, view.desired.policy.policy())
-        else:
-            decision = self.links.decision(key_id)
+        decision = self._decision(view)
         decision.check()
         self._good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
+
+    def left_s(self, view: View) -> float:
+        """For how many seconds the tenant's keys may be used, as ``check`` says, if nobody is heard of any more."""
+        return self._decision(view).left_s
+
+    def at_hand(self, view: View) -> bool:
+        """Whether ``ready`` has nothing to wait for."""
+        key_id = self._of_tenant.get(view.tenant)
+        return key_id is None or (key_id in self.memory and not self._is_unasked(view.tenant, key_id))
 
     async def ready(self, view: View) -> None:
         """The tenant's L2 is at hand, and may be used.
@@ -196,6 +201,12 @@ class RootKeys:
     async def aclose(self) -> None:
         """No root key is asked any more."""
         await self._calls.aclose()
+
+    def _decision(self, view: View) -> Decision:
+        key_id = self._of_tenant.get(view.tenant)
+        if key_id is None:
+            return self.links.governed(view.tenant, view.desired.policy.policy())
+        return self.links.decision(key_id)
 
     def _in_force(self, view: View) -> bytes | None:
         """The L2 that a customer's root key wraps and that is in use here now."""

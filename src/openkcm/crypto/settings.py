@@ -46,6 +46,10 @@ class CryptoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How much memory of its own one key-store host may take."""
     probes_per_min: float = 6000.0
     """How often a minute all root keys of one kind of key store are asked together whether they still answer."""
+    tenant_items_per_s: float = 500_000.0
+    """How many items a second one process gives one tenant, those of batches counted singly; 0: as many as it can."""
+    tenant_mib_per_s: float = 512.0
+    """How many MiB of requests a second one process takes from one tenant; 0: as many as it can."""
     short_grace: bool = False
     """Let control end a deletion's grace before 7 days here. For development only; ``doctor`` shows it in red."""
 

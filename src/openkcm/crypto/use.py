@@ -1,76 +1,105 @@
-"""Encrypting and decrypting one whole message with a service's key. What every door to the data plane comes down to.
+"""Using a service's keys. What every door to the data plane comes down to.
 
-Whatever has to be waited for, what counts is asked again afterwards: no message is answered by a state that another one
-has followed meanwhile, nor by one that the database has not confirmed lately.
+An ``Act`` is one use. Where all that it takes is in memory it is done ``at_once``; else ``use`` waits, and whatever had
+to be waited for, what counts is asked again afterwards: nothing is answered by a state that another one has followed
+meanwhile, nor by one that the database has not confirmed lately.
 """
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar
+
+from openkcm.crypto.cache import ServiceKey
+from openkcm.crypto.contract import Verb
 from openkcm.crypto.here import Here
 from openkcm.crypto.note_use import note_use
 from openkcm.crypto.view import View
-from openkcm.sdk.refusals import Permanent, Refusal, Remedy, Temporary
-from openkcm_client.envelope import Envelope, parse
-from openkcm_client.errors import FormatError
-from openkcm_client.message import unwrap
+from openkcm.sdk.refusals import Permanent, Refusal, Refused, Remedy, Temporary
+
+Done = TypeVar("Done", covariant=True)
 
 
-async def encrypt(here: Here, view: View, service: str, plaintext: bytes, aad: bytes) -> bytes:
-    """A message under the service's active key.
+class Act(Protocol[Done]):
+    """One use of a service's keys; it holds what it was given, and is used once."""
+
+    key_id: bytes
+    """The key that it uses, as soon as ``wants`` has found it."""
+
+    def permitted(self, verbs: tuple[Verb, ...]) -> bool:
+        """Whether somebody who may do ``verbs`` may do this."""
+        ...
+
+    def wants(self, view: View, service: str) -> tuple[bytes, ...]:
+        """The ids of the keys that it takes.
+
+        Raises:
+            Permanent: the view does not allow it, or what was given is no good.
+        """
+        ...
+
+    def does(self, here: Here, view: View, keys: tuple[ServiceKey, ...]) -> Done:
+        """What was asked for. The view allows it now, and these are the keys that it ``wants``.
+
+        Raises:
+            Permanent: what was given does not open.
+        """
+        ...
+
+    def gone(self) -> Refused:
+        """The refusal where a key that it wants has been closed, to be destroyed."""
+        ...
+
+
+def at_once(here: Here, view: View, service: str, act: Act[Done]) -> Done | None:
+    """What was asked for, or None where something has to be waited for first.
 
     Raises:
-        Permanent: REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED, KEY_READ_ONLY, KEY_NOT_ACTIVE, RECORD_MISMATCH;
-            KEY_SUSPENDED, KEY_STORE_REFUSED, KEY_STORE_DOUBTFUL of a customer's root key.
-        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory; UNAVAILABLE; KEY_STORE_SILENT,
-            KEY_STORE_NO_ANSWER, CUT_OFF.
+        Refused: as ``use``, but for what only somebody meets who waits.
+    """
+    view.check_here(here.region)
+    wanted = act.wants(view, service)
+    roots, known = here.roots, here.keys.known
+    if not roots.at_hand(view):
+        return None
+    keys = []
+    for key_id in wanted:
+        if (key := known(view, key_id)) is None:
+            return None
+        if key_id in view.pending and (key_id, view.pending[key_id].since) not in here.used:
+            return None
+        keys.append(key)
+    roots.check(view)
+    return act.does(here, view, tuple(keys))
+
+
+async def use(here: Here, view: View, service: str, act: Act[Done]) -> Done:
+    """What was asked for, whatever has to be waited for.
+
+    Where a key is to be destroyed, it is on record that it was used before the answer leaves: that stops it. What does
+    not open is no use.
+
+    Raises:
+        Permanent: REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED, RECORD_MISMATCH; KEY_SUSPENDED, KEY_STORE_REFUSED,
+            KEY_STORE_DOUBTFUL of a customer's root key; what the act itself refuses.
+        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory or is to be destroyed; UNAVAILABLE;
+            KEY_STORE_SILENT, KEY_STORE_NO_ANSWER, CUT_OFF.
     """
     while True:
         view.check_here(here.region)
-        key_id = view.encrypting_key(service)
+        wanted = act.wants(view, service)
         await here.roots.ready(view)
-        key = await here.keys.get(view, key_id)
+        keys = tuple([await here.keys.get(view, key_id) for key_id in wanted])
         if (now := here.state.view(view.tenant)) is view:
             here.roots.check(view)
-            return key.encrypting(here.clock.monotonic()).encrypt(plaintext, aad)
+            done = act.does(here, view, keys)
+            pending = [key_id for key_id in wanted if key_id in view.pending]
+            for key_id in pending:
+                if not await note_use(here, view, key_id):
+                    raise act.gone()
+            if not pending or (now := here.state.view(view.tenant)) is view:
+                here.roots.check(view)
+                return done
         view = _followed(view, now)
-
-
-async def decrypt(here: Here, view: View, service: str, message: bytes, aad: bytes) -> bytes:
-    """The plaintext of a message that a key of this tenant and service made.
-
-    Where that key is to be destroyed, it is on record that it was used before the plaintext leaves: that stops it.
-
-    Raises:
-        Permanent: CIPHERTEXT_INVALID, the same for every cause; REGION_NOT_IN_SET, KEY_BLOCKED, KEY_REVOKED,
-            RECORD_MISMATCH; of the root key as ``encrypt``.
-        Temporary: DATABASE_UNAVAILABLE, for a key that is not in memory or is to be destroyed; UNAVAILABLE; of the
-            root key as ``encrypt``.
-    """
-    while True:
-        view.check_here(here.region)
-        view.check_not_revoked(service)
-        try:
-            envelope = parse(message)
-            plaintext = await _opened(here, view, service, envelope, message, aad)
-        except FormatError:
-            raise bad_ciphertext() from None
-        if (now := here.state.view(view.tenant)) is view:
-            here.roots.check(view)
-            return plaintext
-        view = _followed(view, now)
-
-
-async def _opened(
-    here: Here, view: View, service: str, envelope: Envelope, message: bytes, aad: bytes
-) -> bytes:
-    if not view.decrypts(service, envelope.l3_key_id):
-        raise bad_ciphertext()
-    await here.roots.ready(view)
-    key = await here.keys.get(view, envelope.l3_key_id)
-    plaintext = unwrap(key.aead, envelope, view.tenant, service).decrypt(message, aad)
-    if envelope.l3_key_id in view.pending and not await note_use(here, view, envelope.l3_key_id):
-        raise bad_ciphertext()
-    return plaintext
 
 
 def _followed(before: View, now: View) -> View:
@@ -99,4 +128,13 @@ def bad_ciphertext() -> Permanent:
             "caller",
             "reference/crypto-service#refusals",
         ),
+    )
+
+
+def too_large() -> Permanent:
+    """The refusal of an item beyond its limits."""
+    return Permanent(
+        Refusal.TOO_LARGE,
+        "A message holds up to 1 MiB of plaintext and 64 KiB of associated data.",
+        remedy=Remedy("Send less at once.", "caller", "reference/crypto-service#limits"),
     )

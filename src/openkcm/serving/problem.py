@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ STATUS: Final = {
     Refusal.KEY_STORE_REFUSED: 403,
     Refusal.REGION_NOT_IN_SET: 403,
     Refusal.NOT_FOUND: 404,
+    Refusal.KEY_UNKNOWN: 404,
     Refusal.TENANT_UNKNOWN: 404,
     Refusal.KEY_NOT_ACTIVE: 409,
     Refusal.KEY_READ_ONLY: 409,
@@ -77,14 +79,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_after_s: float | None = None
 
 
-def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers that tell of this refusal."""
-    status = status or STATUS.get(refused.refusal, 500)
+def problem_of(refused: Refused, *, status: int | None = None) -> Problem:
+    """What an answer says of this refusal; ``status`` where it is another than the code's own."""
     remedy = refused.remedy or Remedy("", "")
-    body = Problem(
+    return Problem(
         type=f"urn:openkcm:problem:{refused.refusal}",
         title=refused.refusal.value.replace("-", " "),
-        status=status,
+        status=status or STATUS.get(refused.refusal, 500),
         code=refused.refusal.value,
         detail=refused.message,
         action=remedy.action,
@@ -92,12 +93,24 @@ def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes,
         reference=remedy.reference,
         retry_after_s=refused.retry_after_s,
     )
+
+
+def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers that tell of this refusal."""
+    body = problem_of(refused, status=status)
     headers = {"Cache-Control": "no-store"}
-    if status == 401:
+    if body.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == 503:
-        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
-    return status, msgspec.json.encode(body), headers
+    if body.status in {429, 503}:
+        headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after_s or 1)))
+    return body.status, msgspec.json.encode(body), headers
+
+
+def internal() -> Permanent:
+    """The refusal that tells of an error of ours, and nothing of it."""
+    words = "This request met an error of ours; it is in the log."
+    remedy = Remedy("Tell the operator the time and the address.", "caller", _PAGE)
+    return Permanent(Refusal.INTERNAL, words, remedy=remedy)
 
 
 class ReadRequest(Request[UserT, AuthT, StateT]):
@@ -142,9 +155,7 @@ def _http(_request: Request[object, object, State], error: HTTPException) -> Res
 
 def _unexpected(request: Request[object, object, State], error: Exception) -> Response[bytes]:
     log.error("serving.failed", path=request.url.path, exc_info=error)
-    words = "This request met an error of ours; it is in the log."
-    remedy = Remedy("Tell the operator the time and the address.", "caller", _PAGE)
-    return _response(Permanent(Refusal.INTERNAL, words, remedy=remedy))
+    return _response(internal())
 
 
 def _response(refused: Refused, *, status: int | None = None) -> Response[bytes]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 
-class FormatError(Exception):
-    """What every refusal of this package derives from."""
+class Error(Exception):
+    """What everything that this package raises by itself derives from."""
+
+
+class FormatError(Error):
+    """What every refusal of the message format derives from."""
 
 
 class BadCiphertext(FormatError):

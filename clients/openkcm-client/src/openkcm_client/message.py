@@ -8,9 +8,11 @@ is a stream (``openkcm_client.stream``).
 from __future__ import annotations
 
 from hmac import compare_digest
+from io import BytesIO
 from itertools import count
 from os import urandom
 from struct import Struct
+from threading import Lock
 from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -38,6 +40,10 @@ MAX_AAD_BYTES: Final = 2**20
 
 _BODY_AT: Final = ENVELOPE_BYTES + NONCE_BYTES
 _LENGTH = Struct(">I").pack
+_NO_AAD: Final = _LENGTH(0)
+_TOO_LONG: Final = "a message holds up to 1 GiB, its associated data up to 1 MiB"
+_LARGE: Final = 48 * 1024
+"""From here on it costs less to prepare a message's memory and encrypt into it than to join its parts."""
 
 
 class DataKey:
@@ -45,26 +51,54 @@ class DataKey:
 
     Made by ``generate_data_key`` (encrypts and decrypts) or ``unwrap`` (decrypts only). Safe to use from several
     threads. It cannot be copied or pickled: its count of messages would be copied with it.
+
+    ``max_bytes`` bounds the plaintext under it beside ``max_messages``: a message counts once for each
+    ``max_bytes / max_messages`` bytes that it begins, so that small ones cost no sum.
     """
 
-    __slots__ = ("_aad", "_aead", "_encrypted", "_head", "_max_messages", "envelope", "service", "tenant")
+    __slots__ = (
+        "_aad",
+        "_aead",
+        "_charging",
+        "_encrypted",
+        "_head",
+        "_limit",
+        "_no_aad",
+        "_unit",
+        "envelope",
+        "max_messages",
+        "service",
+        "tenant",
+    )
 
     def __init__(
-        self, key: bytes, envelope: Envelope, *, tenant: str, service: str, max_messages: int
+        self,
+        key: bytes,
+        envelope: Envelope,
+        *,
+        tenant: str,
+        service: str,
+        max_messages: int,
+        max_bytes: int | None = None,
     ) -> None:
         self.tenant = tenant
         self.service = service
         self.envelope = envelope
+        self.max_messages = max_messages
         self._head = envelope.to_bytes()
         self._aead = AESGCM(key)
         self._aad = enc(MAGIC, FORMAT, SUITE_MESSAGE, tenant, service, envelope.commitment)
+        self._no_aad = self._aad + _NO_AAD
         self._encrypted = count()
-        self._max_messages = max_messages
+        self._limit = max_messages
+        self._charging = Lock()
+        bounded = max_bytes is not None and max_messages > 0
+        self._unit = max(1, min(max_bytes // max_messages, MAX_PLAINTEXT_BYTES)) if bounded else MAX_PLAINTEXT_BYTES
 
     @property
     def encrypts(self) -> bool:
         """Whether this key was generated here and so may encrypt."""
-        return self._max_messages > 0
+        return self.max_messages > 0
 
     def encrypt(self, plaintext: bytes, aad: bytes = b"") -> bytes:
         """A whole message, 156 bytes longer than the plaintext; ``aad`` is needed to open it and not in it.
@@ -75,13 +109,24 @@ class DataKey:
             MessageTooLong: more than 1 GiB of plaintext or 1 MiB of associated data.
         """
         # next() on a count is one step for all threads, so no two messages pass as the last one.
-        if next(self._encrypted) >= self._max_messages:
-            raise DataKeyUsedUp if self._max_messages else DecryptOnly
-        if len(plaintext) > MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
-            raise MessageTooLong("a message holds up to 1 GiB, its associated data up to 1 MiB")
+        number = next(self._encrypted)
+        if number >= self._limit:
+            raise DataKeyUsedUp if self.max_messages else DecryptOnly
+        size = len(plaintext)
+        if size > self._unit:
+            self._charge(number, size)
         nonce = urandom(NONCE_BYTES)
-        body = self._aead.encrypt(nonce, plaintext, self._aad + _LENGTH(len(aad)) + aad)
-        return b"".join((self._head, nonce, body))
+        bound = self._bound(aad) if aad else self._no_aad
+        if size < _LARGE:
+            return b"".join((self._head, nonce, self._aead.encrypt(nonce, plaintext, bound)))
+        # The bytes that are given out are the ones that were encrypted into: nothing of this size is copied.
+        room = BytesIO(bytes(OVERHEAD_BYTES + size))
+        with room.getbuffer() as view:
+            view[:ENVELOPE_BYTES] = self._head
+            view[ENVELOPE_BYTES:_BODY_AT] = nonce
+            with view[_BODY_AT:] as body:
+                self._aead.encrypt_into(nonce, plaintext, bound, body)
+        return room.getvalue()
 
     def decrypt(self, message: bytes, aad: bytes = b"") -> bytes:
         """The plaintext of a message that has exactly this key's envelope.
@@ -97,14 +142,37 @@ class DataKey:
         if len(message) < OVERHEAD_BYTES or not compare_digest(message[:ENVELOPE_BYTES], self._head):
             parse(message)  # says so if it is another format
             raise BadCiphertext
-        if len(message) > OVERHEAD_BYTES + MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
+        return self.decrypt_body(message, aad)
+
+    def decrypt_body(self, message: bytes, aad: bytes = b"") -> bytes:
+        """As ``decrypt``, of a message whose first 128 bytes are known to be this key's: it was found by them."""
+        size = len(message)
+        if not OVERHEAD_BYTES <= size <= OVERHEAD_BYTES + MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
             raise BadCiphertext
+        bound = self._aad + _LENGTH(len(aad)) + aad if aad else self._no_aad
+        nonce = message[ENVELOPE_BYTES:_BODY_AT]
         try:
-            return self._aead.decrypt(
-                message[ENVELOPE_BYTES:_BODY_AT], message[_BODY_AT:], self._aad + _LENGTH(len(aad)) + aad
-            )
+            if size < _LARGE:
+                return self._aead.decrypt(nonce, message[_BODY_AT:], bound)
+            with memoryview(message) as whole, whole[_BODY_AT:] as body:
+                return self._aead.decrypt(nonce, body, bound)
         except InvalidTag:
             raise BadCiphertext from None
+
+    def _bound(self, aad: bytes) -> bytes:
+        """What is authenticated beside a message's body."""
+        if len(aad) > MAX_AAD_BYTES:
+            raise MessageTooLong(_TOO_LONG)
+        return self._aad + _LENGTH(len(aad)) + aad
+
+    def _charge(self, number: int, size: int) -> None:
+        """A message of many bytes counts as several of those that come after it."""
+        if size > MAX_PLAINTEXT_BYTES:
+            raise MessageTooLong(_TOO_LONG)
+        with self._charging:
+            self._limit -= (size - 1) // self._unit
+            if number >= self._limit:
+                raise DataKeyUsedUp
 
     def __repr__(self) -> str:
         return (

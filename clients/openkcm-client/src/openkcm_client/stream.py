@@ -78,7 +78,7 @@ class StreamKey:
             DataKeyUsedUp: it has encrypted as many streams as it may.
             MessageTooLong: more than 1 MiB of associated data; from the iterator, more than 16 TiB of plaintext.
         """
-        return _seal(*self._begin(aad), _pieces(source))
+        return _seal(*self._begin(aad), pieces_of(source))
 
     def encrypt_async(self, source: AsyncIterable[Piece], aad: bytes = b"") -> AsyncIterator[bytes]:
         """As ``encrypt``, from an async iterable."""
@@ -175,7 +175,7 @@ def decrypt_stream(
         UnsupportedFormat: another magic, format or suite.
     """
     blocks, opener = Blocks(SEALED_BYTES, first=STREAM_HEAD_BYTES), None
-    for piece in _pieces(source):
+    for piece in pieces_of(source):
         for block in blocks.feed(piece):
             if opener is None:
                 envelope, salt = parse_stream_head(bytes(block))
@@ -227,7 +227,8 @@ async def _seal_async(head: bytes, sealer: Sealer, pieces: AsyncIterable[Piece])
     yield sealer.seal(blocks.rest(), last=True)
 
 
-def _pieces(source: Source) -> Iterator[Piece]:
+def pieces_of(source: Source) -> Iterator[Piece]:
+    """What a file or an iterable gives, piece by piece."""
     if not hasattr(source, "read"):
         yield from source
         return

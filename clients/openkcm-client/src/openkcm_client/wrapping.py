@@ -1,4 +1,4 @@
-"""How an L3 wraps an L4, and what is derived from an L4. Only this package's own files use it."""
+"""How an L3 wraps an L4, and what is derived from an L4. For this package's own files and the Crypto Service."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from openkcm.crypto.contract import Verb
 from openkcm.serving.problem import Problem
@@ -17,7 +17,8 @@ from openkcm.serving.problem import Problem
 MAX_ITEMS: Final = 1000
 """Items of a batch."""
 
-Name = Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9-]{0,62})?$")]
+NAME: Final = "^([a-z0-9][a-z0-9-]{0,62})?$"
+Name = Annotated[str, Meta(pattern=NAME)]
 KeyId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Use = Literal["encrypt", "decrypt"]
 Suite = Literal["message", "stream"]
@@ -27,7 +28,7 @@ class EncryptItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """``aad`` is needed to decrypt, and is not in the message."""
 
     plaintext: bytes
-    aad: bytes = b""
+    aad: bytes | UnsetType = UNSET
 
 
 class Encrypted(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +41,7 @@ class DecryptItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """``message`` as ``encrypt`` answered it, with the same ``aad``."""
 
     message: bytes
-    aad: bytes = b""
+    aad: bytes | UnsetType = UNSET
 
 
 class Decrypted(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,9 +65,9 @@ class Rewrapped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataKeyItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new data key, for whole messages or for streams."""
+    """A new data key, for whole messages (where nothing is said) or for streams."""
 
-    suite: Suite = "message"
+    suite: Suite | UnsetType = UNSET
 
 
 class OpenItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +104,41 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     lease_s: float
+
+
+_Whose = Annotated[str, Meta(extra_json_schema={"pattern": NAME})]
+
+
+class EncryptRequest(EncryptItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``tenant`` and ``service`` may be said, and are the token's then."""
+
+    tenant: _Whose | UnsetType = UNSET
+    service: _Whose | UnsetType = UNSET
+
+
+class DecryptRequest(DecryptItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tenant: _Whose | UnsetType = UNSET
+    service: _Whose | UnsetType = UNSET
+
+
+class RewrapRequest(RewrapItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tenant: _Whose | UnsetType = UNSET
+    service: _Whose | UnsetType = UNSET
+
+
+class DataKeyRequest(DataKeyItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tenant: _Whose | UnsetType = UNSET
+    service: _Whose | UnsetType = UNSET
+
+
+class OpenRequest(OpenItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tenant: _Whose | UnsetType = UNSET
+    service: _Whose | UnsetType = UNSET
+
+
+class LeaseRequest(LeaseItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tenant: _Whose | UnsetType = UNSET
+    service: _Whose | UnsetType = UNSET
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

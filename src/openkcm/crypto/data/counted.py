@@ -1,0 +1,50 @@
+"""The data plane's own numbers, kept as numbers: they are metrics only when somebody reads them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+BOUNDS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class Operations(Collector):
+    """What was asked for, item by item, and how long whole requests took from their last byte to the answer."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self._took: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * (len(BOUNDS_S) + 1))
+        self._sum_s: defaultdict[tuple[str, str], float] = defaultdict(float)
+
+    def took(self, verb: str, form: str, seconds: float) -> None:
+        """A request of this verb (``form``: single or batch) was answered within ``seconds``."""
+        name = (verb, form)
+        self._took[name][bisect_left(BOUNDS_S, seconds)] += 1
+        self._sum_s[name] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        counted = CounterMetricFamily(
+            "openkcm_data_operations",
+            "Data-plane operations by verb and outcome (done, or the refusal's code).",
+            labels=("verb", "outcome"),
+        )
+        for name, count in self.outcomes.items():
+            counted.add_metric(name, count)
+        yield counted
+        took = HistogramMetricFamily(
+            "openkcm_data_seconds",
+            "From a request's last byte to its answer, by verb and form (single, batch).",
+            labels=("verb", "form"),
+        )
+        for name, counts in self._took.items():
+            total, buckets = 0, []
+            for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), counts, strict=True):
+                total += count
+                buckets.append((bound, float(total)))
+            took.add_metric(name, buckets, sum_value=self._sum_s[name])
+        yield took
