@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,8 @@ async def sdk() -> list[Figure]:
     async with leased_client() as client:
         for label, size in SIZES.items():
             plaintext = os.urandom(size)
-            message = client.encrypt(plaintext)
+            message = await asyncio.to_thread(client.encrypt, plaintext)
+            await asyncio.to_thread(client.decrypt, message)
             bare = AESGCM(os.urandom(32))
             nonce = os.urandom(12)
             sealed = bare.encrypt(nonce, plaintext, None)
