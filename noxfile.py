@@ -130,6 +130,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The figures: `nox -s bench -- --json FILE [--only PREFIX]`."""
     prepare(session, *PRODUCT, *PLUGINS, "--group", "test", "--group", "bench")
+    system_packages.install(session, system_packages.LOAD)
     session.run("python", "-m", "tests.bench", *session.posargs, interrupt_timeout=30, terminate_timeout=10)
 
 

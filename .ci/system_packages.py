@@ -27,14 +27,16 @@ _PARTS = [
     Part("kubernetes-client", program="kubectl"),  # a second client of the emulated kcp
     Part("npm", program="npm"),  # a certified OpenID provider
 ]
+LOAD = Part("wrk", program="wrk")  # the figures: a client that costs less than what it measures
 
 
-def install(session: nox.Session) -> None:
+def install(session: nox.Session, *more: Part) -> None:
     """Every part is there, or it was said which are not: their tests are skipped by name (failures under CI=true).
 
     Only root on a Debian is allowed to install; nothing that the machine has is removed for it.
     """
-    missing = [part.package for part in _PARTS if not part.present()]
+    wanted = [*_PARTS, *more]
+    missing = [part.package for part in wanted if not part.present()]
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
@@ -54,5 +56,5 @@ def install(session: nox.Session) -> None:
         silent=True,
         success_codes=any_code,
     )
-    if still := [part.package for part in _PARTS if not part.present()]:
+    if still := [part.package for part in wanted if not part.present()]:
         session.warn(f"Could not be installed: {', '.join(still)}. The tests that need them are skipped.")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench.crypto import crypto
+from tests.bench.crypto import batch, scale, single, single_tls, tenants
 from tests.bench.enable import enable
 from tests.bench.figures import Figure
 from tests.bench.kcp import kcp
@@ -34,7 +34,11 @@ class Group(Protocol):
 
 GROUPS: Mapping[str, Group] = {
     "sdk.": sdk,
-    "crypto.single.": crypto,
+    "crypto.single.": single,
+    "crypto.single_tls.": single_tls,
+    "crypto.batch_": batch,
+    "crypto.scale_2": scale,
+    "crypto.tenants_": tenants,
     "crypto.revoke": revoke,
     "crypto.cold_first_ms": cold_first,
     "crypto.lease_restart_s": lease_restart,

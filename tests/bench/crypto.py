@@ -1,119 +1,235 @@
-"""The data plane against a server that does nothing, over the same number of kept connections."""
+"""The data plane against a server that does nothing, for the same request bytes over the same kept connections."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import os
-import socket
-import sys
-import time
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.bench.figures import Figure, middle, percentile
-from tests.bench.installed import drop_one, home, installed, watching
-from tests.demo.failed import DemoFailed
-from tests.demo.person import Person
+from tests.bench.figures import Figure, lowered, middle
+from tests.bench.load import Ask, Load, Loaded, keep_on
+from tests.bench.noop import Noop, running_noop
+from tests.bench.regions import OneRegion, one_region
 
-CONNECTIONS = 8
 ROUNDS = 5
-_ROUND_S = 2.0
+NOOP_PER_S = 20_000
+"""What the aims per core were stated for: the no-op's answers a second over 32 connections."""
+BATCH = 100
+MANY, FEW = 10_000, 10
+_ROUND_S = 3.0
 
 
-async def crypto() -> list[Figure]:
-    """``vs_noop`` is our answers per second as a part of the no-op's, for the same request bytes."""
-    ratios: list[float] = []
-    noops: list[float] = []
-    ours: list[float] = []
-    slowest: list[float] = []
-    async with home() as place, installed(place) as product, watching(product) as watch, _noop() as port:
-        account, began = drop_one(place)
-        await watch.ready_s(account, began)
-        async with Person(product.product.web) as person:
-            await person.sign_in(await product.product.sign_in_link(account.uid))
-            token = await person.token(account.uid)
-        body = {
-            "tenant": account.uid,
-            "service": "default",
-            "plaintext": base64.b64encode(os.urandom(64)).decode(),
-        }
-        request = _request("/v1/encrypt", token.value, json.dumps(body).encode())
-        door = urlsplit(token.data_address).port or 0
-        await asyncio.gather(_load(door, request, for_s=0.5), _load(port, request, for_s=0.5))
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """A region's process and the no-op, each on the same core, and what both are sent."""
+
+    region: OneRegion
+    noop: Noop
+    load: Load
+
+    async def rounds(self, connections: int) -> tuple[list[Loaded], list[Loaded]]:
+        """Ours and the no-op's, in turn."""
+        ours: list[Loaded] = []
+        noops: list[Loaded] = []
+        process = self.region.processes[0]
+        both = [(process.data, process.pid, ours), (self.noop.address, self.noop.pid, noops)]
+        for address, pid, _ in both:
+            await self.load.run(address, connections=connections, for_s=1, servers=[pid])
         for number in range(ROUNDS):
-            pair: dict[int, tuple[float, float]] = {}
-            for each in (door, port) if number % 2 else (port, door):
-                pair[each] = await _load(each, request, for_s=_ROUND_S)
-            ours.append(pair[door][0])
-            noops.append(pair[port][0])
-            ratios.append(pair[door][0] / pair[port][0])
-            slowest.append(pair[door][1] / pair[port][1])
+            for address, pid, kept in both if number % 2 else reversed(both):
+                kept.append(
+                    await self.load.run(address, connections=connections, for_s=_ROUND_S, servers=[pid])
+                )
+        return ours, noops
+
+
+async def single() -> list[Figure]:
+    """One record of 64 bytes a request."""
+    found: list[Figure] = []
+    async with _doors([_encrypt()]) as doors:
+        for connections in (1, 8, 32):
+            found += _single(f"crypto.single.64B.c{connections}", *await doors.rounds(connections))
+    return found
+
+
+async def single_tls() -> list[Figure]:
+    """The same over TLS 1.3, against the no-op over TLS."""
+    found: list[Figure] = []
+    async with _doors([_encrypt()], tls=True) as doors:
+        for connections in (8, 32):
+            ours, noops = await doors.rounds(connections)
+            found.append(
+                Figure(
+                    name=f"crypto.single_tls.64B.c{connections}.vs_noop",
+                    value=middle(
+                        [our.per_second / bare.per_second for our, bare in zip(ours, noops, strict=True)]
+                    ),
+                    unit="ratio",
+                    reference=middle([bare.per_second for bare in noops]),
+                    rounds=ROUNDS,
+                )
+            )
+    return found
+
+
+async def batch() -> list[Figure]:
+    """A hundred records of 64 bytes a request, over 8 connections."""
+    item = {"plaintext": _record()}
+    body = json.dumps({"items": [item] * BATCH}).encode()
+    async with _doors([Ask(token="", path="/v1/encrypt/batch", body=body)]) as doors:
+        ours, noops = await doors.rounds(8)
+    reference = middle([bare.per_second for bare in noops])
     return [
         Figure(
-            name="crypto.single.64B.c8.vs_noop",
-            value=middle(ratios),
-            unit="ratio",
-            reference=middle(noops),
-            rounds=ROUNDS,
-        ),
-        Figure(
-            name="crypto.single.64B.c8.rps",
-            value=middle(ours),
+            name=f"crypto.batch_{BATCH}.ops_per_core",
+            value=BATCH * middle([our.per_core for our in ours]),
             unit="1/s",
-            reference=middle(noops),
+            aim=lowered(150_000, reference=reference, stated=NOOP_PER_S),
+            at_least=True,
+            reference=reference,
             rounds=ROUNDS,
-        ),
-        Figure(name="crypto.single.64B.c8.p99_vs_noop", value=middle(slowest), unit="ratio", rounds=ROUNDS),
+        )
     ]
 
 
-def _request(path: str, token: str, body: bytes) -> bytes:
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+async def scale() -> list[Figure]:
+    """What a request costs where two processes of a region share the load, against one that has it alone."""
+    ratios: list[float] = []
+    costs: list[float] = []
+    async with one_region(2) as region:
+        with TemporaryDirectory() as folder:
+            load = await _load(region, Path(folder), [_encrypt()])
+            first, second = region.processes
+            for number in range(ROUNDS + 1):
+                one = await load.run(
+                    first.data, connections=8, for_s=_ROUND_S, servers=[first.pid], pinned=False
+                )
+                pair = await _together(load, [(first.data, first.pid), (second.data, second.pid)])
+                if number:  # the first warms up
+                    costs.append(1 / one.per_core)
+                    ratios.append(one.per_core / pair)
+    return [
+        Figure(
+            name="crypto.scale_2.cpu_per_request_vs_1",
+            value=middle(ratios),
+            unit="ratio",
+            aim=1.1,
+            reference=middle(costs),
+            rounds=ROUNDS,
+        )
+    ]
 
 
-async def _load(port: int, request: bytes, *, for_s: float) -> tuple[float, float]:
-    """Answers per second, and the 99th percentile of their times in seconds."""
-    until = time.perf_counter() + for_s
-    began = time.perf_counter()
-    took = await asyncio.gather(*(_connection(port, request, until) for _ in range(CONNECTIONS)))
-    times = [each for connection in took for each in connection]
-    return len(times) / (time.perf_counter() - began), percentile(times, 99)
+async def tenants() -> list[Figure]:
+    """The 99th percentile with so many tenants in turn, against that with a few, in the same process."""
+    names = [f"t{number}" for number in range(MANY)]
+    slowest: defaultdict[int, list[float]] = defaultdict(list)
+    async with one_region() as region:
+        with TemporaryDirectory() as folder:
+            await region.protect(names)
+            tokens = await region.tokens(names, ("encrypt",))
+            keep_on(region.processes[0].pid)
+            loads = {
+                count: Load(Path(folder), [_encrypt(token) for token in tokens[:count]])
+                for count in (FEW, MANY)
+            }
+            for number in range(ROUNDS + 1):
+                for count in (FEW, MANY) if number % 2 else (MANY, FEW):
+                    ran = await loads[count].run(
+                        region.processes[0].data,
+                        connections=8,
+                        for_s=_ROUND_S
+                        if number
+                        else 10,  # first of all, every tenant's key comes into memory
+                        servers=[region.processes[0].pid],
+                    )
+                    if number:
+                        slowest[count].append(ran.p99_s)
+    return [
+        Figure(
+            name=f"crypto.tenants_{MANY}.p99_vs_{FEW}",
+            value=middle([many / few for many, few in zip(slowest[MANY], slowest[FEW], strict=True)]),
+            unit="ratio",
+            aim=1.2,
+            reference=middle(slowest[FEW]) * 1000,
+            rounds=ROUNDS,
+        )
+    ]
 
 
-async def _connection(port: int, request: bytes, until: float) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    times: list[float] = []
-    try:
-        while (began := time.perf_counter()) < until:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise DemoFailed(f"The server answered {head.splitlines()[0].decode('ascii', 'replace')}")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            await reader.readexactly(int(length.split(b":")[1]))
-            times.append(time.perf_counter() - began)
-    finally:
-        writer.close()
-    return times
+def _single(name: str, ours: Sequence[Loaded], noops: Sequence[Loaded]) -> list[Figure]:
+    reference = middle([bare.per_second for bare in noops])
+    pairs = list(zip(ours, noops, strict=True))
+    many = name.endswith(".c32")
+    return [
+        Figure(
+            name=f"{name}.vs_noop",
+            value=middle([our.per_second / bare.per_second for our, bare in pairs]),
+            unit="ratio",
+            aim=None if name.endswith(".c1") else 1.0,
+            at_least=True,
+            reference=reference,
+            rounds=len(pairs),
+        ),
+        Figure(
+            name=f"{name}.p99_vs_noop",
+            value=middle([our.p99_s / bare.p99_s for our, bare in pairs]),
+            unit="ratio",
+            aim=None if name.endswith(".c1") else 1.25,
+            reference=middle([bare.p99_s for bare in noops]) * 1000,
+            rounds=len(pairs),
+        ),
+        Figure(
+            name=f"{name}.rps_per_core",
+            value=middle([our.per_core for our in ours]),
+            unit="1/s",
+            aim=lowered(NOOP_PER_S, reference=reference, stated=NOOP_PER_S) if many else None,
+            at_least=True,
+            reference=middle([bare.per_core for bare in noops]),
+            rounds=len(pairs),
+        ),
+    ]
 
 
 @asynccontextmanager
-async def _noop() -> AsyncIterator[int]:
-    """The reference server's port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.noop", str(listener.fileno()), pass_fds=[listener.fileno()]
+async def _doors(asks: Sequence[Ask], *, tls: bool = False) -> AsyncIterator[Doors]:
+    async with one_region(tls=tls) as region:
+        settings = region.processes[0].settings
+        async with running_noop(settings.data_certificate, settings.data_key) as noop:
+            with TemporaryDirectory() as folder:
+                load = await _load(region, Path(folder), asks)
+                keep_on(region.processes[0].pid)
+                keep_on(noop.pid)
+                yield Doors(region, noop, load)
+
+
+async def _load(region: OneRegion, folder: Path, asks: Sequence[Ask]) -> Load:
+    await region.protect(["acme"])
+    (token,) = await region.tokens(["acme"], ("encrypt",))
+    return Load(folder, [Ask(token=token, path=ask.path, body=ask.body) for ask in asks])
+
+
+async def _together(load: Load, servers: Sequence[tuple[str, int]]) -> float:
+    """Answers for each processor second of all of these under load at the same time."""
+    ran = await asyncio.gather(
+        *(
+            load.run(address, connections=8, for_s=_ROUND_S, servers=[pid], pinned=False)
+            for address, pid in servers
         )
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            await process.wait()
+    )
+    return sum(each.answers for each in ran) / sum(each.spent_s for each in ran)
+
+
+def _encrypt(token: str = "") -> Ask:
+    return Ask(token=token, path="/v1/encrypt", body=json.dumps({"plaintext": _record()}).encode())
+
+
+def _record() -> str:
+    return base64.b64encode(os.urandom(64)).decode()

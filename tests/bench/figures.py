@@ -47,6 +47,11 @@ def relaxed(aim: float, *, reference: float, stated: float) -> float:
     return aim * max(1.0, reference / stated)
 
 
+def lowered(aim: float, *, reference: float, stated: float) -> float:
+    """The aim for this run, where a larger value is better and ``reference`` should have been ``stated``."""
+    return aim * min(1.0, reference / stated)
+
+
 def middle(values: list[float]) -> float:
     """The median."""
     return float(median(values))

@@ -9,30 +9,17 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
-from msgspec.structs import replace
-
-from openkcm.crypto.client import PinnedRegions
-from openkcm.crypto.contract import DesiredKey, MintItem, Region, TokenItem
-from openkcm.embedded.databases import prepare_databases
-from openkcm.embedded.files import remove_tree
-from openkcm.embedded.postgres import start_postgres
-from openkcm.embedded.roles import DatabasePlan, crypto_login
-from openkcm.kernel.migrate import migrate
+from openkcm.crypto.contract import DesiredKey
 from tests.bench.figures import Figure, percentile, relaxed
-from tests.crypto.processes import region_settings, running
-from tests.crypto.world import CALLER, World, agreement, keys_of
-from tests.databases import short_directory
+from tests.bench.regions import REGION, OneRegion, one_region
 from tests.demo.failed import DemoFailed
 
 SAMPLES = 40
 STATED_S = 0.25  # of the process that is told, where both share two cores with what loads them
 WARM = 3
 CONNECTIONS = 3
-TENANT, REGION = "acme", "local"
+TENANT = "acme"
 _SILENT_S = 0.3  # so long without an accepted request, and all has stopped
 _AGAIN_S = 10.0
 
@@ -65,11 +52,11 @@ class Door:
 
 async def revoke() -> list[Figure]:
     """The 99th percentile over both processes, with that of the one that was told as the reference."""
-    async with _pair() as (world, local, doors, keys):
+    async with _pair() as (region, doors, keys):
         both: list[float] = []
         told: list[float] = []
         for number in range(WARM + SAMPLES):
-            took = await _once(world, local, doors, keys)
+            took = await _once(region, doors, keys)
             if number >= WARM:
                 told.append(took[0])
                 both.append(max(took))
@@ -85,20 +72,18 @@ async def revoke() -> list[Figure]:
     ]
 
 
-async def _once(
-    world: World, local: Region, doors: Sequence[Door], keys: Sequence[DesiredKey]
-) -> list[float]:
+async def _once(region: OneRegion, doors: Sequence[Door], keys: Sequence[DesiredKey]) -> list[float]:
     """For each process, how long after the decision it still accepted a request; then all is restored."""
     await _accepting(doors)
-    signed = world.decide(TENANT, regions=(REGION,), keys=keys, access="revoked")
+    signed = region.world.decide(TENANT, regions=(REGION,), keys=keys, access="revoked")
     began = time.perf_counter()
-    await local.apply(signed)
+    await region.local.apply(signed)
     while time.perf_counter() - max(began, *(door.accepted_at for door in doors)) < _SILENT_S:
         await asyncio.sleep(0.01)
         if time.perf_counter() - began > _AGAIN_S:
             raise DemoFailed("A process still accepts requests 10 s after the revoke.")
     took = [max(0.0, door.accepted_at - began) for door in doors]
-    await local.apply(world.decide(TENANT, regions=(REGION,), keys=keys))
+    await region.local.apply(region.world.decide(TENANT, regions=(REGION,), keys=keys))
     return took
 
 
@@ -110,56 +95,28 @@ async def _accepting(doors: Sequence[Door]) -> None:
 
 
 @asynccontextmanager
-async def _pair() -> AsyncIterator[tuple[World, Region, Sequence[Door], Sequence[DesiredKey]]]:
+async def _pair() -> AsyncIterator[tuple[OneRegion, Sequence[Door], Sequence[DesiredKey]]]:
     """Two processes of one region on one database, each under load."""
-    home = short_directory()
-    postgres = await start_postgres(home / "state", home / "run")
-    try:
-        plan = DatabasePlan(regions=(REGION,))
-        prepared = await prepare_databases(
-            postgres.server, plan, secrets_file=home / "state" / "databases.json"
-        )
-        await migrate(prepared.crypto_owner(REGION), name="crypto", login=crypto_login(REGION))
-        dsn = prepared.crypto(REGION)
-        with TemporaryDirectory() as folder:
-            world = World(Path(folder))
-            first = region_settings(Path(folder), REGION, dsn)
-            second = replace(
-                region_settings(Path(folder), REGION, dsn), state_directory=str(Path(folder) / "second-state")
-            )
-            parties = world.parties(REGION)
-            with running(first, parties) as one, running(second, parties) as two:
-                regions = PinnedRegions(world.control, world.pins, [one.region])
-                doors = [Door(urlsplit(each.data).port or 0) for each in (one, two)]
-                try:
-                    local = regions.get(REGION)
-                    keys, request = await _protected(world, local)
-                    await local.agree(agreement(world, REGION))
-                    for door in doors:
-                        door.tasks = [asyncio.create_task(door.load(request)) for _ in range(CONNECTIONS)]
-                    yield world, local, doors, keys
-                finally:
-                    loads = [task for door in doors for task in door.tasks]
-                    for task in loads:
-                        task.cancel()
-                    await asyncio.gather(*loads, return_exceptions=True)
-                    await regions.aclose()
-    finally:
-        await postgres.stop()
-        remove_tree(home)
+    async with one_region(2) as region:
+        keys = (await region.protect([TENANT]))[TENANT]
+        (token,) = await region.tokens([TENANT], ("encrypt",))
+        doors = [Door(port) for port in region.ports]
+        for door in doors:
+            door.tasks = [asyncio.create_task(door.load(_request(token))) for _ in range(CONNECTIONS)]
+        try:
+            yield region, doors, keys
+        finally:
+            loads = [task for door in doors for task in door.tasks]
+            for task in loads:
+                task.cancel()
+            await asyncio.gather(*loads, return_exceptions=True)
 
 
-async def _protected(world: World, local: Region) -> tuple[Sequence[DesiredKey], bytes]:
-    await local.apply(world.decide(TENANT, regions=(REGION,)))
-    minted = await local.mint(MintItem(tenant=TENANT, generation=1, services=("default",), token="bench"))
-    keys = keys_of(minted)
-    await local.apply(world.decide(TENANT, regions=(REGION,), keys=keys))
-    item = TokenItem(tenant=TENANT, caller=CALLER.name, service="default", verbs=("encrypt",))
-    token = (await local.token(item)).token
+def _request(token: str) -> bytes:
     record = base64.b64encode(b"r" * 64).decode()
     body = json.dumps({"tenant": TENANT, "service": "default", "plaintext": record}).encode()
     head = (
         f"POST /v1/encrypt HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    return keys, head.encode() + body
+    return head.encode() + body
