@@ -72,7 +72,7 @@ def _rates(works: Mapping[str, Work]) -> dict[str, list[float]]:
     for work in works.values():
         work()
     for number in range(ROUNDS):
-        for name in works if number % 2 else reversed(works):
+        for name in sorted(works, reverse=number % 2 == 0):
             rates[name].append(_per_second(works[name]))
     return rates
 

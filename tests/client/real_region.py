@@ -14,7 +14,7 @@ from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.connection import DesiredPolicy
 from openkcm.crypto.contract import Access, DesiredKey, MintItem, RenewItem, TokenItem
 from tests.crypto.processes import RegionProcess, region_settings, running
-from tests.crypto.world import CALLER, World, first_agreement, keys_of, named
+from tests.crypto.world import CALLER, World, agreement, keys_of, named
 from tests.databases import ModuleDatabases
 
 TENANT = "acme"
@@ -63,7 +63,7 @@ async def real_region(databases: ModuleDatabases, directory: Path) -> AsyncItera
     with running(settings, world.parties("local")) as process:
         regions = PinnedRegions(world.control, world.pins, [process.region])
         local = regions.get("local")
-        assert (await local.agree(first_agreement(world, "local"))).same
+        assert (await local.agree(agreement(world, "local"))).same
         await local.apply(world.decide(TENANT, regions=("local",)))
         minted = await local.mint(MintItem(tenant=TENANT, generation=1, services=("default",), token="once"))
         made = RealRegion(world, process, regions, keys_of(minted))

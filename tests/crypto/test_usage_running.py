@@ -24,7 +24,7 @@ from openkcm.uses.export import checkpoints_of, use_rows
 from openkcm.uses.prover import Proof, Prover
 from openkcm.uses.rows import count_of
 from tests.crypto.processes import RegionProcess, region_settings, start_region
-from tests.crypto.world import CALLER, World, first_agreement, keys_of
+from tests.crypto.world import CALLER, World, agreement, keys_of
 from tests.databases import ModuleDatabases
 
 pytestmark = pytest.mark.integration
@@ -125,7 +125,7 @@ async def site(databases: ModuleDatabases, world: World, tmp_path: Path) -> Asyn
     regions = PinnedRegions(world.control, world.pins, [processes[0].region])
     made = Site(world, databases, processes, regions)
     try:
-        assert (await regions.get("local").agree(first_agreement(world, "local"))).same
+        assert (await regions.get("local").agree(agreement(world, "local"))).same
         for tenant in ("acme", "blue"):
             await made.protect(tenant)
         yield made
@@ -202,7 +202,7 @@ async def test_a_kill_loses_the_open_period_alone_and_the_proof_says_so(site: Si
     victim = site.processes[0]
     victim.kill()
     site.processes[0] = start_region(victim.settings, site.world.parties("local"))
-    assert (await site.regions.get("local").agree(first_agreement(site.world, "local"))) is not None
+    assert (await site.regions.get("local").agree(agreement(site.world, "local"))) is not None
     site.done = Counter(kept)
     assert await site.told("acme") == site.done
     proof = await site.proof()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from openkcm.crypto.data.door import data_door
 from openkcm.crypto.data.hot import hot_protocol
 from openkcm.crypto.data.limits import Limits
 from openkcm.crypto.harden import harden
+from openkcm.crypto.here import Here
 from openkcm.crypto.hosts.pool import HostLimits, Hosts
 from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.crypto.keep_watch import KeyWatch
@@ -91,34 +93,13 @@ async def serve_crypto(
             here.roots.opened = ledger.opened
             await ledger.begin()
             tokens = TokenMaker(here.root)
-            door = Door(identity, pins, admits="control", clock=clock)
-            limits = Limits(
-                items_per_s=settings.tenant_items_per_s, bytes_per_s=settings.tenant_mib_per_s * 2**20
-            )
-            answers = Answers(here, tokens, limits, OPERATIONS)
             reach = Reach(networks)
             opened.callback(reach.close)
-            exchanging = Exchanging(
-                here=here,
-                tokens=tokens,
-                issuers=Issuers(reach, clock.monotonic),
-                limits=ProofLimits(clock.monotonic),
-                told=ProofsTold(clock.monotonic),
-            )
-            tls = (
-                CallersTls(*data_files, host=host_of(here.data_address), view=here.state.views.get)
-                if data_files
-                else None
-            )
+            door = Door(identity, pins, admits="control", clock=clock)
             told = Told()
             await serve(
                 [
-                    Served(
-                        app=data_door(answers, [token_route(exchanging)]),
-                        socket=data,
-                        tls=tls.context if tls else None,
-                        protocol=hot_protocol(answers),
-                    ),
+                    _data_served(here, tokens, settings, data, data_files, reach),
                     Served(app=control_door(here, tokens), socket=control, door=door),
                 ],
                 closing=closing,
@@ -136,6 +117,33 @@ async def serve_crypto(
         finally:
             await stores.aclose()
             await close_database()
+
+
+def _data_served(
+    here: Here,
+    tokens: TokenMaker,
+    settings: CryptoSettings,
+    listening: socket.socket,
+    files: tuple[Path, Path] | None,
+    reach: Reach,
+) -> Served:
+    """The data door: callers' tokens, and the data plane by both of its ways."""
+    limits = Limits(items_per_s=settings.tenant_items_per_s, bytes_per_s=settings.tenant_mib_per_s * 2**20)
+    answers = Answers(here, tokens, limits, OPERATIONS)
+    exchanging = Exchanging(
+        here=here,
+        tokens=tokens,
+        issuers=Issuers(reach, here.clock.monotonic),
+        limits=ProofLimits(here.clock.monotonic),
+        told=ProofsTold(here.clock.monotonic),
+    )
+    tls = CallersTls(*files, host=host_of(here.data_address), view=here.state.views.get) if files else None
+    return Served(
+        app=data_door(answers, [token_route(exchanging)]),
+        socket=listening,
+        tls=tls.context if tls else None,
+        protocol=hot_protocol(answers),
+    )
 
 
 def _data_tls(settings: CryptoSettings, bind: Bind) -> tuple[Path, Path] | None:

@@ -91,7 +91,6 @@ from openkcm.crypto.desired import (
 )
 from openkcm.crypto.trust_checked import CertificateTrust, IssuerTrust, PinnedTrust, Trust, checked_trust
 from openkcm.parties.checkpoint import SignedCheckpoint
-from openkcm.parties.signed import Signature
 
 #: What the contract's own parts hold; everybody outside of the plane takes it from here.
 __all__ = [

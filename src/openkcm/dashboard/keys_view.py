@@ -214,7 +214,7 @@ class ChangePage:
     """What became of one request, as it stands now: the steps of a rotation, and each region's word.
 
     ``creates``: there is no version before this one. ``ended``: what a destruction came to (``destroyed``, ``stopped``
-    or ``kept``), empty while it goes on; ``ended_by`` who kept it, or what stopped it. ``lives`` says how long data keys
+    or ``kept``), empty while it goes on; ``ended_by``: who kept it, or what stopped it. ``lives``: how long data keys
     live that applications hold.
     """
 
