@@ -19,10 +19,10 @@ from tests.crypto.plane import Plane
 
 pytestmark = pytest.mark.integration
 
-#: What opens nothing is well-formed all the same: 400 is the answer that it has to have.
+#: What opens nothing, or names another tenant, is well-formed all the same: a refusal is the answer it has to have.
 CONFIG = """
 [checks]
-positive_data_acceptance.expected-statuses = [200, 400, 404, 409, 413, 429]
+positive_data_acceptance.expected-statuses = [200, 400, 403, 404, 409, 413, 429]
 negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 413, 415]
 """
 
