@@ -62,7 +62,9 @@ async def test_every_data_route_is_described_with_every_status_that_a_refusal_ha
         said = document["paths"][route.path]["post"]
         assert said["responses"].keys() == {"200", *map(str, REFUSALS)}
         content = {"application/json"} | (
-            {"application/octet-stream"} if route.kind.name in ("encrypt", "decrypt") and not route.batch else set()
+            {"application/octet-stream"}
+            if route.kind.name in ("encrypt", "decrypt") and not route.batch
+            else set()
         )
         assert said["requestBody"]["content"].keys() == content
         assert "Retry-After" in said["responses"]["429"]["headers"]

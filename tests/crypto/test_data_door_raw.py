@@ -258,7 +258,11 @@ async def test_a_wish_for_another_protocol_is_answered_alike(doors: Doors) -> No
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read(doors: Doors) -> None:
-    for path, longest in (("/v1/decrypt", 1_490_000), ("/v1/data-keys", 4096), ("/v1/decrypt/batch", 4 * 2**20)):
+    for path, longest in (
+        ("/v1/decrypt", 1_490_000),
+        ("/v1/data-keys", 4096),
+        ("/v1/decrypt/batch", 4 * 2**20),
+    ):
         head = doors.request(path, body=b"", length=str(longest + 10_000))
         for door in DOORS:
             reader, writer = await asyncio.open_connection("127.0.0.1", doors.ports[door])
@@ -291,7 +295,9 @@ async def test_who_is_slow_is_told_so_and_let_go(
 async def test_somebody_who_takes_no_answers_gets_no_more_of_them(doors: Doors) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", doors.ports["hot"], limit=2**10)
     writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's has it
-    request = doors.request("/v1/encrypt/batch", body=b'{"items":[' + b",".join([b'{"plaintext":""}'] * 1000) + b"]}")
+    request = doors.request(
+        "/v1/encrypt/batch", body=b'{"items":[' + b",".join([b'{"plaintext":""}'] * 1000) + b"]}"
+    )
     outcomes = doors.answers._operations.outcomes
     writer.write(request * 400)
     answered = -1

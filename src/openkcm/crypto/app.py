@@ -87,9 +87,7 @@ async def serve_crypto(
             told = Told()
             await serve(
                 [
-                    Served(
-                        app=data_door(answers), socket=data, tls=tls, protocol=hot_protocol(answers)
-                    ),
+                    Served(app=data_door(answers), socket=data, tls=tls, protocol=hot_protocol(answers)),
                     Served(app=control_door(here, tokens), socket=control, door=door),
                 ],
                 closing=closing,

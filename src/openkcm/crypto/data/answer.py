@@ -207,11 +207,7 @@ class Answers:
             raise not_permitted()
         view = self.here.state.view(grant.tenant)
         caller = view.callers.get(grant.caller)
-        if (
-            caller is None
-            or caller.service != grant.service
-            or not (by_item or act.permitted(caller.verbs))
-        ):
+        if caller is None or caller.service != grant.service or not (by_item or act.permitted(caller.verbs)):
             raise _caller_unknown(grant)
         return view
 
@@ -324,7 +320,9 @@ def _is_octets(route: Route, media: bytes) -> bool:
     if kind == OCTETS and takes_octets:
         return True
     words = "application/json or application/octet-stream" if takes_octets else "application/json"
-    remedy = Remedy("Say what the body is by its Content-Type.", "caller", "reference/crypto-service#refusals")
+    remedy = Remedy(
+        "Say what the body is by its Content-Type.", "caller", "reference/crypto-service#refusals"
+    )
     raise _WrongMedia(Permanent(Refusal.BAD_REQUEST, f"This address takes {words}.", remedy=remedy))
 
 
