@@ -19,10 +19,10 @@ from tests.crypto.plane import Plane
 
 pytestmark = pytest.mark.integration
 
-#: What opens nothing is well-formed all the same: 400 is the answer that it has to have.
+#: What opens nothing, or names another tenant, is well-formed all the same: a refusal is the answer it has to have.
 CONFIG = """
 [checks]
-positive_data_acceptance.expected-statuses = [200, 400, 404, 409, 413, 429]
+positive_data_acceptance.expected-statuses = [200, 400, 403, 404, 409, 413, 429]
 negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 413, 415]
 """
 
@@ -62,7 +62,9 @@ async def test_every_data_route_is_described_with_every_status_that_a_refusal_ha
         said = document["paths"][route.path]["post"]
         assert said["responses"].keys() == {"200", *map(str, REFUSALS)}
         content = {"application/json"} | (
-            {"application/octet-stream"} if route.kind.name in ("encrypt", "decrypt") and not route.batch else set()
+            {"application/octet-stream"}
+            if route.kind.name in ("encrypt", "decrypt") and not route.batch
+            else set()
         )
         assert said["requestBody"]["content"].keys() == content
         assert "Retry-After" in said["responses"]["429"]["headers"]

@@ -246,18 +246,23 @@ async def test_what_is_out_of_the_ordinary_is_answered_alike(
         assert [status for status, _ in answers] == said, answers
 
 
-async def test_a_wish_for_another_protocol_is_answered_as_if_it_were_none(doors: Doors) -> None:
-    request = doors.request(more=["Connection: Upgrade", "Upgrade: h2c"])
+async def test_a_wish_for_another_protocol_is_answered_alike(doors: Doors) -> None:
+    said = set()
     for door in DOORS:
         reader, writer = await asyncio.open_connection("127.0.0.1", doors.ports[door])
-        writer.write(request)
+        writer.write(doors.request(more=["Connection: Upgrade", "Upgrade: h2c"]))
         async with asyncio.timeout(_PATIENCE_S):
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            said.add((await reader.readuntil(b"\r\n\r\n")).split(b" ")[1])
         writer.transport.abort()
+    assert said == {b"400"}  # llhttp reads no body of it
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read(doors: Doors) -> None:
-    for path, longest in (("/v1/decrypt", 1_490_000), ("/v1/data-keys", 4096), ("/v1/decrypt/batch", 4 * 2**20)):
+    for path, longest in (
+        ("/v1/decrypt", 1_490_000),
+        ("/v1/data-keys", 4096),
+        ("/v1/decrypt/batch", 4 * 2**20),
+    ):
         head = doors.request(path, body=b"", length=str(longest + 10_000))
         for door in DOORS:
             reader, writer = await asyncio.open_connection("127.0.0.1", doors.ports[door])
@@ -287,23 +292,21 @@ async def test_who_is_slow_is_told_so_and_let_go(
         writer.transport.abort()
 
 
-async def test_somebody_who_takes_no_answers_fills_no_memory(doors: Doors) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", doors.ports["hot"], limit=2**10)
-    writer.transport.set_write_buffer_limits(high=2**16)
-    request = doors.request("/v1/data-keys/batch", body=b'{"items":[' + b",".join([b"{}"] * 1000) + b"]}")
-    taken = 0
-    try:
-        async with asyncio.timeout(3):
-            while taken < 400:
-                writer.write(request)
-                taken += 1
-                await writer.drain()
-        pytest.fail("all of it was read")
-    except (TimeoutError, ConnectionError):  # nothing more is read of them, or too many wait
-        assert taken < 400
+async def test_somebody_who_takes_no_answers_gets_no_more_of_them(doors: Doors) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", doors.ports["hot"], limit=2**10)
+    writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's has it
+    request = doors.request(
+        "/v1/encrypt/batch", body=b'{"items":[' + b",".join([b'{"plaintext":""}'] * 1000) + b"]}"
+    )
+    outcomes = doors.answers._operations.outcomes
+    writer.write(request * 400)
+    answered = -1
+    while answered != outcomes["encrypt", "done"]:  # 0.3 MiB each
+        answered = outcomes["encrypt", "done"]
+        await asyncio.sleep(0.5)
+    assert 0 < answered < 200_000
     assert (await doors.say("hot", [doors.request()]))[0] == GOOD
     writer.transport.abort()
-    del reader
 
 
 @pytest.fixture

@@ -46,7 +46,9 @@ class Door:
     minted: list[DesiredKey]
     tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
 
-    async def token(self, *verbs: Verb, caller: str = "shop", service: str = "default", leaf: str = "") -> str:
+    async def token(
+        self, *verbs: Verb, caller: str = "shop", service: str = "default", leaf: str = ""
+    ) -> str:
         name = (caller, service, leaf, *verbs)
         if name not in self.tokens:
             self.tokens[name] = self.answers._tokens.make(
@@ -65,7 +67,13 @@ class Door:
         )
 
     async def raw(
-        self, path: str, body: bytes, token: str = "", *, media: str | None = "application/json", **headers: str
+        self,
+        path: str,
+        body: bytes,
+        token: str = "",
+        *,
+        media: str | None = "application/json",
+        **headers: str,
     ) -> httpx2.Response:
         said = {"Authorization": f"Bearer {token or await self.token()}"} | headers
         if media is not None:
@@ -165,7 +173,9 @@ async def test_associated_data_in_a_header_is_base64_up_to_8_kib_and_for_octets_
         "encrypt", b"x", media="application/octet-stream", **{"OpenKCM-AAD": b64(bytes(8193))}
     )
     is_refused(over, "too-large", 413)
-    is_refused(await door.raw("encrypt", b'{"plaintext":""}', **{"OpenKCM-AAD": b64(b"x")}), "bad-request", 400)
+    is_refused(
+        await door.raw("encrypt", b'{"plaintext":""}', **{"OpenKCM-AAD": b64(b"x")}), "bad-request", 400
+    )
 
 
 async def test_another_media_type_is_refused_and_none_is_json(door: Door) -> None:
@@ -268,7 +278,15 @@ async def test_rewrap_moves_an_envelope_to_the_key_that_encrypts_now(door: Door)
         (("rewrap",), {"rewrap"}),
         (
             ("encrypt", "decrypt"),
-            {"encrypt", "decrypt", "rewrap", "data-keys", "data-keys/open", "leases-encrypt", "leases-decrypt"},
+            {
+                "encrypt",
+                "decrypt",
+                "rewrap",
+                "data-keys",
+                "data-keys/open",
+                "leases-encrypt",
+                "leases-decrypt",
+            },
         ),
     ],
 )
@@ -327,7 +345,9 @@ async def test_a_lease_ends_with_the_right_to_use_the_key(door: Door) -> None:
         is_refused(await door.post("leases", **bad), "bad-request", 400)
 
 
-async def test_a_lease_is_no_longer_than_the_tenant_chose_nor_than_the_last_agreement_lasts(door: Door) -> None:
+async def test_a_lease_is_no_longer_than_the_tenant_chose_nor_than_the_last_agreement_lasts(
+    door: Door,
+) -> None:
     policy = door.plane.local.here.state.view("acme").desired.policy
     chosen = msgspec.structs.replace(policy, encrypting_s=60.0, decrypting_s=600.0, governance_s=300.0)
     await door.apply(policy=chosen)
@@ -381,7 +401,10 @@ async def test_every_item_of_a_batch_has_its_own_result_in_its_place(door: Door)
     assert results[1]["refusal"] == single.json()
     over = b64(bytes(2**16 + 1))
     mixed = await door.done("encrypt/batch", items=[{"plaintext": "", "aad": over}, {"plaintext": ""}])
-    assert [r["refusal"]["code"] if "refusal" in r else "done" for r in mixed["items"]] == ["too-large", "done"]
+    assert [r["refusal"]["code"] if "refusal" in r else "done" for r in mixed["items"]] == [
+        "too-large",
+        "done",
+    ]
     key_id = parse_envelope(b64decode(good)[:128]).l3_key_id.hex()
     only = await door.token("encrypt")
     leases = (
@@ -450,7 +473,9 @@ async def test_every_item_of_an_authenticated_caller_is_noted_exactly_once(door:
 
 
 async def test_a_token_that_is_bound_to_a_certificate_is_no_good_without_it(door: Door) -> None:
-    is_refused(await door.post("encrypt", await door.token(leaf="ab" * 32), plaintext=""), "token-invalid", 401)
+    is_refused(
+        await door.post("encrypt", await door.token(leaf="ab" * 32), plaintext=""), "token-invalid", 401
+    )
 
 
 async def test_a_tenant_over_its_limit_is_told_when_to_come_again(door: Door) -> None:
@@ -488,8 +513,16 @@ async def test_the_hot_door_answers_by_itself_and_leaves_the_rest(plane: Plane) 
         assert (await http.post("/v1/encrypt", json={"plaintext": ""}, headers=good)).status_code == 200
         plane.local.here.keys.forget({"acme"})  # something has to be waited for
         assert (await http.post("/v1/encrypt", json={"plaintext": ""}, headers=good)).status_code == 200
-        assert (await http.post("/v1/encrypt", json={"plaintext": ""}, headers={"Authorization": "Bearer x"})).status_code == 401
-        for path in ("/v1/encrypt?", "/v1/encrypt?x=1", "/v1/encrypt/", "/V1/encrypt", "/v1//encrypt", "/v1/token"):
+        junk = {"Authorization": "Bearer x"}
+        assert (await http.post("/v1/encrypt", json={"plaintext": ""}, headers=junk)).status_code == 401
+        for path in (
+            "/v1/encrypt?",
+            "/v1/encrypt?x=1",
+            "/v1/encrypt/",
+            "/V1/encrypt",
+            "/v1//encrypt",
+            "/v1/token",
+        ):
             assert (await http.post(path, json={"plaintext": ""}, headers=good)).status_code == 418, path
         assert (await http.put("/v1/encrypt", json={"plaintext": ""}, headers=good)).status_code == 418
         for more in ({"Expect": "100-continue"}, {"Transfer-Encoding": "chunked"}):
@@ -524,10 +557,16 @@ async def test_junk_tokens_at_full_rate_are_counted_and_no_more(
 async def test_a_tenant_over_its_limit_slows_no_other(door: Door) -> None:
     world, local = door.plane.world, door.plane.local
     await local.apply(world.decide("blue", callers=CALLERS))
-    blue = keys_of(one(await local.run(mint, MintItem(tenant="blue", generation=1, services=("default",), token="b"))))
+    blue = keys_of(
+        one(await local.run(mint, MintItem(tenant="blue", generation=1, services=("default",), token="b")))
+    )
     await local.apply(world.decide("blue", keys=blue, callers=CALLERS))
     token = door.answers._tokens.make(
-        tenant="blue", caller="shop", service="default", verbs=ALL, expires_at_s=int(door.plane.clock.now().timestamp()) + 800
+        tenant="blue",
+        caller="shop",
+        service="default",
+        verbs=ALL,
+        expires_at_s=int(door.plane.clock.time_s()) + 800,
     )
     door.answers._limits.__init__(items_per_s=1000, bytes_per_s=0)  # type: ignore[misc] # as if set so
     for _ in range(3):

@@ -130,8 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) > MAX_TARGET_BYTES:
             self._stop(_target())
         if len(self.headers) > MAX_HEADERS or (
-            self._spread
-            and len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > MAX_HEAD_BYTES
+            self._spread and len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > MAX_HEAD_BYTES
         ):
             self._stop(_headers())
         if len(self.pipeline) >= MAX_WAITING:

@@ -157,7 +157,10 @@ def _http(_request: Request[object, object, State], error: HTTPException) -> Res
     # Litestar's own words may quote the body, and that is plaintext.
     words = _WORDS.get(error.status_code, _BODY)
     remedy = Remedy("Compare the request with /openapi.json.", "caller", _PAGE)
-    return _response(Permanent(code, words, remedy=remedy), status=error.status_code)
+    response = _response(Permanent(code, words, remedy=remedy), status=error.status_code)
+    if (allowed := (error.headers or {}).get("allow")) is not None:
+        response.headers["Allow"] = allowed  # RFC 9110, 15.5.6
+    return response
 
 
 def _unexpected(request: Request[object, object, State], error: Exception) -> Response[bytes]:

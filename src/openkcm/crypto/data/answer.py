@@ -325,7 +325,9 @@ def _is_octets(route: Route, media: bytes) -> bool:
     if kind == OCTETS and takes_octets:
         return True
     words = "application/json or application/octet-stream" if takes_octets else "application/json"
-    remedy = Remedy("Say what the body is by its Content-Type.", "caller", "reference/crypto-service#refusals")
+    remedy = Remedy(
+        "Say what the body is by its Content-Type.", "caller", "reference/crypto-service#refusals"
+    )
     raise _WrongMedia(Permanent(Refusal.BAD_REQUEST, f"This address takes {words}.", remedy=remedy))
 
 

@@ -119,9 +119,7 @@ class BatchRun:
             return None  # each item says why
         return {}
 
-    def _one(
-        self, act: Act[object], held: dict[tuple[bytes, ...], list[ServiceKey]] | None
-    ) -> object | None:
+    def _one(self, act: Act[object], held: dict[tuple[bytes, ...], list[ServiceKey]] | None) -> object | None:
         """As ``at_once``; within a slice nothing changes, so the keys of an item serve the next as well."""
         if held is None:
             return at_once(self._here, self._view, self._service, act)

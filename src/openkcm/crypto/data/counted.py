@@ -19,7 +19,9 @@ class Operations(Collector):
     def __init__(self) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         # Of each the buckets' own counts, the last one's above all bounds; then the sum of seconds.
-        self._took: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * (len(BOUNDS_S) + 2))
+        self._took: defaultdict[tuple[str, str], list[float]] = defaultdict(
+            lambda: [0.0] * (len(BOUNDS_S) + 2)
+        )
 
     def took(self, verb: str, form: str, seconds: float) -> None:
         """A request of this verb (``form``: single or batch) was answered within ``seconds``."""

@@ -48,9 +48,7 @@ class Rewrap:
             if old.key_id == new.key_id:
                 unwrap_l4(old.aead, envelope, old.tenant, old.service)
             else:
-                envelope = rewrap_envelope(
-                    old.aead, new.aead, new.key_id, envelope, new.tenant, new.service
-                )
+                envelope = rewrap_envelope(old.aead, new.aead, new.key_id, envelope, new.tenant, new.service)
         except FormatError:
             raise bad_ciphertext() from None
         return Rewrapped(envelope=envelope.to_bytes(), key_id=new.key_id.hex())
