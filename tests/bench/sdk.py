@@ -40,7 +40,9 @@ async def sdk() -> list[Figure]:
             if label == "1KiB":
                 for make in (tink_aead, tink_envelope, aws_esdk):
                     encrypt = make()
-                    encrypting[make.__name__] = lambda encrypt=encrypt, plaintext=plaintext: encrypt(plaintext)  # type: ignore[misc] # bound here
+                    encrypting[make.__name__] = lambda encrypt=encrypt, plaintext=plaintext: encrypt(
+                        plaintext
+                    )  # type: ignore[misc] # bound here
             found += _figures(f"sdk.encrypt.{label}", label, _rates(encrypting))
             decrypting: dict[str, Work] = {
                 "ours": lambda message=message: client.decrypt(message),  # type: ignore[misc] # bound here
