@@ -61,7 +61,7 @@ class Door:
             )
         return self.tokens[name]
 
-    async def post(self, path: str, token: str = "", **fields: object) -> httpx2.Response:
+    async def post(self, path: str, token: str = "", /, **fields: Any) -> httpx2.Response:  # noqa: ANN401 - what JSON takes
         return await self.http.post(
             f"/v1/{path}", json=fields, headers={"Authorization": f"Bearer {token or await self.token()}"}
         )
@@ -80,13 +80,13 @@ class Door:
             said["Content-Type"] = media
         return await self.http.post(f"/v1/{path}", content=body, headers=said)
 
-    async def done(self, path: str, **fields: object) -> dict[str, Any]:
+    async def done(self, path: str, /, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - what JSON takes
         answer = await self.post(path, **fields)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
 
-    async def message(self, plaintext: bytes = b"secret", **fields: object) -> str:
+    async def message(self, plaintext: bytes = b"secret", /, **fields: Any) -> str:  # noqa: ANN401 - what JSON takes
         return str((await self.done("encrypt", plaintext=b64(plaintext), **fields))["message"])
 
     async def apply(self, keys: list[DesiredKey] | None = None, **changes: Any) -> None:  # noqa: ANN401 - as decide has them
@@ -183,8 +183,8 @@ async def test_another_media_type_is_refused_and_none_is_json(door: Door) -> Non
         is_refused(await door.raw("encrypt", b'{"plaintext":""}', media=media), "bad-request", 415)
     for path in ("rewrap", "data-keys", "leases", "encrypt/batch"):
         is_refused(await door.raw(path, b"{}", media="application/octet-stream"), "bad-request", 415)
-    for media in (None, "application/json", "Application/JSON; charset=utf-8"):
-        assert (await door.raw("encrypt", b'{"plaintext":""}', media=media)).status_code == 200
+    for json in (None, "application/json", "Application/JSON; charset=utf-8"):
+        assert (await door.raw("encrypt", b'{"plaintext":""}', media=json)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -417,7 +417,8 @@ async def test_every_item_of_a_batch_has_its_own_result_in_its_place(door: Door)
 
 async def test_a_batch_has_1_to_1000_items_and_is_refused_whole_for_what_concerns_all(door: Door) -> None:
     assert len((await door.done("data-keys/batch", items=[{}] * 1000))["items"]) == 1000
-    for wrong in ({"items": []}, {"items": [{}] * 1001}, {}, {"items": [{}], "tenant": "acme"}):
+    bad: list[dict[str, Any]] = [{"items": []}, {"items": [{}] * 1001}, {}, {"items": [{}], "tenant": "acme"}]
+    for wrong in bad:
         is_refused(await door.post("data-keys/batch", **wrong), "bad-request", 400)
     is_refused(await door.post("data-keys/batch", "junk", items=[{}]), "token-invalid", 401)
     is_refused(
@@ -481,7 +482,8 @@ async def test_a_token_that_is_bound_to_a_certificate_is_no_good_without_it(door
 async def test_a_tenant_over_its_limit_is_told_when_to_come_again(door: Door) -> None:
     door.answers._limits.__init__(items_per_s=100, bytes_per_s=0)  # type: ignore[misc] # as if set so
     await door.done("data-keys/batch", items=[{}] * 300)
-    for path, fields in (("data-keys", {}), ("data-keys/batch", {"items": [{}]})):
+    asked: list[tuple[str, dict[str, Any]]] = [("data-keys", {}), ("data-keys/batch", {"items": [{}]})]
+    for path, fields in asked:
         answer = await door.post(path, **fields)
         is_refused(answer, "too-many", 429)
         assert answer.headers["retry-after"] == "2"
