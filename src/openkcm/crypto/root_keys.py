@@ -33,7 +33,6 @@ log = get_logger(__name__)
 
 RECHECK_S: Final = 1.0
 """A decision is good for so long at most: a clock that somebody sets is seen after it."""
-_NEVER: Final = float("-inf")
 READS_AT_ONCE: Final = 2  # of the process's few connections: the others are for confirming and for control
 
 
@@ -80,7 +79,7 @@ class RootKeys:
             Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
         """
         now = self._clock.monotonic()
-        if now < self._good_until.get(view.tenant, _NEVER):
+        if now < self._good_until.get(view.tenant, float("-inf")):
             return
         decision = self._decision(view)
         decision.check()
@@ -91,16 +90,9 @@ class RootKeys:
         return self._decision(view).left_s
 
     def at_hand(self, view: View) -> bool:
-        """Whether ``ready`` has nothing to wait for; then it is what ``ready`` is.
-
-        Raises: as ``check``.
-        """
+        """Whether ``ready`` has nothing to wait for; then it raises what ``check`` does, and was asked by this."""
         key_id = self._of_tenant.get(view.tenant)
-        if key_id is not None and key_id not in self.memory:
-            return False
-        if self._clock.monotonic() < self._good_until.get(view.tenant, _NEVER):
-            return True
-        if key_id is not None and self._is_unasked(view.tenant, key_id):
+        if key_id is not None and (key_id not in self.memory or self._is_unasked(view.tenant, key_id)):
             return False
         self.check(view)
         return True
@@ -214,10 +206,9 @@ class RootKeys:
         await self._calls.aclose()
 
     def _decision(self, view: View) -> Decision:
-        key_id = self._of_tenant.get(view.tenant)
-        if key_id is None:
-            return self.links.governed(view.tenant, view.desired.policy.policy())
-        return self.links.decision(key_id)
+        if (key_id := self._of_tenant.get(view.tenant)) is not None:
+            return self.links.decision(key_id)
+        return self.links.governed(view.tenant, view.desired.policy.policy())
 
     def _in_force(self, view: View) -> bytes | None:
         """The L2 that a customer's root key wraps and that is in use here now."""
@@ -270,7 +261,7 @@ class RootKeys:
 
     def _is_unasked(self, tenant: str, key_id: bytes) -> bool:
         """Whether nobody has asked for so long that this alone stops the key, as after a machine's sleep."""
-        if self._clock.monotonic() < self._good_until.get(tenant, _NEVER):
+        if self._clock.monotonic() < self._good_until.get(tenant, float("-inf")):
             return False
         over = self.links.decision(key_id).verdict is Verdict.WINDOW_OVER
         return over and self.links.is_unasked(key_id)
