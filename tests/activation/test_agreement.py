@@ -82,14 +82,14 @@ async def test_whoever_restarts_keeps_to_the_window_and_without_an_agreement_not
     async with AsyncExitStack() as stack:
         again = await _started(keys, keys.local, stack, place=None)
         view = again.state.view(TENANT)
-        again.roots.check(view)
+        again.roots.allowed.check(view)
         keys.clock.advance(120)
         with pytest.raises(Temporary) as refused:
-            again.roots.check(view)
+            again.roots.allowed.check(view)
         assert refused.value.refusal is Refusal.CUT_OFF
         new = await _started(keys, keys.eu, stack, place="never agreed")
         with pytest.raises(Temporary) as refused:
-            new.roots.check(new.state.view(TENANT))
+            new.roots.allowed.check(new.state.view(TENANT))
         assert refused.value.refusal is Refusal.CUT_OFF
     assert message
 
@@ -104,27 +104,27 @@ async def test_the_other_processes_of_a_region_hear_of_it_and_no_row_that_is_put
         view = sibling.state.view(TENANT)
         keys.clock.advance(DAY_S - 60)
         await _hears(keys, sibling)
-        sibling.roots.check(view)
+        sibling.roots.allowed.check(view)
         await agreements.once()
         await _hears(keys, sibling)
         keys.clock.advance(DAY_S - 60)
-        sibling.roots.check(view)
+        sibling.roots.allowed.check(view)
         keys.clock.advance(120)
         await keys.local.inside.edit("update agreement set record = $1, mac = $2", *old[0].values())
         await _hears(keys, sibling)
         with pytest.raises(Temporary):
-            sibling.roots.check(view)
+            sibling.roots.allowed.check(view)
         late = await _started(keys, keys.local, stack, place="started late")
         await _hears(keys, late)
         with pytest.raises(Temporary):  # the row is whole, and as old as it is
-            late.roots.check(late.state.view(TENANT))
+            late.roots.allowed.check(late.state.view(TENANT))
         await agreements.once()
         forged = await keys.local.inside.edit("select record from agreement")
         await keys.local.inside.edit("update agreement set mac = $1", b"m" * 32)
         assert forged
         await _hears(keys, late)
         with pytest.raises(Temporary):
-            late.roots.check(late.state.view(TENANT))
+            late.roots.allowed.check(late.state.view(TENANT))
 
 
 async def test_a_difference_is_found_and_brought_again_and_the_others_windows_run_anew(

@@ -195,7 +195,7 @@ class Inside:
     def agree(self) -> None:
         """Control has said that both hold the same, as it does every few seconds."""
         self.here.roots.links.agreed()
-        self.here.roots.decide_anew()
+        self.here.roots.allowed.forget_all()
 
     async def edit(self, sql: str, *args: object) -> list[asyncpg.Record]:
         """What somebody does who owns the region's database."""

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from openkcm.crypto.contract import TokenItem
-from openkcm.crypto.data.answer import ROUTES
 from openkcm.crypto.data.described import REFUSALS
+from openkcm.crypto.data.routes import ROUTES
 from openkcm.serving.problem import STATUS
 from tests.crypto.answering import answers_of
 from tests.crypto.doors import opened

@@ -66,7 +66,7 @@ async def agree(here: Here, items: Sequence[AgreeItem]) -> list[Agreed | Refused
             here.roots.links.agreed(frozenset(item.but))
             await _write(tx, here, item)
     if same:
-        here.roots.decide_anew()
+        here.roots.allowed.forget_all()
     return await attempt(checked, lambda item: Agreed(same=any(one is item for one in same)))
 
 
@@ -93,7 +93,7 @@ async def take_agreement(here: Here, tx: Transaction) -> None:
     if said.at.control is not None and (said.tenants, said.digest) == _known(here, said.but):
         here.roots.agreement = row["record"]
         here.roots.links.agreed(frozenset(said.but), at=said.at)
-        here.roots.decide_anew()
+        here.roots.allowed.forget_all()
 
 
 def _checked(here: Here, item: AgreeItem) -> AgreeItem:

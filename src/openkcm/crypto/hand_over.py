@@ -65,7 +65,7 @@ def _sealed(
     here: Here, item: HandOverItem, stored: dict[bytes, Kept], l2s: dict[bytes, bytes | Refused]
 ) -> HandOver:
     offer = item.offer
-    here.roots.check(here.at(offer.tenant, offer.generation))  # as it is now: others were waited for
+    here.roots.allowed.check(here.at(offer.tenant, offer.generation))  # as it is now: others were waited for
     kept = stored.get(read_key_id(offer.key_id))
     if kept is None or kept.tenant != offer.tenant or kept.level != "L2":
         raise Permanent(

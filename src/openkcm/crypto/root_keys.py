@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+from openkcm.crypto.allowed import Allowed
 from openkcm.crypto.go_on import go_on
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.kept import Kept
@@ -23,7 +24,7 @@ from openkcm.crypto.one_call import OneCall
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.store import read_keys
 from openkcm.crypto.view import View
-from openkcm.crypto.windows import Decision, Heard, Verdict
+from openkcm.crypto.windows import Heard, Verdict
 from openkcm.kernel.clock import Clock
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.log import get_logger
@@ -31,9 +32,6 @@ from openkcm.sdk.refusals import Refused
 
 log = get_logger(__name__)
 
-RECHECK_S: Final = 1.0
-"""A decision is good for so long at most: a clock that somebody sets is seen after it."""
-_NEVER: Final = float("-inf")
 READS_AT_ONCE: Final = 2  # of the process's few connections: the others are for confirming and for control
 
 
@@ -70,56 +68,32 @@ class RootKeys:
         self._clock = clock
         self._forget_keys = forget_keys
         self._of_tenant: dict[str, bytes] = {}
-        self._good_until: dict[str, float] = {}
+        self.allowed = Allowed(links, self._of_tenant, clock)
         self._calls = OneCall()
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
-    def check(self, view: View) -> None:
-        """The tenant's keys may be used now, as far as its root key and the last agreement with control are concerned.
-
-        Raises:
-            Permanent: KEY_SUSPENDED.
-            Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
-        """
-        now = self._clock.monotonic()
-        if now < self._good_until.get(view.tenant, _NEVER):
-            return
-        decision = self._decision(view)
-        decision.check()
-        self._good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
-
-    def left_s(self, view: View) -> float:
-        """For how many seconds the tenant's keys may be used, as ``check`` says, if nobody is heard of any more."""
-        return self._decision(view).left_s
-
     def at_hand(self, view: View) -> bool:
-        """Whether ``ready`` has nothing to wait for; then it is what ``ready`` is.
-
-        Raises: as ``check``.
-        """
+        """Whether ``ready`` has nothing to wait for; then this has asked ``allowed`` too, and raises what it does."""
         key_id = self._of_tenant.get(view.tenant)
-        if key_id is not None and key_id not in self.memory:
+        if key_id is not None and (key_id not in self.memory or self._is_unasked(view.tenant, key_id)):
             return False
-        if self._clock.monotonic() < self._good_until.get(view.tenant, _NEVER):
-            return True
-        if key_id is not None and self._is_unasked(view.tenant, key_id):
-            return False
-        self.check(view)
+        self.allowed.check(view)
         return True
 
     async def ready(self, view: View) -> None:
         """The tenant's L2 is at hand, and may be used.
 
         Raises:
-            Permanent: as ``check``; KEY_STORE_REFUSED, KEY_STORE_DOUBTFUL, RECORD_MISMATCH for one never opened yet.
-            Temporary: as ``check``; KEY_STORE_NO_ANSWER; DATABASE_UNAVAILABLE.
+            Permanent: as ``Allowed.check``; KEY_STORE_REFUSED, KEY_STORE_DOUBTFUL, RECORD_MISMATCH for one never
+                opened yet.
+            Temporary: as ``Allowed.check``; KEY_STORE_NO_ANSWER; DATABASE_UNAVAILABLE.
         """
         key_id = self._of_tenant.get(view.tenant)
         if key_id is not None and key_id not in self.memory:
             await self._get(view, key_id)
         elif key_id is not None and self._is_unasked(view.tenant, key_id):
             await self._calls.wait(key_id, lambda: self._load(view, key_id))
-        self.check(view)
+        self.allowed.check(view)
 
     async def open_all(self, pairs: Iterable[tuple[View, Kept]]) -> dict[bytes, bytes | Refused]:
         """Each L2 by its key id, whoever wraps it, or why it cannot be had; all are asked for at the same time."""
@@ -155,7 +129,7 @@ class RootKeys:
         failed: list[Refused] = []
         self.memory.forget_fresh(self._clock.monotonic())
         for view in views:
-            self._good_until.pop(view.tenant, None)
+            self.allowed.forget(view.tenant)
             before, now = self._of_tenant.get(view.tenant), self._in_force(view)
             if view.access in ("blocked", "revoked"):
                 stopped[view.tenant] = view.stamp
@@ -184,7 +158,7 @@ class RootKeys:
         view = self.watched.get(key_id)
         if view is None:
             return
-        self._good_until.pop(view.tenant, None)
+        self.allowed.forget(view.tenant)
         if heard.outage is not None:
             news = self.codes.get(key_id) != heard.code
             self.codes[key_id] = heard.code
@@ -203,7 +177,7 @@ class RootKeys:
         """Another process of the region has had the proof that the root key refuses (``Links.suspend``)."""
         key_id = bytes.fromhex(heard.key_id)
         if (view := self.watched.get(key_id)) is not None:
-            self._good_until.pop(view.tenant, None)
+            self.allowed.forget(view.tenant)
             self.codes.setdefault(key_id, heard.code)
             self.links.suspend(key_id, refused)
 
@@ -215,19 +189,9 @@ class RootKeys:
                 self._drop(self.watched[key_id].tenant, key_id)
                 self.changed(key_id)
 
-    def decide_anew(self) -> None:
-        """What may be used is decided anew: control has been agreed with, or a clock was set."""
-        self._good_until.clear()
-
     async def aclose(self) -> None:
         """No root key is asked any more."""
         await self._calls.aclose()
-
-    def _decision(self, view: View) -> Decision:
-        key_id = self._of_tenant.get(view.tenant)
-        if key_id is None:
-            return self.links.governed(view.tenant, view.desired.policy.policy())
-        return self.links.decision(key_id)
 
     def _in_force(self, view: View) -> bytes | None:
         """The L2 that a customer's root key wraps and that is in use here now."""
@@ -260,7 +224,7 @@ class RootKeys:
 
     def _drop(self, tenant: str, key_id: bytes) -> None:
         self.memory.drop(key_id)
-        self._good_until.pop(tenant, None)
+        self.allowed.forget(tenant)
         self._forget_keys({tenant})
 
     def _alarm(self, watched: Watched, change: Change) -> None:
@@ -280,7 +244,7 @@ class RootKeys:
 
     def _is_unasked(self, tenant: str, key_id: bytes) -> bool:
         """Whether nobody has asked for so long that this alone stops the key, as after a machine's sleep."""
-        if self._clock.monotonic() < self._good_until.get(tenant, _NEVER):
+        if self.allowed.lately(tenant):
             return False
         over = self.links.decision(key_id).verdict is Verdict.WINDOW_OVER
         return over and self.links.is_unasked(key_id)

@@ -91,14 +91,14 @@ async def use(here: Here, view: View, service: str, act: Act[Done]) -> Done:
         await here.roots.ready(view)
         keys = [await here.keys.get(view, key_id) for key_id in wanted]
         if (now := here.state.view(view.tenant)) is view:
-            here.roots.check(view)
+            here.roots.allowed.check(view)
             done = act.does(here, view, keys)
             pending = [key_id for key_id in wanted if key_id in view.pending]
             for key_id in pending:
                 if not await note_use(here, view, key_id):
                     raise act.gone()
             if not pending or (now := here.state.view(view.tenant)) is view:
-                here.roots.check(view)
+                here.roots.allowed.check(view)
                 return done
         view = _followed(view, now)
 

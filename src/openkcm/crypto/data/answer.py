@@ -6,7 +6,7 @@ keys are in memory, and otherwise something to wait for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 from hmac import compare_digest
 from time import perf_counter
 from typing import Final
@@ -16,15 +16,8 @@ import msgspec
 from openkcm.crypto.data.batch import BatchRun
 from openkcm.crypto.data.counted import Operations
 from openkcm.crypto.data.limits import Limits
-from openkcm.crypto.data.read import (
-    KINDS,
-    MAX_BATCH_BYTES,
-    MAX_OCTETS_BYTES,
-    Kind,
-    bad_header,
-    not_permitted,
-    read_header,
-)
+from openkcm.crypto.data.read import MAX_OCTETS_BYTES, bad_header, not_permitted, read_header
+from openkcm.crypto.data.routes import Head, Route
 from openkcm.crypto.data.wire import Decrypted, Encrypted
 from openkcm.crypto.here import Here
 from openkcm.crypto.tokens import Grant, TokenMaker, invalid
@@ -46,25 +39,6 @@ _WORTH_BYTES: Final = 64 * 1024
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Route(msgspec.Struct, frozen=True):
-    """One address of the data plane."""
-
-    path: str
-    kind: Kind
-    batch: bool
-    max_body_bytes: int
-
-
-class Head(msgspec.Struct, frozen=True, gc=False):
-    """What counts of a request's headers. ``plain``: nothing about its length or its sending is out of the ordinary."""
-
-    authorization: bytes | None
-    media: bytes | None
-    length: int
-    aad: bytes | None
-    plain: bool
-
-
 class Call(msgspec.Struct, frozen=True, gc=False):
     """A request whose head is good. ``octets``: in and out, with ``aad`` beside them."""
 
@@ -81,43 +55,6 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     media: bytes
     body: bytes
     more: dict[str, str] | None
-
-
-def _routes() -> dict[bytes, Route]:
-    singles = [
-        Route(path=f"/v1/{kind.name}", kind=kind, batch=False, max_body_bytes=kind.max_body_bytes)
-        for kind in KINDS
-    ]
-    batches = [
-        Route(path=f"/v1/{kind.name}/batch", kind=kind, batch=True, max_body_bytes=MAX_BATCH_BYTES)
-        for kind in KINDS
-    ]
-    return {route.path.encode(): route for route in (*singles, *batches)}
-
-
-ROUTES: Final = _routes()
-
-
-def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
-    """The head; names are in lower case. What stands there twice and may not counts as not there."""
-    authorization = media = aad = None
-    length, plain, tokens = -1, True, 0
-    for name, value in headers:
-        if name == b"authorization":
-            tokens += 1
-            authorization = value
-        elif name == b"content-length":
-            plain = plain and length < 0 and value.isdigit()
-            length = int(value) if value.isdigit() else -1
-        elif name == b"content-type":
-            media = value if media is None else b"twice"
-        elif name == b"openkcm-aad":
-            aad = value if aad is None else b"twice"
-        elif name in (b"transfer-encoding", b"expect", b"upgrade"):
-            plain = False
-    if tokens != 1:
-        authorization, plain = None, False
-    return Head(authorization, media, length, aad, plain and length >= 0)
 
 
 class Answers:

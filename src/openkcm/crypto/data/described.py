@@ -9,8 +9,8 @@ import msgspec
 from litestar.connection import Request
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from openkcm.crypto.data.answer import ROUTES, Route
 from openkcm.crypto.data.read import asked_by
+from openkcm.crypto.data.routes import ROUTES, Route
 from openkcm.crypto.data.wire import BatchAnswer
 from openkcm.serving.problem import Problem
 

@@ -11,8 +11,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from openkcm.crypto.callers.peer import peer_in
-from openkcm.crypto.data.answer import ROUTES, Answers, Reply, Route, read_head
+from openkcm.crypto.data.answer import Answers, Reply
 from openkcm.crypto.data.described import Described
+from openkcm.crypto.data.routes import ROUTES, Route, read_head
 from openkcm.crypto.here import Here
 from openkcm.crypto.metrics import NOT_SERVED, REGISTRY, TENANTS
 from openkcm.serving.health import Health, health_routes

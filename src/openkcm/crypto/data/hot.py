@@ -13,7 +13,8 @@ from typing import ClassVar, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from openkcm.crypto.callers.peer import CallerProtocol
-from openkcm.crypto.data.answer import ROUTES, Answers, Call, Reply, Route, read_head
+from openkcm.crypto.data.answer import Answers, Call, Reply
+from openkcm.crypto.data.routes import ROUTES, Route, read_head
 from openkcm.serving.bounds import BoundedProtocol
 
 _STATUS: Final = {

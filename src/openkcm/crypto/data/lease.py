@@ -59,7 +59,7 @@ def lease_s(here: Here, view: View, use: Use) -> float:
     """
     chosen = view.desired.policy
     longest = chosen.encrypting_s if use == "encrypt" else chosen.decrypting_s
-    return math.floor(min(longest, here.roots.left_s(view)) * 1000) / 1000
+    return math.floor(min(longest, here.roots.allowed.left_s(view)) * 1000) / 1000
 
 
 def _unknown() -> Permanent:

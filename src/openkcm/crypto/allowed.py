@@ -1,0 +1,61 @@
+"""Whether a tenant's keys may be used now, as far as its root key and the last agreement with control are concerned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from openkcm.crypto.links import Links
+from openkcm.crypto.view import View
+from openkcm.crypto.windows import Decision
+from openkcm.kernel.clock import Clock
+
+RECHECK_S: Final = 1.0
+"""A decision is good for so long at most: a clock that somebody sets is seen after it."""
+_NEVER: Final = float("-inf")
+
+
+class Allowed:
+    """Decisions by tenant, each kept for a second at most. ``of_tenant`` has the L2s that customers' root keys wrap."""
+
+    def __init__(self, links: Links, of_tenant: Mapping[str, bytes], clock: Clock) -> None:
+        self._links = links
+        self._of_tenant = of_tenant
+        self._clock = clock
+        self._good_until: dict[str, float] = {}
+
+    def lately(self, tenant: str) -> bool:
+        """Whether it was decided a moment ago that they may."""
+        return self._clock.monotonic() < self._good_until.get(tenant, _NEVER)
+
+    def check(self, view: View) -> None:
+        """They may be used now.
+
+        Raises:
+            Permanent: KEY_SUSPENDED.
+            Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
+        """
+        now = self._clock.monotonic()
+        if now < self._good_until.get(view.tenant, _NEVER):
+            return
+        decision = self._decision(view)
+        decision.check()
+        self._good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
+
+    def left_s(self, view: View) -> float:
+        """For how many seconds they may be used, if nobody is heard of any more."""
+        return self._decision(view).left_s
+
+    def forget(self, tenant: str) -> None:
+        """What was decided of this tenant is decided anew."""
+        self._good_until.pop(tenant, None)
+
+    def forget_all(self) -> None:
+        """All is decided anew."""
+        self._good_until.clear()
+
+    def _decision(self, view: View) -> Decision:
+        key_id = self._of_tenant.get(view.tenant)
+        if key_id is None:
+            return self._links.governed(view.tenant, view.desired.policy.policy())
+        return self._links.decision(key_id)
