@@ -171,6 +171,21 @@ async def test_what_does_not_fit_is_counted_and_said(
     assert "20 uses" in said
 
 
+async def test_a_caller_who_names_many_keys_takes_no_other_tenants_place(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathered, "MOST_OF_TENANT", 5)
+    for number in range(50):
+        book.refused(use("leases", "key-unknown", key_id=number.to_bytes(16, "big"), tenant="evil"))
+    book.note(use(), 3)
+    assert await book.write()
+    assert await book.counted() == {("caller:shop", "encrypt", "done"): 3}
+    assert await book.counted("evil") == {("caller:shop", "leases", "key-unknown"): 50}
+    rows = await book.rows("evil")
+    assert {row["object"]: row["count"] for row in rows}["default/"] == 45
+    assert len(rows) == 6
+
+
 async def test_an_orderly_stop_writes_the_last_period_and_the_next_start_has_nothing_to_say(
     book: Book, told: Told
 ) -> None:

@@ -23,7 +23,7 @@ VERBS: Final = {
     "decrypt": "Decrypt",
     "rewrap": "Rewrap",
     "data-keys": "New data key",
-    "open": "Open a data key",
+    "data-keys/open": "Open a data key",
     "leases": "Renew a data key’s lease",
     "token": "Exchange a token",
     "unwrap": "Root key asked for the tenant key",

@@ -23,7 +23,7 @@ PERIODS: Final = {
 }
 USUAL: Final = "24h"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_WORD: Final = re.compile(r"[a-z][a-z-]{0,62}")
+_WORD: Final = re.compile(r"[a-z][a-z/-]{0,62}")
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _FORMS: Final = (
     ("caller", _NAME, "A caller's name: small letters, digits and hyphens."),

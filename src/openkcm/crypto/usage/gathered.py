@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from openkcm.crypto.uses import Use
+from openkcm.crypto.uses import UNKNOWN_KEY, Use
 
 MOST_KINDS: Final = 200_000
 """So many kinds of use are kept apart: about 60 MB. What comes on top is dropped, and by how many is said."""
+MOST_OF_TENANT: Final = 2_000
+"""And so many of one tenant, whose callers may name keys that there are not: the others keep their place. What comes on
+top is counted without its key.
+"""
 MOST_SINGLE: Final = 100_000
 """So many are told one by one; those on top are counted."""
 
@@ -21,7 +25,7 @@ Alone = tuple[Use, float]
 
 @dataclass(slots=True, kw_only=True)
 class Gathered:
-    """What happened from ``since`` to ``until`` by the process's clock. ``dropped`` counts by tenant."""
+    """What happened from ``since`` to ``until`` by the process's clock. ``dropped`` and ``kinds`` count by tenant."""
 
     since: datetime
     until: datetime
@@ -29,6 +33,7 @@ class Gathered:
     refused: dict[Use, list[float]] = field(default_factory=dict)
     alone: list[Alone] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def __bool__(self) -> bool:
         return bool(self.counts or self.alone or self.dropped)
@@ -47,10 +52,11 @@ class Gathered:
     ) -> None:
         """These happened too."""
         self.until = until
-        if (
-            not self and len(counts) <= MOST_KINDS
-        ):  # nearly always: tens of thousands are taken over as they are
-            self.counts, counts = dict(counts), {}
+        if not self and len(counts) <= MOST_KINDS:
+            kinds = Counter([use.tenant for use in counts])
+            if max(kinds.values(), default=0) <= MOST_OF_TENANT:
+                # Nearly always: tens of thousands are taken over as they are.
+                self.counts, self.kinds, counts = dict(counts), kinds, {}
         for use, count in counts.items():
             self._count(use, count)
         single = sum(map(len, self.refused.values())) + len(self.alone)
@@ -70,9 +76,12 @@ class Gathered:
         self.dropped.update(later.dropped)
 
     def _count(self, use: Use, count: int) -> None:
+        if use not in self.counts and self.kinds[use.tenant] >= MOST_OF_TENANT:
+            use = use._replace(key_id=UNKNOWN_KEY)
         if use in self.counts:
             self.counts[use] += count
-        elif len(self.counts) < MOST_KINDS:
+        elif len(self.counts) < MOST_KINDS and self.kinds[use.tenant] < 2 * MOST_OF_TENANT:
             self.counts[use] = count
+            self.kinds[use.tenant] += 1
         else:
             self.dropped[use.tenant] += count
