@@ -9,10 +9,10 @@ import pytest
 
 from openkcm.activation.plan import CHANGE_KEYS, change_keys
 from openkcm.crypto.contract import DesiredPolicy
+from openkcm.dashboard.change_view import ChangeState, StepState
 from openkcm.dashboard.key_asked import Form, Wrong, checked
 from openkcm.dashboard.key_change import STEPS, Asked, report
 from openkcm.dashboard.key_pages import next_of
-from openkcm.dashboard.keys_view import ChangeState, StepState
 from openkcm.keychain.states import KeyVerb
 from openkcm.propagation.acknowledged import Acknowledged, RegionAnswer
 from openkcm.saga.journal import Trouble

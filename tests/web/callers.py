@@ -8,7 +8,8 @@ from dataclasses import replace
 from openkcm.crypto.contract import DesiredPolicy
 from openkcm.dashboard.callers import removal_follows
 from openkcm.dashboard.callers_view import AddPage, CallerLine, CallersPage
-from openkcm.dashboard.keys_view import AskPage, ChangePage, ChangeState
+from openkcm.dashboard.change_view import ChangePage, ChangeState
+from openkcm.dashboard.keys_view import AskPage
 from openkcm.dashboard.view import HomeState
 from tests.web.content import ACCOUNT, HOSTILE, NOW
 from tests.web.keys import report

@@ -7,16 +7,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from openkcm.dashboard.change_view import ChangePage, ChangeState, StepState
 from openkcm.dashboard.keys import VersionLine
-from openkcm.dashboard.keys_view import (
-    AskPage,
-    ChangePage,
-    ChangeState,
-    KeysView,
-    KeyView,
-    RecentLine,
-    StepState,
-)
+from openkcm.dashboard.keys_view import AskPage, KeysView, KeyView, RecentLine
 from openkcm.dashboard.view import HomeState
 from openkcm.keychain.states import ABOUT_CALLERS, KeyVerb
 from tests.web.content import HOSTILE, NOW

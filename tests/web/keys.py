@@ -9,21 +9,13 @@ from typing import cast
 import msgspec
 
 from openkcm.activation.means import Deciding
+from openkcm.dashboard.change_view import ChangePage, ChangeState, ChangeStep, StepState
 from openkcm.dashboard.key_actions import Facts, actions
 from openkcm.dashboard.key_follows import consequences
 from openkcm.dashboard.key_pages import next_of
 from openkcm.dashboard.key_words import BUTTONS, TYPED, Meant, question
 from openkcm.dashboard.keys import DestroyLine, KeyLine, KeysPage, VersionLine
-from openkcm.dashboard.keys_view import (
-    AskPage,
-    ChangePage,
-    ChangeState,
-    ChangeStep,
-    KeysView,
-    KeyView,
-    RecentLine,
-    StepState,
-)
+from openkcm.dashboard.keys_view import AskPage, KeysView, KeyView, RecentLine
 from openkcm.dashboard.view import HomeState
 from openkcm.kernel.clock import SystemClock
 from openkcm.keychain.states import KeyAccess, KeyVerb

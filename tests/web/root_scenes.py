@@ -7,8 +7,9 @@ from dataclasses import replace
 import msgspec
 
 from openkcm.crypto.contract import Choice, DesiredPolicy
+from openkcm.dashboard.change_view import ChangeState
 from openkcm.dashboard.keys import KeysPage
-from openkcm.dashboard.keys_view import AskPage, ChangeState
+from openkcm.dashboard.keys_view import AskPage
 from openkcm.dashboard.outage_view import OutagePage
 from openkcm.dashboard.root_asks import disconnect_page, relink_page
 from openkcm.dashboard.root_view import RootKeyView

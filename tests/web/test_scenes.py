@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openkcm.dashboard import callers_view, keys_view, outage_view, root_view, uses_view
+from openkcm.dashboard import callers_view, change_view, keys_view, outage_view, root_view, uses_view
 from openkcm.dashboard import view as dashboard
 from openkcm.identity import view as identity
 from openkcm.keychain.states import DestroyState, KeyState, KeyVerb
@@ -73,9 +73,9 @@ def test_every_state_of_every_page_has_a_scene() -> None:
     assert {s.state for c in homes for s in c.services} == set(dashboard.KeyState)
     assert {r.state for c in homes for r in c.regions} == set(dashboard.RegionState)
     assert {c.state for c in contexts if isinstance(c, identity.SignInPage)} == set(identity.LinkState)
-    changes = [c for c in contexts if isinstance(c, keys_view.ChangePage)]
-    assert {c.state for c in changes} == set(keys_view.ChangeState)
-    assert {s.state for c in changes for s in c.steps} == set(keys_view.StepState)
+    changes = [c for c in contexts if isinstance(c, change_view.ChangePage)]
+    assert {c.state for c in changes} == set(change_view.ChangeState)
+    assert {s.state for c in changes for s in c.steps} == set(change_view.StepState)
     assert {c.verb for c in contexts if isinstance(c, keys_view.AskPage)} == {
         *KeyVerb,
         "disconnect",

@@ -169,21 +169,14 @@ class View:
         """The tenant's L3s that may be used."""
         return [i for i, key in self.keys.items() if key.level == "L3" and key.state != "abandoned"]
 
-    def check_caller(
-        self, name: str, service: str, verbs: tuple[Verb, ...], *, registered: int | None = None
-    ) -> None:
-        """The document names this caller for the service with at least these verbs, by this registration.
+    def check_caller(self, name: str, service: str, verbs: tuple[Verb, ...]) -> None:
+        """The document names this caller for the service with at least these verbs.
 
         Raises:
             Permanent: CALLER_UNKNOWN.
         """
         caller = self.callers.get(name)
-        if (
-            caller is not None
-            and caller.service == service
-            and all(verb in caller.verbs for verb in verbs)
-            and registered in (None, caller.registered)
-        ):
+        if caller is not None and caller.service == service and all(verb in caller.verbs for verb in verbs):
             return
         raise Permanent(
             Refusal.CALLER_UNKNOWN,

@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 
 from openkcm.crypto.contract import DesiredPolicy
+from openkcm.dashboard.change_view import ChangePage, ChangeState, ChangeStep, StepState
 from openkcm.dashboard.key_words import changing
-from openkcm.dashboard.keys_view import ChangePage, ChangeState, ChangeStep, RecentLine, StepState
+from openkcm.dashboard.keys_view import RecentLine
 from openkcm.kernel.db import Role, Transaction, transaction
 from openkcm.keychain.states import OPEN, KeyVerb
 from openkcm.propagation.acknowledged import Acknowledged, acknowledged

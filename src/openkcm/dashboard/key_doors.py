@@ -12,13 +12,14 @@ from litestar.response import Stream
 
 from openkcm.activation.certificate import key_certificate_of
 from openkcm.activation.change import change, change_schedule
+from openkcm.dashboard.change_view import ChangePage
 from openkcm.dashboard.key_asked import Form, Wrong, again, checked
 from openkcm.dashboard.key_change import key_change
 from openkcm.dashboard.key_forms import ASK, SHOWN, clock_of, deciding_of, sent, unwhole
 from openkcm.dashboard.key_live import KEY_CHANGE, live
 from openkcm.dashboard.key_pages import ask_page, key_view, keys_view, line_of, version_of
 from openkcm.dashboard.keys import shown_keys
-from openkcm.dashboard.keys_view import AskPage, ChangePage
+from openkcm.dashboard.keys_view import AskPage
 from openkcm.identity.guards import account_of, signed_in_and_ready, visit_of
 from openkcm.kernel.db import Role, transaction
 from openkcm.kernel.ids import random_id

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 from litestar.response import Stream
 
+from openkcm.dashboard.change_view import ChangePage
 from openkcm.dashboard.key_change import key_change
-from openkcm.dashboard.keys_view import ChangePage
 from openkcm.identity.guards import still_in
 from openkcm.identity.session import COOKIE
 from openkcm.kernel.notify import Listener

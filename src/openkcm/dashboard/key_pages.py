@@ -7,12 +7,13 @@ from datetime import datetime
 
 from openkcm.activation.change import STEPS_UP
 from openkcm.activation.means import Deciding
+from openkcm.dashboard.change_view import ChangePage
 from openkcm.dashboard.key_actions import Action, closed
 from openkcm.dashboard.key_change import key_change, recent_changes
 from openkcm.dashboard.key_follows import consequences
 from openkcm.dashboard.key_words import BUTTONS, TYPED, Meant, question
 from openkcm.dashboard.keys import KeyLine, KeysPage, VersionLine, shown_keys
-from openkcm.dashboard.keys_view import AskPage, ChangePage, KeysView, KeyView, Next
+from openkcm.dashboard.keys_view import AskPage, KeysView, KeyView, Next
 from openkcm.dashboard.overview import home_state
 from openkcm.dashboard.root_state import root_state
 from openkcm.kernel.db import Role, transaction

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from openkcm.dashboard.keys_view import ChangePage
+from openkcm.dashboard.change_view import ChangePage
 from openkcm.dashboard.view import ChainLink, HomeState, RootState
 from openkcm.keystores.view import CheckLine, ConnectionLine, HealthLine, KeyStoresPage
 from openkcm.web.shell import Account

@@ -90,7 +90,7 @@ class Asking:
 
     async def decide(self, *callers: DesiredCaller, **changes: object) -> None:
         keys = self.plane.world.last_keys("acme")
-        signed_ = self.plane.world.decide("acme", keys=keys, callers=callers, **changes)  # type: ignore[arg-type]
+        signed_ = self.plane.world.decide("acme", keys=keys, callers=callers, **changes)  # type: ignore[arg-type] # whatever a document has
         await self.plane.local.apply(signed_)
 
 
