@@ -157,6 +157,7 @@ async def test_a_file_is_there_whole_or_not_at_all(
         sealed.write_bytes(b"")
         with pytest.raises(BadCiphertext):
             sync.decrypt_file(sealed, restored)
+    assert restored.read_bytes() == plain.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "restored", "sealed"]
 
 

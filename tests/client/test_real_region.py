@@ -39,6 +39,18 @@ async def kcm(real: RealRegion) -> AsyncIterator[AsyncClient]:
         yield client
 
 
+async def test_neither_a_proxy_nor_a_password_of_the_environment_is_used(
+    real: RealRegion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with AsyncClient(real.process.data, tenant=TENANT, credentials=await real.token()) as kcm:
+        assert await kcm.decrypt(await kcm.encrypt(b"x")) == b"x"
+
+
 async def test_all_that_a_client_does(real: RealRegion, kcm: AsyncClient) -> None:
     message = await kcm.encrypt(b"4111", aad=b"row 7")
     assert await kcm.decrypt(message, aad=b"row 7") == b"4111"

@@ -105,7 +105,6 @@ class Keys:
             self._leases.add(lease)
 
     def _put(self, shelf: dict[bytes, Opened[Key]], envelope: bytes, opened: Opened[Key]) -> None:
-        shelf.pop(envelope, None)
         shelf[envelope] = opened
         while len(shelf) > self._max_opened:
             # The one that came first; if it was used since it was last looked at, it goes to the end instead.
