@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import msgspec
@@ -99,7 +98,7 @@ def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes,
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status == 503 or (status == 429 and refused.retry_after_s is not None):
-        headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after_s or 1)))
+        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
     return status, msgspec.json.encode(body), headers
 
 
