@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import msgspec
@@ -105,9 +104,10 @@ def problem(refused: Refused, *, status: int | None = None) -> tuple[int, bytes,
     headers = {"Cache-Control": "no-store"}
     if body.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if body.status == 503 or (body.status == 429 and refused.retry_after_s is not None):
-        # Not less than it takes: before it, the answer would be the same.
-        headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after_s or 1)))
+    if body.status == 503:
+        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
+    if body.status == 429 and refused.retry_after_s is not None:  # before it, the answer would be the same
+        headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after_s)))
     return body.status, msgspec.json.encode(body), headers
 
 
