@@ -8,6 +8,8 @@ import httpx2
 import pytest
 
 from openkcm.crypto.contract import TokenItem
+from openkcm.crypto.data.answer import Call
+from openkcm.crypto.data.routes import ROUTES, read_head
 from tests.crypto.answering import answers_of
 from tests.crypto.data_place import Door, b64, door, is_refused
 from tests.crypto.doors import left_alone, opened
@@ -99,10 +101,13 @@ async def test_a_request_may_say_whose_it_is_and_is_refused_where_that_is_not_so
     is_refused(await door.post("encrypt", plaintext="", tenant="ACME"), "bad-request", 400)
 
 
-async def test_a_token_that_is_bound_to_a_certificate_is_no_good_without_it(door: Door) -> None:
-    is_refused(
-        await door.post("encrypt", await door.token(leaf="ab" * 32), plaintext=""), "token-invalid", 401
-    )
+async def test_a_token_that_is_bound_to_a_certificate_is_good_over_its_connections_alone(door: Door) -> None:
+    leaf = "ab" * 32
+    token = await door.token(leaf=leaf)
+    is_refused(await door.post("encrypt", token, plaintext=""), "token-invalid", 401)
+    head = read_head([(b"authorization", f"Bearer {token}".encode()), (b"content-length", b"16")])
+    for over, good in ((leaf, True), ("cd" * 32, False), ("", False)):
+        assert isinstance(door.answers.admit(ROUTES[b"/v1/encrypt"], head, over), Call) == good
 
 
 async def test_the_hot_door_answers_by_itself_and_leaves_the_rest(plane: Plane) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -109,7 +110,7 @@ async def serve_crypto(
                     watch.run(),
                     ledger.run(),
                 ],
-                started=started,
+                started=lambda: _ready(started),
             )
             await here.roots.aclose()
             await watch.write()
@@ -117,6 +118,14 @@ async def serve_crypto(
         finally:
             await stores.aclose()
             await close_database()
+
+
+def _ready(started: Callable[[], None] | None) -> None:
+    """What was made until now stays: no collection looks at it again while somebody waits for an answer."""
+    gc.collect()
+    gc.freeze()
+    if started is not None:
+        started()
 
 
 def _data_served(
