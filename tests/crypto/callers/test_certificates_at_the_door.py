@@ -215,3 +215,15 @@ async def test_an_unknown_tenant_and_an_unknown_caller_are_told_what_a_wrong_pro
         for answer in told:
             is_refused(answer)
         assert len({answer.text for answer in told}) == 1
+
+
+async def test_a_certificate_counts_at_its_tenants_own_host_name_alone(
+    applications: Applications, tmp_path: Path
+) -> None:
+    common = Authority()
+    await applications.register("acme", issued(common))
+    await applications.register("blue", issued(common))
+    shown = common.issue(SPIFFE).files(tmp_path, "shop")
+    async with applications.dial(BLUE, shown) as shop:
+        is_refused(await shop.exchange("acme"))
+        await shop.token("blue")

@@ -90,8 +90,8 @@ class Asking:
 
     async def decide(self, *callers: DesiredCaller, **changes: object) -> None:
         keys = self.plane.world.last_keys("acme")
-        signed_ = self.plane.world.decide("acme", keys=keys, callers=callers, **changes)  # type: ignore[arg-type] # whatever a document has
-        await self.plane.local.apply(signed_)
+        given = {"keys": keys, "callers": callers} | changes
+        await self.plane.local.apply(self.plane.world.decide("acme", **given))  # type: ignore[arg-type] # as it has them
 
 
 @pytest.fixture
