@@ -38,7 +38,7 @@ class AsyncClient(Made):
                 nonce = next(key.nonces, None)
                 if nonce is not None:
                     bound = key.bound(aad) if aad else key.no_aad
-                    return b"".join((key.head, nonce, key.seal(nonce, plaintext, bound)))
+                    return key.head + nonce + key.seal(nonce, plaintext, bound)
             else:
                 try:
                     return key.encrypt(plaintext, aad)

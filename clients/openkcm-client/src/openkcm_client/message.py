@@ -122,7 +122,7 @@ class DataKey:
             self._charge(size)
         bound = self.bound(aad) if aad else self.no_aad
         if size < _LARGE:
-            return b"".join((self.head, nonce, self.seal(nonce, plaintext, bound)))
+            return self.head + nonce + self.seal(nonce, plaintext, bound)  # quicker than to join them
         # The bytes that are given out are the ones that were encrypted into: nothing of this size is copied.
         room = BytesIO(bytes(OVERHEAD_BYTES + size))
         view = room.getbuffer()
