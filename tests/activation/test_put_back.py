@@ -15,6 +15,8 @@ from openkcm.sdk.refusals import Permanent, Refusal, Temporary
 from tests.activation.parts import TENANT, Keys
 from tests.activation.put_back import Backup
 from tests.activation.test_access import refusal
+from tests.activation.test_callers import add, adding, take_away
+from tests.activation.test_callers import held as called
 from tests.control import rows
 from tests.databases import ModuleDatabases
 
@@ -178,3 +180,28 @@ async def test_what_control_did_not_sign_is_not_believed_of_a_region(keys: Keys,
         await keys.work()
     assert await rows("select epoch from installation") == [{"epoch": 1}]
     assert [row["service"] for row in await rows("select service from key_access")] == ["default"]
+
+
+async def test_a_caller_that_control_has_forgotten_to_have_removed_stays_removed(
+    keys: Keys, backup: Backup
+) -> None:
+    await add(keys, adding(keys))
+    await backup.make()
+    await take_away(keys)
+    await backup.put_back()
+    await keys.do(KeyVerb.READ_ONLY, "default")  # somebody goes on, and knows nothing of it
+    assert called(keys) == [None, None]
+    assert await rows("select from callers where name = 'shop'") == []
+    (said,) = await rows("select detail from audit_events where verb = 'propagation:desired:collect'")
+    assert msgspec.json.decode(said["detail"])["callers_removed"] == ["shop"]
+
+
+async def test_a_caller_who_was_registered_after_control_was_set_back_stays(
+    keys: Keys, backup: Backup
+) -> None:
+    await backup.make()
+    await keys.do(KeyVerb.READ_ONLY, "default")
+    await backup.put_back()
+    keys.clock.advance(1)
+    await add(keys, adding(keys))
+    assert [caller is not None for caller in called(keys)] == [True, True]

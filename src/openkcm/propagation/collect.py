@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from openkcm.audit.record import record
@@ -20,10 +21,13 @@ from openkcm.propagation.decide import decide
 from openkcm.propagation.history import Knowing
 from openkcm.propagation.model import Decided
 from openkcm.propagation.shown import Seen, document_of, restrictions
+from openkcm.services.register import callers_of
+from openkcm.services.remove import remove_caller
 
 log = get_logger(__name__)
 
 ACTOR: Final = "propagation"
+_REGISTERED_AT: Final = "select max(decided_at) from desired where tenant = $1 and generation = $2"
 _RAISE: Final = "update installation set epoch = greatest(epoch, $1)"
 
 
@@ -39,7 +43,8 @@ async def collect(
     """What the regions have shown is in this database, and the tenant's next document, of a higher epoch, knows of it.
 
     ``known`` is control's history. What it did not know restricts its tenant from now on, until a person takes that
-    back; keys that it did not know are known again, in the state that the newest document shown has them in.
+    back; keys that it did not know are known again, in the state that the newest document shown has them in; a caller
+    who had been removed is none.
     """
     own = document_of(newest.signed, newest.desired)
     to_be = union(own, [one.report for one in found], known, digest="")
@@ -47,6 +52,7 @@ async def collect(
     now = clock.now()
     taken = await _restrict(tx, newest, found, set(known) | _superseded(found), clock)
     keys = await _keys(tx, newest.tenant, found)
+    callers = await _callers(tx, newest.tenant, found, set(known) | _superseded(found))
     decided = await decide(
         tx,
         newest.tenant,
@@ -65,6 +71,7 @@ async def collect(
         "learnt": sorted(to_be.replaces - set(known)),
         "restricted": taken,
         "keys": keys,
+        "callers_removed": callers,
         "at": now.isoformat(),
     }
     await record(
@@ -110,6 +117,29 @@ async def _restrict(
         if await restrict(tx, newest.tenant, service, to, by=ACTOR, at=clock.now()):
             done.append(f"{service or newest.tenant}: {to}")
     return done
+
+
+async def _callers(tx: Transaction, tenant: str, found: Sequence[Seen], over: set[str]) -> list[str]:
+    """Nobody is a caller again who had been removed, or registered anew, when a document that control did not know of
+    was decided; the names of those who are none any more.
+    """
+    unknown = [
+        one.desired
+        for one in found
+        if one.desired is not None and one.report.shown is not None and one.report.shown.hash not in over
+    ]
+    removed = []
+    for caller in [each for each in await callers_of(tx, tenant) if each.trust is not None]:
+        named = (caller.name, caller.registered)
+        since: datetime | None = await tx.fetchval(_REGISTERED_AT, tenant, caller.registered)
+        if any(
+            named not in {(each.name, each.registered) for each in document.callers}
+            and (since is None or since <= document.decided_at)  # both by control's clock
+            for document in unknown
+        ):
+            await remove_caller(tx, tenant, name=caller.name, by=ACTOR)
+            removed.append(caller.name)
+    return removed
 
 
 async def _keys(tx: Transaction, tenant: str, found: Sequence[Seen]) -> list[str]:
