@@ -43,6 +43,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """A request whose head is good. ``octets``: in and out, with ``aad`` beside them."""
 
     route: Route
+    token: bytes
     grant: Grant
     octets: bool
     aad: bytes | None
@@ -76,7 +77,8 @@ class Answers:
             given = head.authorization
             if given is None or given[:7] != b"Bearer ":
                 raise invalid()
-            grant = self._tokens.read(given[7:], now_s=self._clock.time_s())
+            token = given[7:]
+            grant = self._tokens.read(token, now_s=self._clock.time_s())
             if grant.leaf and not compare_digest(grant.leaf, leaf):
                 raise invalid()
         except Refused as refused:  # nobody knows who that is: it is counted, and written down nowhere
@@ -84,17 +86,26 @@ class Answers:
             return told(refused)
         plain = head.media is None or head.media == JSON
         if plain and head.aad is None and head.length <= _WORTH_BYTES and head.length <= route.max_body_bytes:
-            return Call(route, grant, octets=False, aad=None)
+            return Call(route, token, grant, octets=False, aad=None)
         try:
             octets = not plain and _is_octets(route, head.media or b"")
             self._check_length(route, grant, head.length, octets=octets)
             if head.aad is not None and not octets:
                 raise bad_header()
-            return Call(route, grant, octets=octets, aad=read_header(head.aad or b"") if octets else None)
+            aad = read_header(head.aad or b"") if octets else None
+            return Call(route, token, grant, octets=octets, aad=aad)
         except _WrongMedia as wrong:
             return self._refused(route, grant, wrong.refused, status=415)
         except Refused as refused:
             return self._refused(route, grant, refused)
+
+    def holds(self, call: Call) -> bool:
+        """Whether the token of a call that was admitted before, over the same connection, is still good."""
+        try:
+            self._tokens.read(call.token, now_s=self._clock.time_s())
+        except Refused:
+            return False
+        return True
 
     def _check_length(self, route: Route, grant: Grant, length: int, *, octets: bool) -> None:
         longest = MAX_OCTETS_BYTES if octets else route.max_body_bytes
