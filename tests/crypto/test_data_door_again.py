@@ -76,12 +76,12 @@ async def test_a_head_that_comes_again_is_answered_without_the_parser(
     async with talk(doors) as it:
         for number, body in enumerate([*bodies, *wrong, *bodies]):
             assert (await it.ask(doors.request(body=body)))[0] == (200 if body in bodies else 400)
-            assert len(again) == number
+            assert len(again) == max(0, number - 1)
         cold, other = doors.request("/v1/decrypt?"), doors.request(more=["X-Other: 1"])
         for request in (cold, other, doors.request()):  # none has the head of the one before
             assert await it.ask(request) == GOOD
-        assert len(again) == 8
-        assert await it.ask(doors.request()) == GOOD
+        assert len(again) == 7
+        assert [await it.ask(doors.request()) for _ in range(8)] == [GOOD] * 8  # it is learnt again, but not at once
         assert await it.end(b"") == [HEALTHY]
     assert len(again) == 9
 
@@ -93,13 +93,15 @@ async def test_what_is_answered_again_is_decided_anew(doors: Doors, again: list[
         assert [await it.ask(doors.request()) for _ in range(2)] == [GOOD] * 2
         local.here.keys.forget({"acme"})  # then it is waited for
         assert [await it.ask(doors.request()) for _ in range(3)] == [GOOD] * 3
-        assert len(again) == 3
+        assert len(again) == 2
         local.here.keys.forget({"acme"})
         pair = doors.request() + doors.request(body=b"{}")
         assert [status for status, _ in await it.end(doors.request() + pair)] == [200, 200, 400, 200]
     async with talk(doors) as it:
         assert [await it.ask(doors.request()) for _ in range(2)] == [GOOD] * 2
-        await local.apply(doors.plane.world.decide("acme", keys=local.here.state.view("acme").desired.keys, callers=()))
+        await local.apply(
+            doors.plane.world.decide("acme", keys=local.here.state.view("acme").desired.keys, callers=())
+        )
         assert (await it.ask(doors.request()))[0] == 403  # the caller was taken out
         doors.plane.clock.advance(901)
         assert (await it.ask(doors.request()))[0] == 401  # the token has ended
@@ -112,9 +114,9 @@ async def test_another_token_in_the_same_place_is_another_head(doors: Doors, aga
     other = (await doors.plane.local.token(item)).token
     changed = doors.token[:-2] + ("A" if doors.token[-2] != "A" else "B") + doors.token[-1]
     async with talk(doors) as it:
-        for token, status in ((doors.token, 200), (other, 403), (changed, 401), (doors.token, 200)):
+        for token, status in (*[(doors.token, 200)] * 3, (other, 403), (changed, 401), (doors.token, 200)):
             assert (await it.ask(doors.request(token=token)))[0] == status
-    assert again == []
+    assert len(again) == 1
 
 
 async def test_who_asks_again_has_the_time_between_requests_and_no_more(
@@ -123,7 +125,7 @@ async def test_who_asks_again_has_the_time_between_requests_and_no_more(
     monkeypatch.setattr(bounds, "SWEEP_S", 0.1)
     monkeypatch.setattr("openkcm.crypto.data.hot.IDLE_S", 0.3)
     async with talk(doors) as it:
-        assert [await it.ask(doors.request()) for _ in range(2)] == [GOOD] * 2
+        assert [await it.ask(doors.request()) for _ in range(3)] == [GOOD] * 3
         async with asyncio.timeout(PATIENCE_S):
             assert await it.reader.read() == b""
 
@@ -144,11 +146,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
 @given(
-    count=st.integers(1, 3),
+    count=st.integers(1, 4),
     paths=st.lists(st.sampled_from(["/v1/decrypt", "/v1/decrypt?x"]), min_size=1, max_size=2),
     changes=st.lists(
         st.tuples(
-            st.integers(0, 2000), st.integers(0, 2), st.sampled_from([b"", b"0", b"9", b"\r", b"\n", b"\r\n", b"x"])
+            st.integers(0, 2000),
+            st.integers(0, 2),
+            st.sampled_from([b"", b"0", b"9", b"\r", b"\n", b"\r\n", b"x"]),
         ),
         max_size=3,
     ),

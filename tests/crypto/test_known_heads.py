@@ -115,7 +115,9 @@ def test_what_is_known_is_what_the_parser_reads(data: st.DataObject, head: str, 
     raw = bytearray(request(head, body))
     for at, what in data.draw(
         st.lists(
-            st.tuples(st.integers(0, len(raw) - 1), st.sampled_from([b"", b"0", b"7", b"\r", b"\n", b" ", b"x"])),
+            st.tuples(
+                st.integers(0, len(raw) - 1), st.sampled_from([b"", b"0", b"7", b"\r", b"\n", b" ", b"x"])
+            ),
             max_size=3,
         )
     ):

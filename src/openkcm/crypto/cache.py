@@ -105,13 +105,13 @@ class KeyCache:
         self._unanswered = 0
         self._loaders: set[asyncio.Task[None]] = set()
 
-    def known(self, view: View, key_id: bytes) -> ServiceKey | None:
-        """The key, if it is in memory and not too old."""
-        name = _name(view, key_id)
+    def known(self, view: View, key_id: bytes, now: float | None = None) -> ServiceKey | None:
+        """The key, if it is in memory and not too old; ``now`` of who has just asked the clock (monotonic seconds)."""
+        name = (view.tenant, key_id, view.stamp)
         key = self._keys.get(name)
         if key is None:
             return None
-        if self._clock.monotonic() >= key.expires_at:
+        if (self._clock.monotonic() if now is None else now) >= key.expires_at:
             self._drop(name)
             return None
         self._keys.move_to_end(name)
@@ -169,7 +169,7 @@ class KeyCache:
 
     def _ask(self, view: View, key_id: bytes) -> _Asked:
         """The load of this key that is under way, or a new one."""
-        name = _name(view, key_id)
+        name = (view.tenant, key_id, view.stamp)
         if (asked := self._asked.get(name)) is not None:
             return asked
         if self._unanswered >= self._max_keys:
@@ -233,10 +233,6 @@ class KeyCache:
         self._of[name[0]].discard(name)
         if not self._of[name[0]]:
             del self._of[name[0]]
-
-
-def _name(view: View, key_id: bytes) -> _Name:
-    return view.tenant, key_id, view.stamp
 
 
 def _allowed(name: _Name, service: str, views: Mapping[str, View]) -> bool:

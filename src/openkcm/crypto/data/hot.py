@@ -22,6 +22,9 @@ from openkcm.serving.bounds import IDLE_S, MAX_HEAD_BYTES, BoundedProtocol
 _STATUS: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+# To learn a head costs as much as to know it saves: who asks once, or another way each time, shall not pay for it.
+_LEARN: Final = 2
+_LEARN_AGAIN: Final = 8
 
 
 class _Nobody:
@@ -105,8 +108,10 @@ class HotProtocol(CallerProtocol):
     _begun: ClassVar[_Begun] = _Begun()
     _hot: HotCycle | None = None
     _known: Known | None = None
-    """The head of the request before, while all of it is answered."""
+    """The head of the request before, while nothing of it or after it is still to be answered."""
     _answered: Call | None = None
+    """The request before, if it was answered here as soon as it was whole, and the connection goes on."""
+    _learns_in = _LEARN
 
     def data_received(self, data: bytes) -> None:
         known = self._known
@@ -120,12 +125,14 @@ class HotProtocol(CallerProtocol):
             ):
                 self._come_again(known.call, data[body_at:])
                 return
-            self._known = None
-        self._answered = None
+            self._known, self._learns_in = None, _LEARN_AGAIN
         begins = self.is_between_messages and len(data) <= MAX_HEAD_BYTES
+        self._answered = None
         super().data_received(data)
         if begins and self._answered is not None:
-            self._known = known_head(data, self._answered)
+            self._learns_in -= 1
+            if self._learns_in <= 0:
+                self._known = known_head(data, self._answered)
 
     def _come_again(self, call: Call, body: bytes) -> None:
         """The whole of a request whose head is known. The parser stands between two messages, before it and after."""
