@@ -81,7 +81,9 @@ async def test_a_head_that_comes_again_is_answered_without_the_parser(
         for request in (cold, other, doors.request()):  # none has the head of the one before
             assert await it.ask(request) == GOOD
         assert len(again) == 7
-        assert [await it.ask(doors.request()) for _ in range(8)] == [GOOD] * 8  # it is learnt again, but not at once
+        assert [await it.ask(doors.request()) for _ in range(8)] == [
+            GOOD
+        ] * 8  # it is learnt again, but not at once
         assert await it.end(b"") == [HEALTHY]
     assert len(again) == 9
 

@@ -107,7 +107,7 @@ class KeyCache:
 
     def known(self, view: View, key_id: bytes, now: float | None = None) -> ServiceKey | None:
         """The key, if it is in memory and not too old; ``now`` of who has just asked the clock (monotonic seconds)."""
-        name = (view.tenant, key_id, view.stamp)
+        name = _name(view, key_id)
         key = self._keys.get(name)
         if key is None:
             return None
@@ -169,7 +169,7 @@ class KeyCache:
 
     def _ask(self, view: View, key_id: bytes) -> _Asked:
         """The load of this key that is under way, or a new one."""
-        name = (view.tenant, key_id, view.stamp)
+        name = _name(view, key_id)
         if (asked := self._asked.get(name)) is not None:
             return asked
         if self._unanswered >= self._max_keys:
@@ -233,6 +233,10 @@ class KeyCache:
         self._of[name[0]].discard(name)
         if not self._of[name[0]]:
             del self._of[name[0]]
+
+
+def _name(view: View, key_id: bytes) -> _Name:
+    return view.tenant, key_id, view.stamp
 
 
 def _allowed(name: _Name, service: str, views: Mapping[str, View]) -> bool:
