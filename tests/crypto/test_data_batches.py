@@ -109,6 +109,20 @@ async def test_every_item_of_an_authenticated_caller_is_noted_exactly_once(door:
         use("encrypt", "done"): 7,
     }
     assert door.answers._operations.outcomes["encrypt", "token-invalid"] == 1
+    assert {
+        (sample.labels["verb"], sample.labels["outcome"]): sample.value
+        for metric in door.answers._operations.collect()
+        for sample in metric.samples
+        if sample.name == "openkcm_data_operations_total"
+    } == {
+        ("encrypt", "done"): 8,
+        ("encrypt", "token-invalid"): 1,
+        ("decrypt", "done"): 4,
+        ("decrypt", "ciphertext-invalid"): 4,
+        ("decrypt", "bad-request"): 2,
+        ("decrypt", "not-permitted"): 1,
+        ("data-keys", "done"): 6,
+    }
 
 
 async def test_a_tenant_over_its_limit_is_told_when_to_come_again(door: Door) -> None:

@@ -12,7 +12,7 @@ from openkcm.kernel.clock import Clock
 
 RECHECK_S: Final = 1.0
 """A decision is good for so long at most: a clock that somebody sets is seen after it."""
-_NEVER: Final = float("-inf")
+NEVER: Final = float("-inf")
 
 
 class Allowed:
@@ -22,11 +22,12 @@ class Allowed:
         self._links = links
         self._of_tenant = of_tenant
         self._clock = clock
-        self._good_until: dict[str, float] = {}
+        self.good_until: dict[str, float] = {}
+        """Until when (monotonic seconds) it is decided of a tenant that they may."""
 
     def lately(self, tenant: str) -> bool:
         """Whether it was decided a moment ago that they may."""
-        return self._clock.monotonic() < self._good_until.get(tenant, _NEVER)
+        return self._clock.monotonic() < self.good_until.get(tenant, NEVER)
 
     def check(self, view: View) -> None:
         """They may be used now.
@@ -36,11 +37,11 @@ class Allowed:
             Temporary: KEY_STORE_SILENT; CUT_OFF, whoever's root key it is.
         """
         now = self._clock.monotonic()
-        if now < self._good_until.get(view.tenant, _NEVER):
+        if now < self.good_until.get(view.tenant, NEVER):
             return
         decision = self._decision(view)
         decision.check()
-        self._good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
+        self.good_until[view.tenant] = now + min(decision.left_s, RECHECK_S)
 
     def left_s(self, view: View) -> float:
         """For how many seconds they may be used, if nobody is heard of any more."""
@@ -48,11 +49,11 @@ class Allowed:
 
     def forget(self, tenant: str) -> None:
         """What was decided of this tenant is decided anew."""
-        self._good_until.pop(tenant, None)
+        self.good_until.pop(tenant, None)
 
     def forget_all(self) -> None:
         """All is decided anew."""
-        self._good_until.clear()
+        self.good_until.clear()
 
     def _decision(self, view: View) -> Decision:
         key_id = self._of_tenant.get(view.tenant)

@@ -54,15 +54,17 @@ class AppliedState:
         """Whether the database has confirmed this state lately."""
         return self.clock.monotonic() - self.confirmed_at <= self.confirm_s
 
-    def view(self, tenant: str) -> View:
-        """What counts for this tenant now.
+    def view(self, tenant: str, now: float | None = None) -> View:
+        """What counts for this tenant now; ``now`` of who has just asked the clock (monotonic seconds).
 
         Raises:
             Temporary: UNAVAILABLE; the database has not confirmed the state for too long, or the tenant waits for
                 an exchange with control.
             Permanent: TENANT_UNKNOWN, or RECORD_MISMATCH for a row that was tampered with.
         """
-        if self.clock.monotonic() - self.confirmed_at > self.confirm_s:  # ``confirmed``, for every request
+        if (
+            self.clock.monotonic() if now is None else now
+        ) - self.confirmed_at > self.confirm_s:  # ``confirmed``, for every request
             raise Temporary(
                 Refusal.UNAVAILABLE,
                 "This region has not been able to confirm its state with its database, so it serves no key.",
@@ -71,7 +73,7 @@ class AppliedState:
                 ),
                 retry_after_s=1.0,
             )
-        if (trouble := self.troubled.get(tenant)) is not None:
+        if self.troubled and (trouble := self.troubled.get(tenant)) is not None:
             raise again(trouble)
         if (view := self.views.get(tenant)) is None:
             raise Permanent(

@@ -105,13 +105,13 @@ class KeyCache:
         self._unanswered = 0
         self._loaders: set[asyncio.Task[None]] = set()
 
-    def known(self, view: View, key_id: bytes) -> ServiceKey | None:
-        """The key, if it is in memory and not too old."""
+    def known(self, view: View, key_id: bytes, now: float | None = None) -> ServiceKey | None:
+        """The key, if it is in memory and not too old; ``now`` of who has just asked the clock (monotonic seconds)."""
         name = _name(view, key_id)
         key = self._keys.get(name)
         if key is None:
             return None
-        if self._clock.monotonic() >= key.expires_at:
+        if (self._clock.monotonic() if now is None else now) >= key.expires_at:
             self._drop(name)
             return None
         self._keys.move_to_end(name)

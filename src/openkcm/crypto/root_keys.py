@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from openkcm.crypto.allowed import Allowed
+from openkcm.crypto.allowed import NEVER, Allowed
 from openkcm.crypto.go_on import go_on
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.kept import Kept
@@ -72,10 +72,17 @@ class RootKeys:
         self._calls = OneCall()
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
 
-    def at_hand(self, view: View) -> bool:
-        """Whether ``ready`` has nothing to wait for; then this has asked ``allowed`` too, and raises what it does."""
+    def at_hand(self, view: View, now: float | None = None) -> bool:
+        """Whether ``ready`` has nothing to wait for; then this has asked ``allowed`` too, and raises what it does.
+
+        ``now`` of who has just asked the clock (monotonic seconds).
+        """
         key_id = self._of_tenant.get(view.tenant)
-        if key_id is not None and (key_id not in self.memory or self._is_unasked(view.tenant, key_id)):
+        if key_id is not None and key_id not in self.memory:
+            return False
+        if now is not None and now < self.allowed.good_until.get(view.tenant, NEVER):
+            return True  # as it was decided a moment ago
+        if key_id is not None and self._is_unasked(view.tenant, key_id):
             return False
         self.allowed.check(view)
         return True

@@ -52,20 +52,22 @@ class Act(Protocol[Done_co]):
         ...
 
 
-def at_once(here: Here, view: View, service: str, act: Act[Done]) -> Done | None:
+def at_once(here: Here, view: View, service: str, act: Act[Done], now: float | None = None) -> Done | None:
     """What was asked for, or None where something has to be waited for first.
+
+    ``now`` of who has just asked the clock (monotonic seconds).
 
     Raises:
         Refused: as ``use``, but for what only somebody meets who waits.
     """
-    view.check_here(here.region)
+    if here.region not in view.desired.regions:
+        view.check_here(here.region)
     wanted = act.wants(view, service)
-    if not here.roots.at_hand(view):
+    if not here.roots.at_hand(view, now):
         return None
-    known = here.keys.known
     keys = []
     for key_id in wanted:
-        if (key := known(view, key_id)) is None:
+        if (key := here.keys.known(view, key_id, now)) is None:
             return None
         if key_id in view.pending and (key_id, view.pending[key_id].since) not in here.used:
             return None

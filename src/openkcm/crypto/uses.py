@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Final, NamedTuple
 
 REFUSED_SINGLY: Final = 10
@@ -28,21 +28,21 @@ class Uses:
     __slots__ = ("_counts", "_refused")
 
     def __init__(self) -> None:
-        self._counts: Counter[Use] = Counter()
+        self._counts: dict[Use, int] = {}
         self._refused: defaultdict[Use, list[float]] = defaultdict(list)
 
     def note(self, use: Use, count: int = 1) -> None:
         """It happened ``count`` times more."""
-        self._counts[use] += count
+        self._counts[use] = self._counts.get(use, 0) + count
 
     def refused(self, use: Use, at_s: float) -> None:
         """It was refused, at this time of the wall clock (seconds since 1970)."""
-        self._counts[use] += 1
+        self.note(use)
         if len(singly := self._refused[use]) < REFUSED_SINGLY:
             singly.append(at_s)
 
     def take(self) -> tuple[dict[Use, int], dict[Use, list[float]]]:
         """The counts, and the times of the first refusals of each kind; both begin anew."""
-        taken = dict(self._counts), dict(self._refused)
-        self._counts, self._refused = Counter(), defaultdict(list)
+        taken = self._counts, dict(self._refused)
+        self._counts, self._refused = {}, defaultdict(list)
         return taken

@@ -90,6 +90,11 @@ class BoundedProtocol(HttpToolsProtocol):
         ):  # or a limit would be noticed long after it was passed
             self._feed(data[start : start + MAX_HEAD_BYTES])
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing of a next request has been read."""
+        return self._phase == _IDLE
+
     def _feed(self, data: bytes) -> None:
         if self.transport.is_closing():
             return

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from hmac import compare_digest
-from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from openkcm.crypto.data.batch import BatchRun
 from openkcm.crypto.data.counted import Operations
 from openkcm.crypto.data.limits import Limits
+from openkcm.crypto.data.media import JSON, OCTETS, WrongMedia, is_octets
 from openkcm.crypto.data.read import MAX_OCTETS_BYTES, bad_header, not_permitted, read_header
 from openkcm.crypto.data.routes import Head, Route
 from openkcm.crypto.data.wire import Decrypted, Encrypted
@@ -30,8 +30,6 @@ from openkcm.serving.problem import internal, problem
 
 log = get_logger(__name__)
 
-JSON: Final = b"application/json"
-OCTETS: Final = b"application/octet-stream"
 _PROBLEM: Final = b"application/problem+json"
 _PAGE: Final = "reference/crypto-service#limits"
 _WORTH_BYTES: Final = 64 * 1024
@@ -43,6 +41,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """A request whose head is good. ``octets``: in and out, with ``aad`` beside them."""
 
     route: Route
+    token: bytes
     grant: Grant
     octets: bool
     aad: bytes | None
@@ -76,7 +75,8 @@ class Answers:
             given = head.authorization
             if given is None or given[:7] != b"Bearer ":
                 raise invalid()
-            grant = self._tokens.read(given[7:], now_s=self._clock.time_s())
+            token = given[7:]
+            grant = self._tokens.read(token, now_s=self._clock.time_s())
             if grant.leaf and not compare_digest(grant.leaf, leaf):
                 raise invalid()
         except Refused as refused:  # nobody knows who that is: it is counted, and written down nowhere
@@ -84,17 +84,26 @@ class Answers:
             return told(refused)
         plain = head.media is None or head.media == JSON
         if plain and head.aad is None and head.length <= _WORTH_BYTES and head.length <= route.max_body_bytes:
-            return Call(route, grant, octets=False, aad=None)
+            return Call(route, token, grant, octets=False, aad=None)
         try:
-            octets = not plain and _is_octets(route, head.media or b"")
+            octets = not plain and is_octets(route, head.media or b"")
             self._check_length(route, grant, head.length, octets=octets)
             if head.aad is not None and not octets:
                 raise bad_header()
-            return Call(route, grant, octets=octets, aad=read_header(head.aad or b"") if octets else None)
-        except _WrongMedia as wrong:
+            aad = read_header(head.aad or b"") if octets else None
+            return Call(route, token, grant, octets=octets, aad=aad)
+        except WrongMedia as wrong:
             return self._refused(route, grant, wrong.refused, status=415)
         except Refused as refused:
             return self._refused(route, grant, refused)
+
+    def holds(self, call: Call) -> bool:
+        """Whether the token of a call that was admitted before, over the same connection, is still good."""
+        try:
+            self._tokens.read(call.token, now_s=self._clock.time_s())
+        except Refused:
+            return False
+        return True
 
     def _check_length(self, route: Route, grant: Grant, length: int, *, octets: bool) -> None:
         longest = MAX_OCTETS_BYTES if octets else route.max_body_bytes
@@ -105,7 +114,7 @@ class Answers:
 
     def answer(self, call: Call, body: bytes) -> Reply | Awaitable[Reply]:
         """The reply, or something to wait for that gives it. Never raises; every item is noted exactly once."""
-        began = perf_counter()
+        began = self._clock.monotonic()
         route, grant = call.route, call.grant
         act: Act[object] | None = None
         items = 1
@@ -113,16 +122,16 @@ class Answers:
             if route.batch:
                 acts = route.kind.many(body)
                 items = len(acts)
-                self._limits.take(grant.tenant, items, len(body), self._clock.monotonic())
+                self._limits.take(grant.tenant, items, len(body), began)
                 return self._many(call, acts, began)
             act = (
                 route.kind.one(body, grant)
                 if call.aad is None or route.kind.octets is None
                 else route.kind.octets(body, call.aad)
             )
-            self._limits.take(grant.tenant, 1, len(body), self._clock.monotonic())
-            view = self.allow(call, act)
-            done = at_once(self.here, view, grant.service, act)
+            self._limits.take(grant.tenant, 1, len(body), began)
+            view = self.allow(call, act, began)
+            done = at_once(self.here, view, grant.service, act, began)
         except Refused as refused:
             return self._refused(route, grant, refused, act=act, items=items)
         except Exception as failed:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log gets it
@@ -131,7 +140,7 @@ class Answers:
             return self._wait(call, view, act, began)
         return self._done(call, act, done, began)
 
-    def allow(self, call: Call, act: Act[object]) -> View:
+    def allow(self, call: Call, act: Act[object], now: float | None = None) -> View:
         """The tenant's view: the token is for this, and the state still names its caller for it.
 
         Raises:
@@ -142,7 +151,7 @@ class Answers:
         by_item = route.batch and route.kind.by_item
         if not by_item and not act.permitted(grant.verbs):
             raise not_permitted()
-        view = self.here.state.view(grant.tenant)
+        view = self.here.state.view(grant.tenant, now)
         caller = view.callers.get(grant.caller)
         if (
             caller is None
@@ -167,20 +176,19 @@ class Answers:
 
     def note(self, route: Route, grant: Grant, key_id: bytes, outcome: str, items: int = 1) -> None:
         """So many items came to this outcome: for the use audit and the metrics."""
-        name = route.kind.name
-        made = tuple.__new__(Use, (grant.tenant, grant.caller, grant.service, key_id, name, outcome))
+        self._operations.outcomes[route.kind.name, outcome] += items
+        made = _use(route, grant, key_id, outcome)
         if outcome == "done":
             self.here.uses.note(made, items)
-        else:
-            at_s = self._clock.time_s()
-            for _ in range(items):
-                self.here.uses.refused(made, at_s)
-        self._operations.outcomes[name, outcome] += items
+            return
+        at_s = self._clock.time_s()
+        for _ in range(items):
+            self.here.uses.refused(made, at_s)
 
     def _done(self, call: Call, act: Act[object], done: object, began: float) -> Reply:
         route = call.route
-        self.note(route, call.grant, act.key_id, "done")
-        self._operations.took(route.kind.name, "single", perf_counter() - began)
+        self.here.uses.note(_use(route, call.grant, act.key_id, "done"))
+        self._operations.took(route.kind.name, "single", self._clock.monotonic() - began)
         if not call.octets:
             return Reply(200, JSON, _encode(done), None)
         if isinstance(done, Encrypted):
@@ -219,7 +227,7 @@ class Answers:
     def _told_all(self, call: Call, run: BatchRun, began: float) -> Reply:
         for (key_id, outcome), count in run.outcomes.items():
             self.note(call.route, call.grant, key_id, outcome, count)
-        self._operations.took(call.route.kind.name, "batch", perf_counter() - began)
+        self._operations.took(call.route.kind.name, "batch", self._clock.monotonic() - began)
         return Reply(200, JSON, _encode(run.answer()), None)
 
     def _refused(
@@ -241,31 +249,16 @@ class Answers:
         return self._refused(route, grant, internal(), act=act)
 
 
+def _use(route: Route, grant: Grant, key_id: bytes, outcome: str) -> Use:
+    # Made for every request: this leaves out a call in Python's own.
+    return tuple.__new__(Use, (grant.tenant, grant.caller, grant.service, key_id, route.kind.name, outcome))
+
+
 def told(refused: Refused, *, status: int | None = None) -> Reply:
     """The reply that tells of a refusal."""
     code, body, headers = problem(refused, status=status)
     del headers["Cache-Control"]  # every reply has it
     return Reply(code, _PROBLEM, body, headers)
-
-
-class _WrongMedia(Exception):
-    def __init__(self, refused: Permanent) -> None:
-        self.refused = refused
-
-
-def _is_octets(route: Route, media: bytes) -> bool:
-    """Whether it is raw bytes, and not JSON."""
-    kind = media.partition(b";")[0].strip().lower()
-    if kind == JSON:
-        return False
-    takes_octets = route.kind.octets is not None and not route.batch
-    if kind == OCTETS and takes_octets:
-        return True
-    words = "application/json or application/octet-stream" if takes_octets else "application/json"
-    remedy = Remedy(
-        "Say what the body is by its Content-Type.", "caller", "reference/crypto-service#refusals"
-    )
-    raise _WrongMedia(Permanent(Refusal.BAD_REQUEST, f"This address takes {words}.", remedy=remedy))
 
 
 def _too_long(longest: int) -> Permanent:

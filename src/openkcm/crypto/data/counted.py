@@ -18,16 +18,28 @@ class Operations(Collector):
 
     def __init__(self) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Items by verb and outcome, but those that were asked for singly and done: their times count them."""
         # Of each the buckets' own counts, the last one's above all bounds; then the sum of seconds.
         self._took: defaultdict[tuple[str, str], list[float]] = defaultdict(
             lambda: [0.0] * (len(BOUNDS_S) + 2)
         )
 
     def took(self, verb: str, form: str, seconds: float) -> None:
-        """A request of this verb (``form``: single or batch) was answered within ``seconds``."""
+        """A request of this verb (``form``: single or batch) was answered within ``seconds``, a single one with what it
+        asked for.
+        """
         took = self._took[verb, form]
         took[bisect_left(BOUNDS_S, seconds)] += 1
         took[-1] += seconds
+
+    def _singly_done(self) -> Counter[tuple[str, str]]:
+        return Counter(
+            {
+                (verb, "done"): round(sum(took[:-1]))
+                for (verb, form), took in self._took.items()
+                if form == "single"
+            }
+        )
 
     def collect(self) -> Iterator[Metric]:
         counted = CounterMetricFamily(
@@ -35,7 +47,7 @@ class Operations(Collector):
             "Data-plane operations by verb and outcome (done, or the refusal's code).",
             labels=("verb", "outcome"),
         )
-        for name, items in self.outcomes.items():
+        for name, items in (self.outcomes + self._singly_done()).items():
             counted.add_metric(name, items)
         yield counted
         took = HistogramMetricFamily(

@@ -6,6 +6,7 @@ function. docs/adr/0012-the-hot-door.md says why, and what was measured.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import ClassVar, Final, cast
@@ -13,13 +14,17 @@ from typing import ClassVar, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from openkcm.crypto.callers.peer import CallerProtocol
+from openkcm.crypto.data.again import Known, known_head
 from openkcm.crypto.data.answer import Answers, Call, Reply
 from openkcm.crypto.data.routes import ROUTES, Route, read_head
-from openkcm.serving.bounds import BoundedProtocol
+from openkcm.serving.bounds import IDLE_S, MAX_HEAD_BYTES, BoundedProtocol
 
 _STATUS: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+# To learn a head costs as much as to know it saves: who asks once, or another way each time, shall not pay for it.
+_LEARN: Final = 2
+_LEARN_AGAIN: Final = 8
 
 
 class _Nobody:
@@ -102,8 +107,50 @@ class HotProtocol(CallerProtocol):
 
     _begun: ClassVar[_Begun] = _Begun()
     _hot: HotCycle | None = None
+    _known: Known | None = None
+    """The head of the request before, while nothing of it or after it is still to be answered."""
+    _answered: Call | None = None
+    """The request before, if it was answered here as soon as it was whole, and the connection goes on."""
+    _learns_in = _LEARN
+
+    def data_received(self, data: bytes) -> None:
+        known = self._known
+        if known is not None:
+            body_at = known.body_at(data)
+            if (
+                body_at
+                and not self.flow.write_paused
+                and not self.transport.is_closing()
+                and self.answers.holds(known.call)
+            ):
+                self._come_again(known.call, data[body_at:])
+                return
+            self._known, self._learns_in = None, _LEARN_AGAIN
+        begins = self.is_between_messages and len(data) <= MAX_HEAD_BYTES
+        self._answered = None
+        super().data_received(data)
+        if begins and self._answered is not None:
+            self._learns_in -= 1
+            if self._learns_in <= 0:
+                self._known = known_head(data, self._answered)
+
+    def _come_again(self, call: Call, body: bytes) -> None:
+        """The whole of a request whose head is known. The parser stands between two messages, before it and after."""
+        reply = self.answers.answer(call, body)
+        if isinstance(reply, Reply):
+            self._due = self.loop.time() + IDLE_S
+            self.server_state.total_requests += 1
+            self._write(reply, keep_alive=True)
+            return
+        self._known = None
+        self._due = math.inf
+        hot = HotCycle(keep_alive=True)
+        hot.more_body = False
+        self.cycle = cast("RequestResponseCycle", hot)
+        self._wait(hot, reply)
 
     def on_message_begin(self) -> None:
+        self._answered = None
         # What the application wants of uvicorn's is made when it is the one to answer.
         self.url = b""
         self.headers = []
@@ -146,9 +193,13 @@ class HotProtocol(CallerProtocol):
         if isinstance(reply, Reply):
             self._message_ended(answered=True)
             self._reply(hot, reply)
-            self.server_state.total_requests += 1
+            if hot.keep_alive:
+                self._answered = hot.call
             return
         self._message_ended(answered=False)
+        self._wait(hot, reply)
+
+    def _wait(self, hot: HotCycle, reply: Awaitable[Reply]) -> None:
         self.flow.pause_reading()
         task = self.loop.create_task(self._waited(hot, reply))
         task.add_done_callback(self.tasks.discard)
@@ -173,7 +224,6 @@ class HotProtocol(CallerProtocol):
             hot.call = admitted
         else:  # the body is not waited for, and thrown away
             self._reply(hot, admitted)
-            self.server_state.total_requests += 1
         return True
 
     def _leave(self) -> None:
@@ -190,22 +240,27 @@ class HotProtocol(CallerProtocol):
     async def _waited(self, hot: HotCycle, reply: Awaitable[Reply]) -> None:
         told = await reply
         if not hot.disconnected and not self.transport.is_closing():
-            self._reply(hot, told)
+            hot.response_started = hot.response_complete = True
+            self._write(told, keep_alive=hot.keep_alive)
         self.on_response_complete()
 
     def _reply(self, hot: HotCycle, reply: Reply) -> None:
-        """The whole answer, in one piece."""
         hot.response_started = hot.response_complete = True
+        self.server_state.total_requests += 1
+        self._write(reply, keep_alive=hot.keep_alive)
+
+    def _write(self, reply: Reply, *, keep_alive: bool) -> None:
+        """The whole answer, in one piece."""
         body, more = reply.body, reply.more
         begun = self._begun(self.server_state.default_headers, reply.status, reply.media)
-        if more is None and hot.keep_alive:
+        if more is None and keep_alive:
             self.transport.write(b"%b%d\r\n\r\n%b" % (begun, len(body), body))
             return
         lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in (more or {}).items()).encode()
-        if not hot.keep_alive:
+        if not keep_alive:
             lines += b"connection: close\r\n"
         self.transport.write(b"%b%d\r\n%b\r\n%b" % (begun, len(body), lines, body))
-        if not hot.keep_alive:
+        if not keep_alive:
             self.transport.close()
 
 

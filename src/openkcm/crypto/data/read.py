@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -52,6 +52,8 @@ MAX_OCTETS_BYTES: Final = MAX_PLAINTEXT_BYTES + 4096
 MAX_HEADER_AAD_BYTES: Final = 8 * 1024
 
 Item = TypeVar("Item")
+_Said: TypeAlias = tuple[Act[object], int]
+"""What an item asks for, and how many names its object has."""
 _NAME = re.compile(NAME)
 _BYTES = msgspec.json.Decoder(bytes)
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -81,8 +83,7 @@ def _kind(
     request: type[Item],
     done: type[object],
     *,
-    act: Callable[[Item], Act[object]],
-    names: Callable[[Item], int],
+    act: Callable[[Item], _Said],
     max_body_bytes: int = MAX_SMALL_BODY_BYTES,
     octets: Callable[[bytes, bytes], Act[object]] | None = None,
     by_item: bool = False,
@@ -95,19 +96,23 @@ def _kind(
             found = one_decoder.decode(body)
         except _UNREADABLE:
             raise bad_body() from None
+        made, names = act(found)
         # Every request type says whose it is; the item types do not.
-        if body.count(b":") != names(found) + _whose(found, grant):  # type: ignore[arg-type] # see above
+        if found.tenant is not UNSET or found.service is not UNSET:  # type: ignore[attr-defined] # see above
+            names += _whose(found, grant)  # type: ignore[arg-type] # see above
+        if body.count(b":") != names:
             raise bad_body()
-        return act(found)
+        return made
 
     def many(body: bytes) -> list[Act[object]]:
         try:
             found = many_decoder.decode(body).items
         except _UNREADABLE:
             raise bad_body() from None
-        if body.count(b":") != 1 + sum(map(names, found)):
+        acts, names = zip(*map(act, found), strict=True)
+        if body.count(b":") != 1 + sum(names):
             raise bad_body()
-        return list(map(act, found))
+        return list(acts)
 
     return Kind(name, one, many, item, request, done, max_body_bytes, octets, by_item)
 
@@ -147,12 +152,19 @@ def _differs(said: str) -> None:
     raise not_permitted()
 
 
-def _aad(given: bytes | UnsetType) -> bytes:
-    return b"" if given is UNSET else given
+def _encrypt(item: EncryptItem) -> _Said:
+    aad = item.aad
+    return (Encrypt(item.plaintext, b""), 1) if aad is UNSET else (Encrypt(item.plaintext, aad), 2)
 
 
-def _names_with_aad(item: EncryptItem | DecryptItem) -> int:
-    return 1 if item.aad is UNSET else 2
+def _decrypt(item: DecryptItem) -> _Said:
+    aad = item.aad
+    return (Decrypt(item.message, b""), 1) if aad is UNSET else (Decrypt(item.message, aad), 2)
+
+
+def _new_data_key(item: DataKeyItem) -> _Said:
+    suite = item.suite
+    return (NewDataKey("message"), 0) if suite is UNSET else (NewDataKey(suite), 1)
 
 
 KINDS: Final = (
@@ -161,8 +173,7 @@ KINDS: Final = (
         EncryptItem,
         EncryptRequest,
         Encrypted,
-        act=lambda item: Encrypt(item.plaintext, _aad(item.aad)),
-        names=_names_with_aad,
+        act=_encrypt,
         max_body_bytes=MAX_BODY_BYTES,
         octets=Encrypt,
     ),
@@ -171,8 +182,7 @@ KINDS: Final = (
         DecryptItem,
         DecryptRequest,
         Decrypted,
-        act=lambda item: Decrypt(item.message, _aad(item.aad)),
-        names=_names_with_aad,
+        act=_decrypt,
         max_body_bytes=MAX_BODY_BYTES,
         octets=Decrypt,
     ),
@@ -181,32 +191,28 @@ KINDS: Final = (
         RewrapItem,
         RewrapRequest,
         Rewrapped,
-        act=lambda item: Rewrap(item.envelope),
-        names=lambda _: 1,
+        act=lambda item: (Rewrap(item.envelope), 1),
     ),
     _kind(
         "data-keys",
         DataKeyItem,
         DataKeyRequest,
         LeasedKey,
-        act=lambda item: NewDataKey("message" if item.suite is UNSET else item.suite),
-        names=lambda item: 0 if item.suite is UNSET else 1,
+        act=_new_data_key,
     ),
     _kind(
         "data-keys/open",
         OpenItem,
         OpenRequest,
         LeasedKey,
-        act=lambda item: OpenDataKey(item.envelope),
-        names=lambda _: 1,
+        act=lambda item: (OpenDataKey(item.envelope), 1),
     ),
     _kind(
         "leases",
         LeaseItem,
         LeaseRequest,
         Lease,
-        act=lambda item: RenewLease(bytes.fromhex(item.key_id), item.use),
-        names=lambda _: 2,
+        act=lambda item: (RenewLease(bytes.fromhex(item.key_id), item.use), 2),
         by_item=True,
     ),
 )
