@@ -227,8 +227,8 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
 async def _acquire(
     pool: asyncpg.Pool[asyncpg.Record],
 ) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
-    """A connection of the pool. A server that lets nobody in has said nothing of what is asked, whatever it says: closed
-    while it is restored, renamed, a right or a password that somebody is changing.
+    """A connection of the pool. A server that lets nobody in has said nothing of what is asked, whatever its words are:
+    it is closed while it is restored, or renamed, or somebody is changing a right or a password.
 
     Raises:
         Temporary: DATABASE_UNAVAILABLE.
