@@ -162,7 +162,10 @@ async def test_a_database_that_does_not_answer_is_a_temporary_refusal() -> None:
 @pytest.mark.parametrize(
     ("refuse", "allow"),
     [
-        ("alter database {name} with allow_connections false", "alter database {name} with allow_connections true"),
+        (
+            "alter database {name} with allow_connections false",
+            "alter database {name} with allow_connections true",
+        ),
         ("alter database {name} rename to away", "alter database away rename to {name}"),
         ("alter role {login} nologin", "alter role {login} login"),
         ("revoke connect on database {name} from {login}", "grant connect on database {name} to {login}"),
