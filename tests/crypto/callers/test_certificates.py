@@ -63,7 +63,8 @@ def test_a_chain_of_four_authorities_is_followed_and_one_of_five_is_not() -> Non
     for number in range(5):
         signed.append(Authority(f"Between {number}", signed_by=signed[-1]))
     root, *between = signed
-    assert check(root, peer_of(between[3].issue(SPIFFE), *reversed(between[:4])))
+    leaf = between[3].issue(SPIFFE)
+    assert check(root, peer_of(leaf, *reversed(between[:4]))) == leaf.certificate.not_valid_after_utc
     with pytest.raises(ProofFailed) as failed:
         check(root, peer_of(between[4].issue(SPIFFE), *reversed(between)))
     assert failed.value.why is Why.AUTHORITY

@@ -58,7 +58,12 @@ class Dialler:
         return int(head.split()[1]), json.loads(told)
 
     async def exchange(self, sni: str, tenant: str, *, host: str = "") -> tuple[int, dict[str, object]]:
-        body = {"tenant": tenant, "service": "default", "caller": "shop", "verbs": ["encrypt"]}
+        body: dict[str, object] = {
+            "tenant": tenant,
+            "service": "default",
+            "caller": "shop",
+            "verbs": ["encrypt"],
+        }
         return await self.post(sni, "/v1/token", body, host=host)
 
     async def encrypt(self, sni: str, token: str) -> int:
