@@ -242,3 +242,15 @@ async def test_bytes_changed_anywhere_are_answered_alike(
     pieces = [bytes(raw[a:b]) for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True) if a < b]
     if pieces:
         await doors.agree(*pieces)
+
+
+@pytest.mark.parametrize("path", ["/v1/decrypt", "/v1/decrypt?", "/v1/token", "/nowhere"])
+@pytest.mark.parametrize("zeros", [1, 4000, 5000, 30_000])
+async def test_a_length_with_however_many_zeros_before_it_is_no_error_of_ours(
+    doors: Doors, path: str, zeros: int
+) -> None:
+    body = f'{{"message":"{doors.message}"}}'.encode()
+    request = doors.request(path, body=body, length="0" * zeros + str(len(body)))
+    statuses = [[status for status, _ in await doors.say(door, [request])] for door in DOORS]
+    assert statuses[0] == statuses[1]
+    assert statuses[0][0] in ((200, 400) if "decrypt" in path else (400, 404))

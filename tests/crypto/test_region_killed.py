@@ -11,6 +11,7 @@ import pytest
 
 from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import MintItem, ProveItem
+from openkcm.embedded.roles import crypto_database
 from openkcm.sdk.refusals import Refusal, Temporary
 from tests.crypto.processes import region_settings, running
 from tests.crypto.refusing import refused
@@ -96,4 +97,33 @@ async def test_a_region_whose_connections_are_cut_goes_on_by_itself(
                         await asyncio.sleep(0.05)
             assert (await local.prove(ProveItem(tenant="acme", service="default"))).tenant == "acme"
         finally:
+            await regions.aclose()
+
+
+async def test_a_region_whose_database_is_closed_to_it_stays_and_goes_on_when_it_is_open_again(
+    owner: asyncpg.Connection[asyncpg.Record], databases: ModuleDatabases, world: World, tmp_path: Path
+) -> None:
+    settings = region_settings(tmp_path, "local", databases.crypto("local"))
+    name = databases.names[crypto_database("local")]
+    with running(settings, world.parties("local")) as region:
+        regions = PinnedRegions(world.control, world.pins, [region.region])
+        local = regions.get("local")
+        operator = await asyncpg.connect(databases.installation.server.superuser_dsn())
+        try:
+            await local.apply(world.decide("acme", regions=("local",)))
+            await operator.execute(f"alter database {name} with allow_connections false")
+            await operator.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 "
+                "and application_name like 'openkcm-crypto-%'",
+                name,
+            )
+            for _ in range(4):
+                await asyncio.sleep(settings.poll_s)
+                with refused(Refusal.REGION_UNAVAILABLE, naming="503"):
+                    await local.mint(MINT)
+            await operator.execute(f"alter database {name} with allow_connections true")
+            assert (await local.mint(MINT)).records
+        finally:
+            await operator.execute(f"alter database {name} with allow_connections true")
+            await operator.close()
             await regions.aclose()

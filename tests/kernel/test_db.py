@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from openkcm.embedded.roles import WORKER
 from openkcm.kernel.db import Role, close_database, open_database, transaction
 from openkcm.sdk.refusals import Refusal, Temporary
 from openkcm.tenancy.tables import TenantRow
@@ -156,3 +157,42 @@ async def test_a_database_that_does_not_answer_is_a_temporary_refusal() -> None:
         await open_database("postgresql://u:p@127.0.0.1:1/none", application="test")
     with pytest.raises(Temporary):
         await seen(Role.SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "allow"),
+    [
+        (
+            "alter database {name} with allow_connections false",
+            "alter database {name} with allow_connections true",
+        ),
+        ("alter database {name} rename to away", "alter database away rename to {name}"),
+        ("alter role {login} nologin", "alter role {login} login"),
+        ("revoke connect on database {name} from {login}", "grant connect on database {name} to {login}"),
+    ],
+    ids=["nobody", "another-name", "no-login", "no-right"],
+)
+async def test_a_database_that_refuses_connections_is_an_outage_that_ends(
+    databases: ModuleDatabases, refuse: str, allow: str
+) -> None:
+    """An operator who restores it closes it first: whoever asks meanwhile waits, and nobody gives up."""
+    names = {"name": databases.names["cmk"], "login": WORKER}
+    operator = await asyncpg.connect(databases.installation.server.superuser_dsn())
+    try:
+        # Nobody may be connected while a database is renamed, and none comes back before that.
+        await operator.execute("alter database {name} with allow_connections false".format_map(names))
+        await operator.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1", names["name"]
+        )
+        await operator.execute("alter database {name} with allow_connections true".format_map(names))
+        await operator.execute(refuse.format_map(names))
+        try:
+            for _ in range(3):  # the connections that were lost, and then new ones
+                with pytest.raises(Temporary) as refused:
+                    await seen(Role.SYSTEM)
+                assert refused.value.refusal is Refusal.DATABASE_UNAVAILABLE
+        finally:
+            await operator.execute(allow.format_map(names))
+        assert await seen(Role.SYSTEM) == ["one", "two"]
+    finally:
+        await operator.close()

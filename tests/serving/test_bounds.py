@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from openkcm.kernel.clock import SystemClock
 from openkcm.parties.dial import pinned_client
 from openkcm.parties.identity import enrol
 from openkcm.parties.pins import Pins
 from openkcm.parties.tls import Door
-from openkcm.serving import bounds
+from openkcm.serving import bounds, server
 from openkcm.serving.connections import Connections, most_connections
 from tests.serving.opened import GOOD, MIB, Opened
 
@@ -132,6 +134,38 @@ async def test_over_the_cap_a_new_connection_is_closed_and_the_others_go_on(
             assert (await third.answer())[0] == 200
     assert held.open == 0
     assert held.refused == {"connections": 3}
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_who_never_ends_a_handshake_of_tls_is_counted_and_whoever_ends_it_comes_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runner: Callable[[Coroutine[None, None, None]], None]
+) -> None:
+    handshakes, held = Connections(most=lambda: 2), Connections(most=lambda: 3)
+    monkeypatch.setattr(server, "HANDSHAKES", handshakes)
+    monkeypatch.setattr(bounds.BoundedProtocol, "held", held)
+    control = enrol(tmp_path / "control.json", "control", "control")
+    region = enrol(tmp_path / "region.json", "local", "region")
+    door = Door(region, Pins([control.pin]), admits="control", clock=SystemClock())
+
+    async def come_and_go() -> None:
+        async with Opened(door) as opened:
+            silent, junk = await opened.connect(), await opened.connect()
+            assert await asyncio.wait_for((await opened.connect()).ended(), bounds.HEAD_S / 2) == b""
+            assert handshakes.refused == {"connections": 1}
+            silent.writer.close()
+            await junk.send(b"junk\r\n\r\n")
+            await junk.ended()
+            async with asyncio.timeout(10):
+                while handshakes.open:
+                    await asyncio.sleep(0.01)
+            assert not held.open
+            async with pinned_client(control, region.pin, f"https://127.0.0.1:{opened.port}") as http:
+                assert (await http.get("/")).text == "one"
+                assert [handshakes.open, held.open] == [0, 1]
+            await opened.connect()  # whoever is in a handshake does not hold up the end
+
+    runner(come_and_go())
+    assert [handshakes.open, held.open] == [0, 0]
 
 
 def test_one_address_has_at_most_half_unless_it_is_this_machine() -> None:

@@ -185,10 +185,11 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
     """
     if DB.current_transaction.get():
         raise RuntimeError("a transaction is open already in this task")
-    if DB.pool is None:
+    if (pool := DB.pool) is None:
         raise unavailable()
     try:
-        async with DB.pool.acquire(timeout=10) as connection:
+        connection = await _acquire(pool)
+        try:
             opened = _Open(connection)
             named = role is Role.APP and _ID.fullmatch(tenant) is not None
             await connection.execute(
@@ -209,6 +210,8 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
                 raise RuntimeError(
                     "a statement failed in this transaction and nobody was told; nothing was committed"
                 )
+        finally:
+            await pool.release(connection)
     except LOST as lost:
         log.warning("database.lost", error=type(lost).__name__)
         raise unavailable() from lost
@@ -219,6 +222,22 @@ async def transaction(role: Role, tenant: str = "") -> AsyncIterator[Transaction
         raise no_room() if isinstance(failed, asyncpg.DiskFullError) else unavailable() from failed
     for callback in opened.callbacks:
         callback()
+
+
+async def _acquire(
+    pool: asyncpg.Pool[asyncpg.Record],
+) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
+    """A connection of the pool. A server that lets nobody in has said nothing of what is asked, whatever its words are:
+    it is closed while it is restored, or renamed, or somebody is changing a right or a password.
+
+    Raises:
+        Temporary: DATABASE_UNAVAILABLE.
+    """
+    try:
+        return await pool.acquire(timeout=10)
+    except asyncpg.PostgresError as closed:
+        log.warning("database.closed", error=type(closed).__name__, sqlstate=closed.sqlstate)
+        raise unavailable() from closed
 
 
 async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:

@@ -89,6 +89,8 @@ class Connections(Collector):
 
 CONNECTIONS: Final = Connections()
 """Those of this process, whichever of its doors they came through."""
+HANDSHAKES: Final = Connections(lambda: most_connections() // 4)
+"""TLS handshakes under way, at all doors: they come on top of the connections."""
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,9 @@ from litestar.types import ASGIApp
 from openkcm.kernel.log import get_logger
 from openkcm.parties.tls import Door
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
+from openkcm.serving.accepting import TlsServer
 from openkcm.serving.bounds import HEAD_S, IDLE_S, BoundedProtocol, sweep
+from openkcm.serving.connections import HANDSHAKES
 from openkcm.serving.peer import pinned_config
 
 log = get_logger(__name__)
@@ -114,13 +116,9 @@ class _Server(uvicorn.Server):
             return made
 
         self.servers = [
-            await loop.create_server(
-                connected,
-                sock=one,
-                ssl=config.ssl,
-                backlog=config.backlog,
-                ssl_handshake_timeout=HEAD_S if config.ssl is not None else None,
-            )
+            await loop.create_server(connected, sock=one, backlog=config.backlog)
+            if config.ssl is None
+            else TlsServer(one, connected, config.ssl, handshake_s=HEAD_S, handshaking=HANDSHAKES)  # type: ignore[misc] # closed as one
             for one in sockets or ()
         ]
         self.started = True

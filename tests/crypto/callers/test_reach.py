@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, Semaphore
 
 import pytest
 
@@ -200,3 +200,35 @@ async def test_a_name_server_that_hangs_holds_up_one_tenant_alone(
     gate.set()
     await asyncio.wait(hanging)
     assert sorted(met) == ["quick", "slow-0", "slow-1"]
+
+
+async def test_names_that_nobody_got_to_in_time_are_not_counted_against_their_tenant(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others keep every thread busy; when they are done, whoever came in vain meanwhile is served."""
+    gate, busy = Event(), Semaphore(0)
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host.startswith("slow"):
+            busy.release()
+            gate.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", port))]
+
+    def ask(tenant: str, host: str) -> asyncio.Task[bytes]:
+        return asyncio.create_task(reach.fetch(tenant, f"https://{host}/", authority="", most_bytes=10))
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    hanging = [ask(f"hostile-{n % 16}", f"slow-{n}") for n in range(32)]
+    await asyncio.sleep(0)
+    for _ in hanging:
+        assert busy.acquire(timeout=10)
+    for _ in range(3):
+        in_vain = ask("acme", "quick")
+        await asyncio.sleep(0)
+        in_vain.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await in_vain
+    gate.set()
+    await asyncio.wait(hanging)
+    with pytest.raises(NotReached, match="not public"):
+        await ask("acme", "quick")

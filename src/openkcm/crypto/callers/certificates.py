@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from hmac import compare_digest
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +16,10 @@ from openkcm.crypto.callers.peer import Peer
 from openkcm.crypto.callers.proof import ProofFailed, Why
 from openkcm.crypto.trust import CertificateTrust, PinnedTrust
 from openkcm.crypto.trust_checked import has_supported_key
+
+MOST_BETWEEN: Final = 4
+"""Authorities between a certificate and its registered authority."""
+_MOST_SENT: Final = 8
 
 
 def check_issued(trust: CertificateTrust, peer: Peer, *, now: datetime) -> datetime:
@@ -27,9 +32,10 @@ def check_issued(trust: CertificateTrust, peer: Peer, *, now: datetime) -> datet
     if not has_supported_key(leaf):
         raise ProofFailed(Why.KEY_KIND)
     try:
+        between = _between(peer.chain)
         authorities = x509.load_pem_x509_certificates(trust.authority.encode())
-        verifier = PolicyBuilder().store(Store(authorities)).time(now).build_client_verifier()
-        verified = verifier.verify(leaf, [_read(one) for one in peer.chain])
+        policy = PolicyBuilder().store(Store(authorities)).time(now).max_chain_depth(MOST_BETWEEN)
+        verified = policy.build_client_verifier().verify(leaf, between)
     except (VerificationError, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         raise ProofFailed(Why.AUTHORITY) from None
     if not _is_named(verified.subjects or (), trust.name):
@@ -52,6 +58,20 @@ def check_pinned(trust: PinnedTrust, peer: Peer, *, now: datetime) -> datetime:
     if not registered.not_valid_before_utc <= now <= registered.not_valid_after_utc:
         raise ProofFailed(Why.DATES)
     return registered.not_valid_after_utc
+
+
+def _between(sent: Sequence[bytes]) -> list[x509.Certificate]:
+    """What was sent to lead to the registered authority, of each name the first.
+
+    The verifier tries every one that bears an issuer's name, and all others wait for it: some that bear the same name,
+    each of them the other's issuer, would have it try as often as it ever does.
+    """
+    found: dict[x509.Name, x509.Certificate] = {}
+    for one in map(_read, sent[:_MOST_SENT]):
+        if not has_supported_key(one):
+            raise ProofFailed(Why.KEY_KIND)
+        found.setdefault(one.subject, one)
+    return list(found.values())
 
 
 def _is_named(names: Sequence[x509.GeneralName], name: str) -> bool:

@@ -128,21 +128,19 @@ class Reach:
                 raise NotReached("names of this tenant's issuers are being looked up already")
             self._looking[tenant] += 1
         # Whoever waits gives up in time; a thread that still waits counts until it is back.
-        lookup = self._threads.submit(self._look_up, tenant, host, port)
+        lookup = self._threads.submit(_look_up, host, port)
+        lookup.add_done_callback(lambda _: self._looked(tenant))  # also where no thread got to it
         found = await asyncio.wrap_future(lookup)
         usable = [one for one in found if is_allowed(ipaddress.ip_address(one), self._allowed)]
         if len(usable) != len(found) or not usable:
             raise NotReached("the name leads to an address that is not public", forbidden=True)
         return sorted(usable, key=lambda one: ":" in one)
 
-    def _look_up(self, tenant: str, host: str, port: int) -> list[str]:
-        try:
-            return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        finally:
-            with self._counting:
-                self._looking[tenant] -= 1
-                if self._looking[tenant] <= 0:
-                    del self._looking[tenant]
+    def _looked(self, tenant: str) -> None:
+        with self._counting:
+            self._looking[tenant] -= 1
+            if self._looking[tenant] <= 0:
+                del self._looking[tenant]
 
     @staticmethod
     async def _get(url: str, address: str, *, authority: str, most_bytes: int) -> bytes:
@@ -166,6 +164,10 @@ class Reach:
                 return await _body(answer, most_bytes)
             finally:
                 await answer.aclose()
+
+
+def _look_up(host: str, port: int) -> list[str]:
+    return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 async def _body(answer: httpx2.Response, most_bytes: int) -> bytes:

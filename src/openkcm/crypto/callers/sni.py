@@ -131,7 +131,9 @@ class _OwnCertificate:
         context = TenantContext(ssl.PROTOCOL_TLS_SERVER)
         context.tenant = tenant
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.num_tickets = 0  # a resumed session would not be verified again
+        # A resumed session is not verified again here, only where a token is asked for: so there are no tickets. One of
+        # TLS 1.2 OpenSSL takes up all the same, by its number, with the certificate and for the name it began with.
+        context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
         context.verify_mode = ssl.CERT_OPTIONAL
         # What a tenant registers counts by itself, whoever signed it: an intermediate authority, one certificate.

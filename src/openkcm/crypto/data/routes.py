@@ -42,6 +42,7 @@ def _routes() -> dict[bytes, Route]:
 
 
 ROUTES: Final = _routes()
+_MOST_DIGITS: Final = 20  # of a length in 64 bits; the parser lets no larger one through
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
@@ -53,8 +54,8 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
             tokens += 1
             authorization = value
         elif name == b"content-length":
-            plain = plain and length < 0 and value.isdigit()
-            length = int(value) if value.isdigit() else -1
+            plain = plain and length < 0 and value.isdigit() and len(value) <= _MOST_DIGITS
+            length = _number(value) if value.isdigit() else -1
         elif name == b"content-type":
             media = value if media is None else b"twice"
         elif name == b"openkcm-aad":
@@ -64,3 +65,8 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:
     if tokens != 1:
         authorization, plain = None, False
     return Head(authorization, media, length, aad, plain and length >= 0)
+
+
+def _number(digits: bytes) -> int:
+    """The number; zeros may stand before it, and Python reads no more than some thousand digits."""
+    return int(digits if len(digits) <= _MOST_DIGITS else digits.lstrip(b"0")[:_MOST_DIGITS] or b"0")
