@@ -182,7 +182,8 @@ def bad_answer(what: str) -> BadAnswer:
     """What the region answered is not to be believed; ``what`` says which part, never its value."""
     return BadAnswer(
         f"The region's answer was not used: {what}.",
-        remedy="Look whether the address is the region's, and its version fits this client's.",
+        remedy="Look whether the address is the region's, the token is for this tenant and service, "
+        "and the region's version fits this client's.",
         who="operator",
     )
 
