@@ -168,12 +168,12 @@ def plain(text: str, most: int = _MAX_CHARACTERS) -> str:
     return "".join(letter for letter in text[:most] if letter.isprintable()).strip()
 
 
-def no_answer(address: str) -> Unavailable:
-    """Nobody answered at this address in time."""
+def no_answer(address: str, what: str, remedy: str) -> Unavailable:
+    """Nobody at this address gave an answer; ``what`` says how that was met."""
     return Unavailable(
-        f"The region at {address} did not answer in time.",
+        f"The region at {address} {what}.",
         code="no-answer",
-        remedy="Look whether the region runs and is reached from here; leased keys go on to the end of their lease.",
+        remedy=f"{remedy}; leased keys go on to the end of their lease.",
         who="operator",
     )
 
