@@ -145,10 +145,9 @@ async def test_an_address_where_nobody_listens_or_nobody_speaks_tls_is_told_so(t
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     ca = Authority(tmp_path, "authority").file
-    async with server:
-        async with AsyncClient(address, tenant=TENANT, credentials="t", ca=ca, timeout_s=0.3) as kcm:
-            with pytest.raises(Unavailable, match="cannot be spoken to by TLS"):
-                await kcm.encrypt(b"x")
+    async with server, AsyncClient(address, tenant=TENANT, credentials="t", ca=ca, timeout_s=0.3) as kcm:
+        with pytest.raises(Unavailable, match="cannot be spoken to by TLS"):
+            await kcm.encrypt(b"x")
     async with AsyncClient(address, tenant=TENANT, credentials="t", ca=ca, timeout_s=0.3) as kcm:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await kcm.encrypt(b"x")

@@ -15,7 +15,8 @@ Suite = Literal["message", "stream"]
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is asked for. Asked alone it says whose keys are meant, so that a token of another tenant or service is
-    refused; a batch cannot say so."""
+    refused; a batch cannot say so.
+    """
 
     tenant: str = ""
     service: str = ""
