@@ -101,6 +101,14 @@ GROUPS: Final[Mapping[str, type[msgspec.Struct]]] = MappingProxyType(
 """Every group of settings but ``plugins.NAME``, which is text by name as each plugin documents it."""
 
 
+_MADE_HERE: Final = MappingProxyType(
+    {
+        name: configuration.Given("", "default", text=False)
+        for name in ("region", "database", "root_file", "state_directory")
+    }
+)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of this process. ``crypto`` is None where nothing of that group is set."""
 
@@ -127,10 +135,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"{scheme}://{self.web.bind}"
 
 
-def load_settings(*, environ: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
+def load_settings(
+    *, environ: Mapping[str, str] | None = None, file: Path | None = None, embedded: bool = False
+) -> Settings:
     """The settings of this process: defaults, then the TOML file, then the environment.
 
-    ``file`` goes before ``OPENKCM_CONFIG``; ``environ`` None is the process's own.
+    ``file`` goes before ``OPENKCM_CONFIG``; ``environ`` None is the process's own. ``embedded``: what a region has to
+    be told is not asked for, since it is made here; it is empty in ``crypto``.
 
     Raises:
         Permanent: SETTING_INVALID or SETTING_MISSING, naming the setting and where its value came from.
@@ -139,6 +150,8 @@ def load_settings(*, environ: Mapping[str, str] | None = None, file: Path | None
     if file is None and environ.get(FILE_VARIABLE):
         file = Path(environ[FILE_VARIABLE])
     given = configuration.gather(GROUPS, environ=environ, file=file)
+    if embedded and "crypto" in given:
+        given["crypto"] = dict(_MADE_HERE) | given["crypto"]
     shown: list[Shown] = []
 
     def built(group: str, struct: type[S]) -> S:

@@ -193,6 +193,7 @@ async def test_a_caller_that_control_has_forgotten_to_have_removed_stays_removed
     assert called(keys) == [None, None]
     assert await rows("select from callers where name = 'shop'") == []
     (said,) = await rows("select detail from audit_events where verb = 'propagation:desired:collect'")
+    assert isinstance(said["detail"], bytes)
     assert msgspec.json.decode(said["detail"])["callers_removed"] == ["shop"]
 
 

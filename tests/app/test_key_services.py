@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from html import unescape
 
 import pytest
 from litestar import Litestar
@@ -38,6 +39,8 @@ async def test_a_service_is_created_by_a_name_of_the_right_form(ada: Person) -> 
     assert refused.status_code == 422
     assert 'value="Not &lt;a&gt; name"' in refused.text
     assert "Nothing was changed. A service name has 1 to 63 characters" in refused.text
+    assert "begin with '-'." in (words := unescape(refused.text))
+    assert "'-'.." not in words
     there = await ada.send("/-/create", "page-" + "4" * 32, name="default")
     assert there.status_code == 422
     assert "Nothing was changed. There is a service default already: give another name." in there.text

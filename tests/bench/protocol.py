@@ -30,6 +30,8 @@ from openkcm.crypto.data.door import data_door
 from openkcm.crypto.data.hot import hot_protocol
 from openkcm.crypto.data.limits import Limits
 from openkcm.crypto.here import Here
+from openkcm.crypto.hosts.pool import HostLimits, Hosts
+from openkcm.crypto.hosts.stores import GuardedStores
 from openkcm.crypto.l1 import L1
 from openkcm.crypto.leases import LeaseStore
 from openkcm.crypto.links import Links
@@ -90,7 +92,7 @@ def region(folder: Path) -> tuple[Answers, str]:
     links = Links(clocks, Logbook(place, root), LeaseStore(place, root), lambda *_: None)
     links.load({})
     keys = KeyCache(root, clock, load=load)  # type: ignore[arg-type] # none of them is refused
-    l1 = L1(region="local", root=root, ways=Ways("local", world.local, None), clocks=clocks)
+    l1 = L1(region="local", root=root, ways=Ways("local", world.local, GuardedStores(Hosts({}, HostLimits()))), clocks=clocks)
     roots = RootKeys(region="local", root=root, l1=l1, links=links, clock=clock, forget_keys=keys.forget)
     here = Here(
         region="local",

@@ -77,6 +77,14 @@ def test_a_refusal_says_what_to_do_and_repeats_no_secret(
     assert "reference/callers#what-proves-a-caller" in said
     assert leaf.key_pem.splitlines()[1] not in said
     assert add("--certificate", str(tmp_path / "nothing.pem")) == 1
+    assert "nothing.pem is not there." in capsys.readouterr().err
+    (tmp_path / "der.pem").write_bytes(b"\x30\x82\xff")
+    assert add("--certificate", str(tmp_path / "der.pem")) == 1
+    assert "der.pem is not text." in capsys.readouterr().err
+    assert run(["callers", "add", "acme", "Bad_Name", "--certificate", str(both)]) == 1
+    assert "A caller name has 1 to 63 characters of a-z, 0-9 and '-' and does not begin with '-'. What" in (
+        capsys.readouterr().err
+    )
     assert add("--issuer", "https://issuer.example", "--subject", "s", "--service", "none") == 1
     assert add("--issuer", "https://issuer.example", "--subject", "s", "--verbs", "destroy") == 1
     assert run(["callers", "list", "nobody"]) == 1

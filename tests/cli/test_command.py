@@ -117,6 +117,18 @@ def test_up_refuses_servers_of_ones_own(
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize("name", ["region", "data_certificate"])
+def test_up_refuses_a_region_of_ones_own_by_the_setting_that_says_so(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv(f"OPENKCM_CRYPTO__{name.upper()}", "somewhere")
+    assert run(["up", "--state", str(tmp_path / "state")]) == 1
+    told = capsys.readouterr().err
+    assert "setting-invalid" in told
+    assert f"crypto.{name} is set" in told
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.parametrize(
     ("host", "code"), [("127.0.0.1", Refusal.PORT_TAKEN), ("192.0.2.1", Refusal.SETTING_INVALID)]
 )

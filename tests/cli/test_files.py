@@ -56,9 +56,11 @@ def files(tmp_path: Path) -> Files:
             "OPENKCM_TENANTS__KEY_WAIT_S": "864000",
             "OPENKCM_CONTROL__UNSAFE_WITHOUT_STEP_UP": "true",
             "OPENKCM_WORKER__LEASE_S": "2",
+            "OPENKCM_CRYPTO__ALLOWED_NETWORKS": "127.0.0.0/8",
             "OPENKCM_PLUGINS__NOTIFY_SMTP__PASSWORD": "canary-mail",
             "OPENKCM_PLUGINS__KEYSTORE_EXAMPLE__HOST_WRITES": "/srv/example",
-        }
+        },
+        embedded=True,
     )
     databases = cast("Databases", Addresses())
     doors = Doors(web=8090, data=8091, control=8092)
@@ -111,7 +113,7 @@ def test_what_was_set_reaches_the_processes(files: Files) -> None:
     assert (web.web.bind, len(web.parties.pins)) == ("127.0.0.1:8090", 2)
     crypto = load_settings(environ={}, file=files.settings("crypto")).crypto
     assert crypto is not None
-    assert crypto.data_bind == "127.0.0.1:8091"
+    assert (crypto.data_bind, crypto.allowed_networks) == ("127.0.0.1:8091", ("127.0.0.0/8",))
 
 
 @pytest.mark.parametrize("process", ["web", "worker", "crypto", "operator"])

@@ -131,18 +131,22 @@ class StrictRegion(httpx2.AsyncBaseTransport):
             raise Said("not-found")
         kind, verb = self._verbs()[single]
         if not batch:
-            return self._one(verb, msgspec.json.decode(request.content, type=kind))
-        items = msgspec.json.decode(request.content, type=wire.Batch[kind]).items  # type: ignore[valid-type]  # a value here
+            item = msgspec.json.decode(request.content, type=kind)
+            if (item.tenant, item.service) != (TENANT, SERVICE):
+                raise Said("not-permitted")
+            return self._one(verb, item)
+        of = kind.__base__
+        items = msgspec.json.decode(request.content, type=wire.Batch[of]).items  # type: ignore[valid-type]  # a value here
         return wire.BatchAnswer(items=tuple(self._result(verb, item) for item in items))
 
     def _verbs(self) -> dict[str, tuple[Any, Callable[[Any], object]]]:
         return {
-            "/v1/encrypt": (wire.EncryptItem, self._encrypt),
-            "/v1/decrypt": (wire.DecryptItem, self._decrypt),
-            "/v1/rewrap": (wire.RewrapItem, self._rewrap),
-            "/v1/data-keys": (wire.DataKeyItem, self._data_key),
-            "/v1/data-keys/open": (wire.OpenItem, self._open),
-            "/v1/leases": (wire.LeaseItem, self._lease),
+            "/v1/encrypt": (wire.EncryptRequest, self._encrypt),
+            "/v1/decrypt": (wire.DecryptRequest, self._decrypt),
+            "/v1/rewrap": (wire.RewrapRequest, self._rewrap),
+            "/v1/data-keys": (wire.DataKeyRequest, self._data_key),
+            "/v1/data-keys/open": (wire.OpenRequest, self._open),
+            "/v1/leases": (wire.LeaseRequest, self._lease),
         }
 
     def _one(self, verb: Callable[[Any], object], item: object) -> object:

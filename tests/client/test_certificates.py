@@ -115,8 +115,16 @@ async def test_a_caller_shows_its_certificate_and_it_is_read_again_when_renewed(
     assert seen == ["shop"] * 3 + ["shop-renewed"] * 2
 
 
-@pytest.mark.parametrize("whose", ["the region's", "the caller's"])
-async def test_a_certificate_of_another_authority_connects_nobody(tmp_path: Path, whose: str) -> None:
+@pytest.mark.parametrize(
+    ("whose", "told"),
+    [
+        ("the region's", "showed a certificate that is not believed here.*'ca'"),
+        ("the caller's", "ended the connection without an answer.*the tenant's own host name"),
+    ],
+)
+async def test_a_certificate_of_another_authority_connects_nobody_and_is_told_so(
+    tmp_path: Path, whose: str, told: str
+) -> None:
     region, seen = StrictRegion(proofs={""}), list[str]()
     authority, other = Authority(tmp_path, "authority"), Authority(tmp_path, "other")
     foreign = whose == "the caller's"
@@ -124,6 +132,22 @@ async def test_a_certificate_of_another_authority_connects_nobody(tmp_path: Path
         proof = ClientCertificate(*(other if foreign else authority).issue("shop"), caller="shop")
         ca = authority.file if foreign else other.file
         async with AsyncClient(address, tenant=TENANT, credentials=proof, ca=ca, timeout_s=0.3) as kcm:
-            with pytest.raises(Unavailable):
+            with pytest.raises(Unavailable, match=told):
                 await kcm.encrypt(b"x")
     assert (region.asked, seen) == ([], [])
+
+
+async def test_an_address_where_nobody_listens_or_nobody_speaks_tls_is_told_so(tmp_path: Path) -> None:
+    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 no\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    ca = Authority(tmp_path, "authority").file
+    async with server, AsyncClient(address, tenant=TENANT, credentials="t", ca=ca, timeout_s=0.3) as kcm:
+        with pytest.raises(Unavailable, match="cannot be spoken to by TLS"):
+            await kcm.encrypt(b"x")
+    async with AsyncClient(address, tenant=TENANT, credentials="t", ca=ca, timeout_s=0.3) as kcm:
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await kcm.encrypt(b"x")

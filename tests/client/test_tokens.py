@@ -16,6 +16,7 @@ from openkcm_client import (
     BadName,
     ClientCertificate,
     NotAuthenticated,
+    NotPermitted,
     StaticToken,
     WorkloadToken,
 )
@@ -46,6 +47,17 @@ async def test_a_workloads_token_is_exchanged_for_the_regions(
     asked = region.items[0]
     assert (asked.tenant, asked.service, asked.caller) == ("acme", "default", "shop")  # type: ignore[attr-defined]  # a request
     assert asked.verbs == ("encrypt", "decrypt")  # type: ignore[attr-defined]  # a request
+
+
+@pytest.mark.parametrize("other", [{"tenant": "globex"}, {"service": "archive"}])
+@pytest.mark.parametrize("local", [True, False])
+async def test_a_token_of_another_tenant_or_service_is_said_to_be_so(
+    make: Make, kcm: AsyncClient, other: dict[str, str], local: bool
+) -> None:
+    mistaken, message = make(**other, local=local), await kcm.encrypt(b"x")
+    for what in (mistaken.encrypt(b"x"), mistaken.decrypt(message), mistaken.rewrap(message)):
+        with pytest.raises(NotPermitted, match="not-permitted"):
+            await what
 
 
 async def test_a_token_is_renewed_before_it_expires_and_the_file_is_read_again(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
-from collections.abc import Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
@@ -13,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+import openkcm_client
 from tests.demo.failed import DemoFailed
 
 _OK = 200
@@ -135,32 +135,34 @@ class Person:
 
 
 class Application:
-    """A registered caller: encrypts and decrypts through the Crypto Service with its token."""
+    """What an application does: with the SDK, and the token that its owner took."""
 
-    def __init__(self, token: Token, *, tenant: str, service: str = "default") -> None:
-        self._token = token
-        self._names = {"tenant": tenant, "service": service}
+    def __init__(self, token: Token, *, tenant: str) -> None:
+        self._client = openkcm_client.AsyncClient(
+            token.data_address, tenant=tenant, credentials=openkcm_client.StaticToken(token.value)
+        )
 
-    async def encrypt(self, plaintext: bytes) -> bytes:
-        """The message that an application would store."""
-        answer = await self._ask("/v1/encrypt", {"plaintext": base64.b64encode(plaintext).decode()})
-        return base64.b64decode(answer["message"])
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def decrypt(self, message: bytes) -> bytes:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def encrypt(self, plaintext: bytes, about: bytes) -> bytes:
+        """The message that an application would store; ``about`` says what the record is of."""
+        return await self._told(self._client.encrypt(plaintext, about))
+
+    async def decrypt(self, message: bytes, about: bytes) -> bytes:
         """What was encrypted."""
-        answer = await self._ask("/v1/decrypt", {"message": base64.b64encode(message).decode()})
-        return base64.b64decode(answer["plaintext"])
+        return await self._told(self._client.decrypt(message, about))
 
-    async def _ask(self, path: str, body: Mapping[str, str]) -> Mapping[str, str]:
-        headers = {"Authorization": f"Bearer {self._token.value}"}
-        async with httpx2.AsyncClient(timeout=15, trust_env=False) as client:
-            answer = await client.post(
-                self._token.data_address + path, json={**self._names, **body}, headers=headers
-            )
-        if answer.status_code != _OK:
-            raise DemoFailed(f"{path} answered {answer.status_code}: {answer.text[:300]}")
-        found: Mapping[str, str] = answer.json()
-        return found
+    async def _told(self, work: Awaitable[bytes]) -> bytes:
+        try:
+            return await work
+        except openkcm_client.Error as refused:
+            raise DemoFailed(f"The SDK said: {refused}") from refused
 
 
 def _assignments(commands: str) -> list[str]:

@@ -90,7 +90,7 @@ async def test_a_private_key_reaches_no_row_and_no_audit_entry(acme: str) -> Non
 
 @pytest.mark.parametrize("name", ["home-page", "home-page-x"])
 async def test_the_pages_own_names_are_not_an_applications(acme: str, name: str) -> None:
-    with pytest.raises(Permanent):
+    with pytest.raises(Permanent, match="are the pages' own"):
         await add(acme, TRUSTS[0], name=name)
     with pytest.raises(Permanent):
         async with transaction(Role.APP, acme) as tx:

@@ -98,3 +98,5 @@ def test_what_is_no_export_is_refused_in_words(text: str) -> None:
     with pytest.raises(Permanent, match="is not one of an export") as refused:
         back(text)
     assert refused.value.refusal is Refusal.BAD_REQUEST
+    assert refused.value.remedy is not None
+    assert "changed or cut short there" in refused.value.remedy.action

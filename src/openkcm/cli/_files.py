@@ -170,6 +170,8 @@ def write_settings(
         "control_bind": f"127.0.0.1:{doors.control}",
         "log_level": settings.control.log_level,
     }
+    if settings.crypto is not None and settings.crypto.allowed_networks:
+        crypto["allowed_networks"] = settings.crypto.allowed_networks
     if settings.tenants.short_grace:  # on one machine it is one operator's word
         crypto["short_grace"] = True
     own = table("parties", {"identity": files.region / "identity.json"})

@@ -141,6 +141,13 @@ def actor() -> str:
         return f"operator:uid-{os.getuid()}"
 
 
+def unread(failed: OSError | UnicodeDecodeError) -> str:
+    """Why a file could not be read as text, to stand behind its name."""
+    if isinstance(failed, UnicodeDecodeError):
+        return "is not text"
+    return "is not there" if isinstance(failed, FileNotFoundError) else "cannot be read"
+
+
 def print_json(document: object) -> None:
     """One JSON document on stdout."""
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())

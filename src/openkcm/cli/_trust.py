@@ -10,6 +10,7 @@ from typing import Final
 import click
 import msgspec
 
+from openkcm.cli._operator import unread
 from openkcm.crypto.contract import CertificateTrust, IssuerTrust, PinnedTrust, Trust
 from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.services.register import Caller
@@ -96,9 +97,9 @@ def _text(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             return opened.read(_MOST_BYTES).decode()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError) as failed:
         raise Permanent(
             Refusal.TRUST_INVALID,
-            f"The file {file} cannot be read as text.",
+            f"The file {file} {unread(failed)}.",
             remedy=Remedy("Name a certificate in PEM form.", "you", "reference/callers#what-proves-a-caller"),
         ) from None

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from openkcm.cli._operator import unread
 from openkcm.crypto.client import PinnedRegions
 from openkcm.crypto.contract import Regions, SignedCheckpoint
 from openkcm.kernel.db import Role, transaction
@@ -104,7 +105,7 @@ def proven_file(path: Path, reading: Reading) -> Proof:
     except (OSError, UnicodeDecodeError) as failed:
         raise Permanent(
             Refusal.BAD_REQUEST,
-            f"{path} cannot be read as text.",
+            f"The file {path} {unread(failed)}.",
             remedy=Remedy("Name the file that was exported.", "operator", "reference/audit#export"),
         ) from failed
     return prover.done()

@@ -114,9 +114,7 @@ def verify(chain: str | None, file: Path | None, state: Path | None, *, uses: bo
     "--format",
     "form",
     type=click.Choice(["csv", "jsonl"]),
-    default="jsonl",
-    show_default=True,
-    help="Form of the file.",
+    help="Form of the file; without it: csv where its name ends so, else jsonl.",
 )
 @click.option(
     "--out",
@@ -130,7 +128,7 @@ def export(
     of: str | None,
     since: datetime | None,
     until: datetime | None,
-    form: str,
+    form: str | None,
     out: Path | None,
     state: Path | None,
 ) -> None:
@@ -142,6 +140,7 @@ def export(
         raise click.UsageError("Say which log: --uses or --config.")
     if of == "config" and (since or until):
         raise click.UsageError("--since and --until are of --uses: the other log is exported whole.")
+    form = form or ("csv" if out is not None and out.suffix.lower() == ".csv" else "jsonl")
     settings = operator_settings(state)
     rows = (
         exported_uses(settings, tenant, since, until) if of == "uses" else exported_config(settings, tenant)
@@ -203,9 +202,11 @@ def _of_proof(proof: Proof) -> ShownProof:
         )
         for one in proof.chains
     ]
+    faulty = proof.wrong or any(one.wrong for one in proof.chains)
+    proven = "only what is whole is proven up to then" if faulty else "everything up to then is proven"
     signed = [
         f"Region {checkpoint.region} signed where these chains end at {checkpoint.made_at:%Y-%m-%d %H:%M:%S} UTC: "
-        "everything up to then is proven, nothing after it."
+        f"{proven}, nothing after it."
         for checkpoint in proof.checkpoints
     ]
     return _shown(

@@ -21,6 +21,8 @@ from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.settings import Settings, load_settings
 
 _DIRECTORY, _SMTP = "tenants-directory", "notify-smtp"
+_REGIONS_OWN = ("crypto.allowed_networks",)
+"""What the region is told of what was set, beside what it is told here."""
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -41,7 +43,7 @@ def command(state: Path | None, manifests: Path | None, smtp: str | None) -> Non
     """
     began = time.monotonic()
     folder = (state or default_state_directory()).absolute()
-    settings = _embedded_only(load_settings())
+    settings = _embedded_only(load_settings(embedded=True))
     commands_are_given_as(operator_command(settings, folder))
     asyncio.run(_run(folder, settings, manifests, smtp, began))
 
@@ -106,7 +108,11 @@ def _embedded_only(settings: Settings) -> Settings:
         "control.redis",
         "crypto.",
     )
-    given = [line for line in settings.shown if line.source != "default" and line.name.startswith(own)]
+    given = [
+        line
+        for line in settings.shown
+        if line.source != "default" and line.name.startswith(own) and line.name not in _REGIONS_OWN
+    ]
     if given:
         raise Permanent(
             Refusal.SETTING_INVALID,

@@ -47,8 +47,7 @@ def checked(asking: AskPage, form: Form) -> None:
         try:
             checked_name(form.name, what="service")
         except Permanent as refused:
-            said = refused.message[:1].upper() + refused.message[1:]
-            raise Wrong(f"Nothing was changed. {said}.") from refused
+            raise Wrong(f"Nothing was changed. {refused.message}") from refused
 
 
 def again(asking: AskPage, form: Form, *, wrong: str = "", why_not: str = "") -> AskPage:

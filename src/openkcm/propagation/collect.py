@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from openkcm.audit.record import record
 from openkcm.audit.verbs import AuditVerb
@@ -131,7 +131,7 @@ async def _callers(tx: Transaction, tenant: str, found: Sequence[Seen], over: se
     removed = []
     for caller in [each for each in await callers_of(tx, tenant) if each.trust is not None]:
         named = (caller.name, caller.registered)
-        since: datetime | None = await tx.fetchval(_REGISTERED_AT, tenant, caller.registered)
+        since = cast("datetime | None", await tx.fetchval(_REGISTERED_AT, tenant, caller.registered))
         if any(
             named not in {(each.name, each.registered) for each in document.callers}
             and (since is None or since <= document.decided_at)  # both by control's clock

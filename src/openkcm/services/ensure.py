@@ -15,7 +15,7 @@ def checked_name(name: str, *, what: str) -> str:
     except BadName as bad:
         raise Permanent(
             Refusal.BAD_REQUEST,
-            str(bad),
+            f"{str(bad)[0].upper()}{str(bad)[1:]}.",
             remedy=Remedy("Choose another name.", "you", "operate/tenants#services"),
         ) from None
 

@@ -71,6 +71,12 @@ async def register_caller(
             "A caller may encrypt, decrypt, rewrap, or several of them.",
             remedy=Remedy("Name at least one of the three.", "you", "reference/callers#verbs"),
         )
+    if trust is not None and name.startswith(PAGES_OWN):
+        raise Permanent(
+            Refusal.BAD_REQUEST,
+            f"Names that begin with {PAGES_OWN} are the pages' own.",
+            remedy=Remedy("Choose another name.", "you", "reference/callers#names"),
+        )
     proof = checked_trust(trust) if trust is not None else None
     others = {caller.name: caller for caller in await callers_of(tx, tenant)}
     if (found := others.get(name)) is not None:
@@ -86,7 +92,7 @@ async def register_caller(
             )
         return False
     text = msgspec.json.encode(proof).decode() if proof is not None else None
-    _check_room(name, text, others.values())
+    _check_room(text, others.values())
     await tx.execute(_PUT, tenant, name, service, list(wanted), text, registered, by)
     if proof is not None:
         await record(
@@ -132,15 +138,9 @@ def described(trust: Trust) -> dict[str, str]:
             }
 
 
-def _check_room(name: str, trust: str | None, others: Collection[Caller]) -> None:
+def _check_room(trust: str | None, others: Collection[Caller]) -> None:
     if trust is None:
         return
-    if name.startswith(PAGES_OWN):
-        raise Permanent(
-            Refusal.BAD_REQUEST,
-            f"Names that begin with {PAGES_OWN} are the pages' own.",
-            remedy=Remedy("Choose another name.", "you", "reference/callers#names"),
-        )
     mine = [caller.trust for caller in others if caller.trust is not None]
     size = len(trust) + sum(len(msgspec.json.encode(each)) for each in mine)
     if len(mine) >= MOST_CALLERS or size > MOST_BYTES:

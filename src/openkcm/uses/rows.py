@@ -185,7 +185,8 @@ def _unreadable(number: int) -> Permanent:
         Refusal.BAD_REQUEST,
         f"Line {number} is not one of an export of OpenKCM's audit log.",
         remedy=Remedy(
-            "Name a file that 'openkcm audit export' or the page has written.",
+            "Name a file that 'openkcm audit export' or the page has written; one that was written so was changed or "
+            "cut short there, and proves nothing.",
             "operator",
             "reference/audit#export",
         ),

@@ -18,7 +18,7 @@ from openkcm_client.http import Answered, Http
 from openkcm_client.moments import Moments
 from openkcm_client.refused import Refused, TooMany, Unavailable, bad_answer, from_problem, from_status
 from openkcm_client.tokens import Tokens
-from openkcm_client.wire import Problem
+from openkcm_client.wire import Item, Problem
 
 ATTEMPT_S: Final = 5.0
 """One request to one region; shorter where less is left."""
@@ -56,6 +56,11 @@ class Calls:
         self._http: Http | None = None
         self._read: tuple[float, ...] = ()
         self._replaced: list[Http] = []
+
+    async def ask_one(self, path: str, item: Item, answer: type[T]) -> tuple[float, T]:
+        """As ``ask``, of what is asked alone: a token of another tenant or service than this client's is refused."""
+        tenant, service = self._names
+        return await self.ask(path, msgspec.structs.replace(item, tenant=tenant, service=service), answer)
 
     async def ask(self, path: str, question: object, answer: type[T]) -> tuple[float, T]:
         """The moment at which the question was sent that was answered, and the answer.

@@ -188,7 +188,7 @@ class Engine:
 
     async def _new_key(self, item: DataKeyItem) -> tuple[float, LeasedKey]:
         try:
-            return await self.calls.ask("/v1/data-keys", item, LeasedKey)
+            return await self.calls.ask_one("/v1/data-keys", item, LeasedKey)
         except Refused as refused:
             self._heed(refused)
             raise

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from openkcm_client import wire
 from openkcm_client.calls import Calls
 from openkcm_client.errors import Error
 from openkcm_client.refused import bad_answer, from_problem
 from openkcm_client.wire import MAX_ITEMS, Batch, BatchAnswer, Result
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=wire.Item)
 Done = TypeVar("Done")
 
 _MAX_BYTES: Final = 512 * 1024
@@ -97,7 +98,7 @@ class Gathered(Generic[Item, Done]):
 
     async def _answer(self, items: list[Item]) -> tuple[float, Sequence[Result[Done]]]:
         if len(items) == 1:
-            sent_s, done = await self._calls.ask(self._path, items[0], self._done)
+            sent_s, done = await self._calls.ask_one(self._path, items[0], self._done)
             return sent_s, (Result(done=done),)
         sent_s, answer = await self._calls.ask(
             f"{self._path}/batch", Batch(items=tuple(items)), self._answers

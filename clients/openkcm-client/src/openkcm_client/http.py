@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,9 +68,9 @@ class Http:
                         if len(read) > MAX_ANSWER_BYTES:
                             raise bad_answer("it has no end")
                     return Answered(answer.status_code, _retry_after_s(answer.headers), bytes(read))
-        except (httpx2.HTTPError, httpx2.StreamError, TimeoutError, OSError):
-            # From None: the library's error holds the request, and that the token.
-            raise no_answer(address) from None
+        except (httpx2.HTTPError, httpx2.StreamError, TimeoutError, OSError) as error:
+            # From None: the library's error holds the request, and that the token. Only its kind is told.
+            raise no_answer(address, *_silence(error)) from None
 
     async def aclose(self) -> None:
         with contextlib.suppress(
@@ -82,3 +83,29 @@ def _retry_after_s(headers: httpx2.Headers) -> float | None:
     """Seconds; a date is not read, since it would be by another clock."""
     said = headers.get("retry-after", "")
     return float(said) if said.isascii() and said.isdigit() and len(said) < 7 else None
+
+
+def _silence(error: BaseException) -> tuple[str, str]:
+    """What happened, and what to look at."""
+    kinds = list(_causes(error))
+    if any(isinstance(kind, ssl.SSLCertVerificationError) for kind in kinds):
+        return (
+            "showed a certificate that is not believed here",
+            "Look whether 'ca' names who issued it, and whether it is for this host name",
+        )
+    if any(isinstance(kind, ssl.SSLError) for kind in kinds):
+        return "cannot be spoken to by TLS", "Look whether the address is a region's data door, and is https"
+    if isinstance(error, TimeoutError | httpx2.TimeoutException):
+        return "did not answer in time", "Look whether the region runs and is reached from here"
+    if isinstance(error, httpx2.ConnectError):
+        return "cannot be reached", "Look whether the address is right, and the region runs"
+    return (
+        "ended the connection without an answer",
+        "Look whether the region runs, and whether a client certificate is shown at the tenant's own host name",
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -168,12 +168,12 @@ def plain(text: str, most: int = _MAX_CHARACTERS) -> str:
     return "".join(letter for letter in text[:most] if letter.isprintable()).strip()
 
 
-def no_answer(address: str) -> Unavailable:
-    """Nobody answered at this address in time."""
+def no_answer(address: str, what: str, remedy: str) -> Unavailable:
+    """Nobody at this address gave an answer; ``what`` says how that was met."""
     return Unavailable(
-        f"The region at {address} did not answer in time.",
+        f"The region at {address} {what}.",
         code="no-answer",
-        remedy="Look whether the region runs and is reached from here; leased keys go on to the end of their lease.",
+        remedy=f"{remedy}; leased keys go on to the end of their lease.",
         who="operator",
     )
 
@@ -182,7 +182,8 @@ def bad_answer(what: str) -> BadAnswer:
     """What the region answered is not to be believed; ``what`` says which part, never its value."""
     return BadAnswer(
         f"The region's answer was not used: {what}.",
-        remedy="Look whether the address is the region's, and its version fits this client's.",
+        remedy="Look whether the address is the region's, the token is for this tenant and service, "
+        "and the region's version fits this client's.",
         who="operator",
     )
 

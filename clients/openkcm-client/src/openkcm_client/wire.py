@@ -13,7 +13,16 @@ Use = Literal["encrypt", "decrypt"]
 Suite = Literal["message", "stream"]
 
 
-class EncryptItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is asked for. Asked alone it says whose keys are meant, so that a token of another tenant or service is
+    refused; a batch cannot say so.
+    """
+
+    tenant: str = ""
+    service: str = ""
+
+
+class EncryptItem(Item, frozen=True, kw_only=True, omit_defaults=True):
     plaintext: bytes
     aad: bytes = b""
 
@@ -22,7 +31,7 @@ class Encrypted(msgspec.Struct, frozen=True, kw_only=True):
     message: bytes
 
 
-class DecryptItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DecryptItem(Item, frozen=True, kw_only=True, omit_defaults=True):
     message: bytes
     aad: bytes = b""
 
@@ -31,7 +40,7 @@ class Decrypted(msgspec.Struct, frozen=True, kw_only=True):
     plaintext: bytes
 
 
-class RewrapItem(msgspec.Struct, frozen=True, kw_only=True):
+class RewrapItem(Item, frozen=True, kw_only=True, omit_defaults=True):
     envelope: bytes
 
 
@@ -40,11 +49,11 @@ class Rewrapped(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
 
 
-class DataKeyItem(msgspec.Struct, frozen=True, kw_only=True):
+class DataKeyItem(Item, frozen=True, kw_only=True, omit_defaults=True):
     suite: Suite = "message"
 
 
-class OpenItem(msgspec.Struct, frozen=True, kw_only=True):
+class OpenItem(Item, frozen=True, kw_only=True, omit_defaults=True):
     envelope: bytes
 
 
@@ -60,7 +69,7 @@ class LeasedKey(msgspec.Struct, frozen=True, kw_only=True):
         return f"LeasedKey(key_id={self.key_id!r})"
 
 
-class LeaseItem(msgspec.Struct, frozen=True, kw_only=True):
+class LeaseItem(Item, frozen=True, kw_only=True, omit_defaults=True):
     key_id: str
     use: Use
 
@@ -102,12 +111,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
 
 
-Item = TypeVar("Item")
+AnyItem = TypeVar("AnyItem", bound=Item)
 Done = TypeVar("Done")
 
 
-class Batch(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
-    items: tuple[Item, ...]
+class Batch(msgspec.Struct, Generic[AnyItem], frozen=True, kw_only=True):
+    items: tuple[AnyItem, ...]
 
 
 class Result(msgspec.Struct, Generic[Done], frozen=True, kw_only=True):
