@@ -191,3 +191,23 @@ async def test_a_key_that_was_forgotten_while_it_was_loaded_does_not_come_back(v
     holder.gate.set()
     await asked
     assert keys.known(view, KEY) is None
+
+
+async def test_who_asks_in_the_moment_in_which_all_loads_end_is_answered_too(view: View) -> None:
+    holder = Holder()
+    keys = KeyCache(ROOT, SetClock(AT), load=holder)
+    first = []
+    for number in range(LOADS_AT_ONCE):
+        first.append(asyncio.create_task(keys.get(of(view, f"first-{number}"), KEY)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert holder.at_once == LOADS_AT_ONCE
+
+    async def another() -> None:
+        await holder.gate.wait()  # behind the loads, in the same turn of the loop
+        await keys.get(of(view, "another"), KEY)
+
+    behind = asyncio.create_task(another())
+    await asyncio.sleep(0)
+    holder.gate.set()
+    await asyncio.wait_for(asyncio.gather(*first, behind), 5)

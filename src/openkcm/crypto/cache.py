@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from openkcm.crypto.loading import Loaded, Wanted, load_keys
 from openkcm.crypto.rootfile import Root
@@ -179,8 +179,7 @@ class KeyCache:
         self._waiting.append(asked)
         self._unanswered += 1
         if len(self._loaders) < LOADS_AT_ONCE:
-            loader = asyncio.create_task(self._load_waiting())
-            self._loaders.add(loader)
+            self._loaders.add(loader := asyncio.create_task(self._load_waiting()))
             loader.add_done_callback(self._loaders.discard)
         return asked
 
@@ -199,6 +198,8 @@ class KeyCache:
                 self._unanswered -= len(batch)
                 for one in batch:  # nobody waits for ever where the process is stopping
                     one.answer.cancel()
+        # At once: whoever asks before this task counts as done would count on it, and wait for ever.
+        self._loaders -= {cast("asyncio.Task[None]", asyncio.current_task())}
 
     def _answer(self, one: _Asked, loaded: Loaded | Exception) -> None:
         """Those who wait have it; it stays in memory unless it was forgotten before it came."""
