@@ -135,11 +135,17 @@ class Person:
 
 
 class Application:
-    """What an application does: with the SDK, and the token that its owner took."""
+    """What an application does: with the SDK, and the token that its owner took.
 
-    def __init__(self, token: Token, *, tenant: str) -> None:
+    Without ``local`` every record goes through the Crypto Service.
+    """
+
+    def __init__(self, token: Token, *, tenant: str, local: bool = True) -> None:
         self._client = openkcm_client.AsyncClient(
-            token.data_address, tenant=tenant, credentials=openkcm_client.StaticToken(token.value)
+            token.data_address,
+            tenant=tenant,
+            credentials=openkcm_client.StaticToken(token.value),
+            local=local,
         )
 
     async def __aenter__(self) -> Self:

@@ -74,9 +74,9 @@ async def _story(place: Place) -> Aftermath:
             token = await person.token(account.uid)
             found["session"] = str(person._client.cookies["openkcm_session"]).encode()
             found["data-plane token"] = token.value.encode()
-            async with Application(token, tenant=account.uid) as application:
-                message = await application.encrypt(PLAINTEXT, b"row")
-                assert await application.decrypt(message, b"row") == PLAINTEXT
+            async with Application(token, tenant=account.uid, local=False) as application:
+                message = await application.encrypt(PLAINTEXT, b"")
+                assert await application.decrypt(message, b"") == PLAINTEXT
             refused = await person._client.post(f"{token.data_address}/v1/decrypt", content=PLAINTEXT)
             assert refused.status_code == 401
         found |= await _key_material(place)
