@@ -90,7 +90,8 @@ def region(folder: Path) -> tuple[Answers, str]:
     links = Links(clocks, Logbook(place, root), LeaseStore(place, root), lambda *_: None)
     links.load({})
     keys = KeyCache(root, clock, load=load)  # type: ignore[arg-type] # none of them is refused
-    l1 = L1(region="local", root=root, ways=Ways("local", world.local, None), clocks=clocks)
+    ways = Ways("local", world.local, None)  # type: ignore[arg-type] # nobody's root key is asked
+    l1 = L1(region="local", root=root, ways=ways, clocks=clocks)
     roots = RootKeys(region="local", root=root, l1=l1, links=links, clock=clock, forget_keys=keys.forget)
     here = Here(
         region="local",
