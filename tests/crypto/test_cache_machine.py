@@ -46,7 +46,8 @@ def keys_are_known_by_their_id_alone(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_confirms(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(AppliedState, "confirmed", True)
+    view = AppliedState.view
+    patch.setattr(AppliedState, "view", lambda self, tenant, _now=None: view(self, tenant, self.confirmed_at))
 
 
 def a_change_leaves_what_another_document_allowed(patch: pytest.MonkeyPatch) -> None:

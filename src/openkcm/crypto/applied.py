@@ -62,9 +62,8 @@ class AppliedState:
                 an exchange with control.
             Permanent: TENANT_UNKNOWN, or RECORD_MISMATCH for a row that was tampered with.
         """
-        if (
-            self.clock.monotonic() if now is None else now
-        ) - self.confirmed_at > self.confirm_s:  # ``confirmed``, for every request
+        at = self.clock.monotonic() if now is None else now
+        if at - self.confirmed_at > self.confirm_s:  # as ``confirmed``, which would ask the clock once more
             raise Temporary(
                 Refusal.UNAVAILABLE,
                 "This region has not been able to confirm its state with its database, so it serves no key.",
