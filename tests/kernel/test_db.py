@@ -159,34 +159,39 @@ async def test_a_database_that_does_not_answer_is_a_temporary_refusal() -> None:
         await seen(Role.SYSTEM)
 
 
+OPEN = "alter database {left} with allow_connections true"
+
+
 @pytest.mark.parametrize(
-    ("refuse", "allow"),
+    ("refuse", "left", "allow"),
     [
+        ("select", "select", OPEN.replace("{left}", "{name}")),
+        ("alter database {name} rename to away", "away", "alter database away rename to {name}"),
+        ("alter role {login} nologin", "{name}", "alter role {login} login"),
         (
-            "alter database {name} with allow_connections false",
-            "alter database {name} with allow_connections true",
+            "revoke connect on database {name} from {login}",
+            "{name}",
+            "grant connect on database {name} to {login}",
         ),
-        ("alter database {name} rename to away", "alter database away rename to {name}"),
-        ("alter role {login} nologin", "alter role {login} login"),
-        ("revoke connect on database {name} from {login}", "grant connect on database {name} to {login}"),
     ],
     ids=["nobody", "another-name", "no-login", "no-right"],
 )
 async def test_a_database_that_refuses_connections_is_an_outage_that_ends(
-    databases: ModuleDatabases, refuse: str, allow: str
+    databases: ModuleDatabases, refuse: str, left: str, allow: str
 ) -> None:
     """An operator who restores it closes it first: whoever asks meanwhile waits, and nobody gives up."""
     names = {"name": databases.names["cmk"], "login": WORKER}
     operator = await asyncpg.connect(databases.installation.server.superuser_dsn())
     try:
-        # Nobody may be connected while a database is renamed, and none comes back before that.
+        # Nobody may be connected while a database is renamed, and nobody comes back before it refuses.
         await operator.execute("alter database {name} with allow_connections false".format_map(names))
         await operator.execute(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1", names["name"]
         )
-        await operator.execute("alter database {name} with allow_connections true".format_map(names))
         await operator.execute(refuse.format_map(names))
         try:
+            if left != "select":  # it is open then, under the name that it has now
+                await operator.execute(OPEN.format(left=left.format_map(names)))
             for _ in range(3):  # the connections that were lost, and then new ones
                 with pytest.raises(Temporary) as refused:
                     await seen(Role.SYSTEM)

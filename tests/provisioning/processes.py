@@ -17,7 +17,7 @@ T = TypeVar("T")
 START_WITHIN_S = 40.0
 
 
-def until(found: Callable[[], T | None], *, what: str, within_s: float = 30.0, every_s: float = 0.03) -> T:
+def until(found: Callable[[], T | None], *, what: str, within_s: float = 60.0, every_s: float = 0.03) -> T:
     """What ``found`` returns as soon as that is neither None nor False; fails naming ``what``."""
     ends = time.monotonic() + within_s
     while True:
