@@ -39,7 +39,9 @@ class Doors:
         ours: list[Loaded] = []
         noops: list[Loaded] = []
         process = self.region.processes[0]
-        both = [(process.data, process.pid, ours), (self.noop.address, self.noop.pid, noops)]
+        scheme = "https" if process.settings.data_certificate else "http"
+        ours_at = f"{scheme}://{process.settings.data_bind}"
+        both = [(ours_at, process.pid, ours), (self.noop.address, self.noop.pid, noops)]
         for address, pid, _ in both:
             await self.load.run(address, connections=connections, for_s=1, servers=[pid])
         for number in range(ROUNDS):
