@@ -88,8 +88,8 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
 class Reach:
     """Fetches small JSON documents over TLS. ``allowed`` are networks besides the public ones.
 
-    Names are resolved in threads of its own, of which one tenant has two at most: one tenant's name server that does not
-    answer holds up nobody else, those of sixteen tenants together do.
+    Names are resolved in threads of its own, of which one tenant has two at most: a silent name server of one tenant
+    holds up nobody else, those of sixteen tenants together do.
     """
 
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
