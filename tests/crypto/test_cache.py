@@ -18,7 +18,7 @@ from openkcm.crypto.cache import KEY_LIFE_S, KEYS_A_LOAD, LOADS_AT_ONCE, KeyCach
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.loading import Loaded, Wanted
 from openkcm.crypto.rootfile import Root
-from openkcm.crypto.store import read_keys
+from openkcm.crypto.store import read_wraps
 from openkcm.crypto.view import View, read
 from openkcm.kernel.clock import SetClock
 from openkcm.kernel.db import unavailable
@@ -70,13 +70,13 @@ async def test_ten_thousand_first_calls_cause_one_read_and_one_unwrap(
 
     async def reading(*given: object, **named: object) -> dict[bytes, Kept]:
         counts["read"] += 1
-        return await read_keys(*given, **named)  # type: ignore[arg-type]  # as they came
+        return await read_wraps(*given, **named)  # type: ignore[arg-type]  # as they came
 
     def opening(self: Kept, root: Root) -> bytes:
         counts["unwrap"] += 1
         return open_l2(self, root)
 
-    monkeypatch.setattr(loading, "read_keys", reading)
+    monkeypatch.setattr(loading, "read_wraps", reading)
     monkeypatch.setattr(Kept, "open_l2", opening)
     first = asyncio.create_task(plane.local.encrypt("acme", b"secret"))
     await asyncio.sleep(0)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from openkcm.crypto.apply import apply
 from openkcm.crypto.contract import AcceptItem, Minted, OfferItem, StoreItem
+from openkcm.crypto.loading import Wanted, load_keys
+from openkcm.crypto.outcomes import good
 from openkcm.sdk.refusals import Permanent, Refusal
 from openkcm_client.envelope import parse
 from tests.crypto.plane import Plane
@@ -74,6 +77,32 @@ async def test_a_new_tenant_key_wraps_the_same_service_keys(plane: Plane) -> Non
     for region in (plane.local, plane.eu):
         await region.open()  # as after a kill: all of it comes from the database
         assert await region.decrypt("acme", fresh) == b"after"
+
+
+async def test_the_switch_and_the_decision_before_it_may_come_in_one_call(plane: Plane) -> None:
+    minted = await plane.protect("acme")
+    renewed = await plane.local.renew("acme", generation=2)
+    before = plane.world.decide("acme", keys=keys_of(minted))
+    old = replace(keys_of(minted)[0], state="decrypt-only")
+    switched = plane.world.decide("acme", keys=[old, *named(renewed, version=2)])
+    applied = await plane.local.run(apply, before, switched)
+    assert [one.generation for one in good(applied)] == [3, 4]
+
+
+async def test_a_key_is_loaded_in_one_query_for_who_came_before_the_switch_and_who_came_after(
+    plane: Plane,
+) -> None:
+    minted = await plane.protect("acme")
+    views = [plane.local.here.state.view("acme")]
+    renewed = await plane.local.renew("acme", generation=2)
+    old = replace(keys_of(minted)[0], state="decrypt-only")
+    await plane.local.apply(plane.world.decide("acme", keys=[old, *named(renewed, version=2)]))
+    views.append(plane.local.here.state.view("acme"))
+    l3 = bytes.fromhex(minted.records[1].statement.key_id)
+    for order in (views, views[::-1]):
+        wanted = [Wanted(view=view, key_id=l3) for view in order]
+        loaded = await load_keys(plane.local.here.root, wanted)
+        assert [one.service for one in good(loaded)] == ["default", "default"]
 
 
 async def test_a_region_that_has_not_got_the_new_tenant_key_refuses_the_switch(plane: Plane) -> None:

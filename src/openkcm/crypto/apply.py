@@ -21,7 +21,7 @@ from openkcm.crypto.knows import Conflict, check_knows, document_of, held_of
 from openkcm.crypto.l1_wrap import wrapped_by
 from openkcm.crypto.metrics import GENERATION_CONFLICTS
 from openkcm.crypto.outcomes import attempt, good
-from openkcm.crypto.store import read_keys
+from openkcm.crypto.store import read_wraps
 from openkcm.crypto.tightenings import Tight, drop_unnamed, lifted_by, write_tight
 from openkcm.crypto.view import View, not_in_set, read
 from openkcm.kernel.db import Role, Transaction, transaction
@@ -60,8 +60,7 @@ async def apply(here: Here, items: Sequence[SignedDesired]) -> list[Applied | Re
             await here.state.catch_up(tx)
         views = [one.view for one in good(given)]
         named = {key_id for view in views for key_id in view.keys}
-        l2s = [key_id for view in views for key_id in view.l2_ids()]
-        kept = await read_keys(tx, named, under=l2s) if named else {}
+        kept = await read_wraps(tx, named) if named else {}
         counted = await counted_of(here, tx, views)
         ends = await key_counted_of(here, tx, views)
         newest: dict[str, _Given] = {}  # of this call: a tenant may be in it more than once
@@ -103,7 +102,7 @@ def _verified(here: Here, signed: SignedDesired) -> _Given:
 def _decided(
     here: Here,
     one: _Given,
-    kept: dict[bytes, Kept],
+    kept: dict[bytes, list[Kept]],
     counted: tuple[dict[str, Counted], dict[bytes, KeyCounted]],
     so_far: tuple[dict[str, _Given], list[tuple[Step, Document]]],
     *,
@@ -121,20 +120,23 @@ def _decided(
     if view.desired.access == "active":
         for key_id, key in view.keys.items():
             if key.state == "active" or (key.state == "decrypt-only" and key.level == "L3"):
-                _held(here, view, kept.get(key_id), key_id)
+                _held(here, view, kept.get(key_id, []), key_id)
     newest[view.tenant] = one
     steps.append((step, document_of(view)))
     return one
 
 
-def _held(here: Here, view: View, kept: Kept | None, key_id: bytes) -> None:
+def _held(here: Here, view: View, wraps: list[Kept], key_id: bytes) -> None:
     named = view.keys[key_id]
-    if kept is None:
+    if not wraps:
         raise Permanent(
             Refusal.KEY_UNKNOWN,
             f"This region does not hold key {named.key_id} of tenant '{view.tenant}', so it cannot be active here.",
             remedy=Remedy("Hand the key over to this region first.", "control", _PAGE),
         )
+    # Each document of a tenant is looked at by itself: two of one call may name different L2s as the active one.
+    parents = [i.hex() for i in view.l2_ids() if view.keys[i].state == "active"]
+    kept = next((each for each in wraps if each.parent in parents), wraps[0])
     kept.check(here.root)
     is_other = (kept.tenant, kept.level, kept.service) != (view.tenant, named.level, named.service)
     if is_other or (named.level == "L2" and wrapped_by(kept) != named.connection):
@@ -143,7 +145,6 @@ def _held(here: Here, view: View, kept: Kept | None, key_id: bytes) -> None:
             f"Key {named.key_id} is not what the document of tenant '{view.tenant}' says it is.",
             remedy=Remedy("Find out who signed such a document.", "operator", _PAGE),
         )
-    parents = [i.hex() for i in view.l2_ids() if view.keys[i].state == "active"]
     if kept.level == "L3" and parents and kept.parent not in parents:
         raise Permanent(
             Refusal.KEY_UNKNOWN,

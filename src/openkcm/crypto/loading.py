@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openkcm.crypto.hierarchy import mismatch
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.rootfile import Root
-from openkcm.crypto.store import read_keys
+from openkcm.crypto.store import read_wraps
 from openkcm.crypto.view import View
 from openkcm.kernel.db import Role, transaction
 from openkcm.sdk.refusals import Refusal, Refused, Remedy, Temporary
@@ -41,17 +41,14 @@ async def load_keys(
     Raises:
         Temporary: DATABASE_UNAVAILABLE; none of them could be read.
     """
-    parents = [
-        key_id for one in wanted for key_id in one.view.l2_ids()
-    ]  # of each tenant the active one first
-    ids = {*parents, *(one.key_id for one in wanted)}
+    ids = {key_id for one in wanted for key_id in (one.key_id, *one.view.l2_ids())}
     async with transaction(Role.OWN) as tx:
-        kept = await read_keys(tx, ids, under=parents)
+        kept = await read_wraps(tx, ids)
     return [_attempt(root, one, kept, held or (lambda l2: l2.open_l2(root))) for one in wanted]
 
 
 def _attempt(
-    root: Root, wanted: Wanted, kept: Mapping[bytes, Kept], held: Callable[[Kept], bytes | None]
+    root: Root, wanted: Wanted, kept: Mapping[bytes, list[Kept]], held: Callable[[Kept], bytes | None]
 ) -> Loaded | Refused:
     try:
         return _open(root, wanted.view, wanted.key_id, kept, held)
@@ -63,15 +60,16 @@ def _open(
     root: Root,
     view: View,
     key_id: bytes,
-    kept: Mapping[bytes, Kept],
+    kept: Mapping[bytes, list[Kept]],
     held: Callable[[Kept], bytes | None],
 ) -> Loaded:
-    l3 = kept.get(key_id)
     named = view.keys.get(key_id)
-    parents = [kept[i] for i in view.l2_ids() if i in kept and l3 is not None and l3.parent == i.hex()]
-    if l3 is None or named is None or not parents:
+    # Of this view's L2s the active one first; another view of the same tenant may stand in the same query.
+    wraps = {one.parent: one for one in kept.get(key_id, ())}
+    pairs = [(kept[i][0], wraps[i.hex()]) for i in view.l2_ids() if i in kept and i.hex() in wraps]
+    if named is None or not pairs:
         raise mismatch(f"Key {key_id.hex()}")
-    l2 = parents[0]
+    l2, l3 = pairs[0]
     if {l2.tenant, l3.tenant} != {view.tenant} or l3.service != named.service:
         raise mismatch(f"Key {key_id.hex()}")
     if (opened := held(l2)) is None:

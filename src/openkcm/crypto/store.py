@@ -61,11 +61,17 @@ async def read_keys(
 
     An L3 comes as the first of the L2s ``under`` wraps it, of those that do; else as it was wrapped first.
     """
+    return {key_id: wraps[0] for key_id, wraps in (await read_wraps(tx, key_ids, under=under)).items()}
+
+
+async def read_wraps(
+    tx: Transaction, key_ids: Iterable[bytes], *, under: Iterable[bytes] = ()
+) -> dict[bytes, list[Kept]]:
+    """As ``read_keys``, with each key as often as it is wrapped, in the order that is said there."""
     rows = await tx.fetch(_READ, list(key_ids), [key_id.hex() for key_id in under])
-    found: dict[bytes, Kept] = {}
+    found: dict[bytes, list[Kept]] = {}
     for row in rows:
-        if row["key_id"] not in found:
-            found[row["key_id"]] = Kept(**dict(row))
+        found.setdefault(row["key_id"], []).append(Kept(**dict(row)))
     return found
 
 

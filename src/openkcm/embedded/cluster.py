@@ -26,7 +26,7 @@ SERVER_ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C",
 
 # For two cores and little memory. What makes committed work durable (fsync, full_page_writes) stays on.
 _SETTINGS: Mapping[str, str] = {
-    "max_connections": "60",
+    "max_connections": "100",
     "shared_buffers": "24MB",
     "work_mem": "2MB",
     "maintenance_work_mem": "32MB",
