@@ -20,6 +20,7 @@ import pytest
 from openkcm.embedded.files import make_directory, remove_tree
 from openkcm.embedded.state import open_mode
 from openkcm.sdk.testing.memory_kms import ADDRESS, MemoryKms
+from tests.e2e.busy import busy
 from tests.e2e.product import Product, account, first_record, signed_in, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -54,7 +55,8 @@ class Application:
     """Whoever has the token of the first record."""
 
     def __init__(self, product: Product, commands: str) -> None:
-        self.authorization = "".join(re.findall(r"Authorization: (Bearer [^']+)'", commands))
+        self.token = "".join(re.findall(r"Authorization: Bearer ([^']+)'", commands))
+        self.authorization = f"Bearer {self.token}"
         self.door = product.addresses()["data"]
 
     def ask(self, verb: str, **asked: str) -> dict[str, Any]:
@@ -101,7 +103,13 @@ def test_a_root_key_of_ones_own_decides_and_its_silence_is_survived_even_by_a_ki
             answer = application.ask("decrypt", message=message)
             return answer.get("plaintext") or answer["code"]
 
-        password = linked(product, kms, home)
+        with busy(application.door, application.token, TENANT) as working:
+            until(lambda: all(each.messages for each in working))
+            password = linked(product, kms, home)
+            before = [len(each.messages) for each in working]
+            until(lambda: all(len(each.messages) > many for each, many in zip(working, before, strict=True)))
+            product.command("keys", "rotate", TENANT, "default")
+        assert [each.failures for each in working] == [[], []]
         assert opened() == RECORD
         product.command("keys", "outage", TENANT, "--choice", "lease")
         until(lambda: list((product.state / "regions/local/state/leases").glob("*.secret")))
