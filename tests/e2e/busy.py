@@ -16,7 +16,7 @@ _FEW_MESSAGES = 8
 
 @dataclass
 class Busy:
-    """One client that encrypts and decrypts, one record after the other, until it is told to stop or something fails."""
+    """One client that encrypts and decrypts, record after record, until it is stopped or something fails."""
 
     client: Client
     messages: list[bytes] = field(default_factory=list)
