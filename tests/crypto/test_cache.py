@@ -68,7 +68,7 @@ async def test_ten_thousand_first_calls_cause_one_read_and_one_unwrap(
     counts = {"read": 0, "unwrap": 0}
     open_l2 = Kept.open_l2
 
-    async def reading(*given: object, **named: object) -> dict[bytes, Kept]:
+    async def reading(*given: object, **named: object) -> dict[bytes, list[Kept]]:
         counts["read"] += 1
         return await read_wraps(*given, **named)  # type: ignore[arg-type]  # as they came
 
