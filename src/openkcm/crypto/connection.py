@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
 
@@ -51,7 +52,12 @@ class DesiredPolicy(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Permanent: BAD_REQUEST; a window is out of its range.
         """
-        return Policy(**{name: getattr(self, name) for name in self.__struct_fields__})
+        return _policy(self)
+
+
+@lru_cache(maxsize=1024)  # tenants choose alike, and it is asked for with their keys
+def _policy(chosen: DesiredPolicy) -> Policy:
+    return Policy(**{name: getattr(chosen, name) for name in chosen.__struct_fields__})
 
 
 def secret_context(

@@ -176,6 +176,10 @@ class Links:
         link = self._link(key_id)
         return link is None or not (link.seen or link.suspended)
 
+    def last_agreed(self, tenant: str) -> Moment | None:
+        """When this region last agreed with control on the tenant: the same object for all that it agreed on together."""
+        return self._logbook.agreed(tenant)
+
     def governed(self, tenant: str, policy: Policy) -> Decision:
         """What the last agreement with control allows, for a tenant whose root key is the platform's too."""
         return control_decision(self._logbook.agreed(tenant), policy, self._clocks.now(), self._logbook.mark)

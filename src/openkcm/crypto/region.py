@@ -139,7 +139,7 @@ async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(every_s):
                 await told.wait()
-        if here.clock.monotonic() >= sweep_at:  # not with every change: it looks at every key
+        if here.clock.monotonic() >= sweep_at:  # not with every change: it looks at many keys
             here.keys.sweep(here.state.views)
             sweep_at = here.clock.monotonic() + every_s
         here.keys.follow(here.state.take_moved(), here.state.views)

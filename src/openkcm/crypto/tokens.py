@@ -24,7 +24,7 @@ from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 MAX_LIFETIME_S: Final = 900
 _PREFIX: Final = b"okcm1."
 _MAX_CHARACTERS: Final = 2048
-_MOST_READ: Final = 4096
+_MOST_READ: Final = 16_384
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
