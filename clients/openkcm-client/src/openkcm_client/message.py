@@ -125,8 +125,8 @@ class DataKey:
             return self.head + nonce + self.seal(nonce, plaintext, bound)  # quicker than to join them
         # The bytes that are given out are the ones that were encrypted into: nothing of this size is copied.
         room = BytesIO(bytes(OVERHEAD_BYTES + size))
+        room.write(self.head + nonce)
         view = room.getbuffer()
-        view[:_BODY_AT] = self.head + nonce
         self._aead.encrypt_into(nonce, plaintext, bound, view[_BODY_AT:])
         view.release()
         return room.getvalue()
