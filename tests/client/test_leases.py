@@ -72,6 +72,26 @@ async def test_a_busy_client_never_waits_for_a_key_again(
     assert 50 <= region.asked.count("/v1/leases") <= 70
 
 
+async def test_a_key_that_another_one_replaced_opens_its_messages_quickly_up_to_its_end(
+    make: Make, time: FakeTime, region: StrictRegion
+) -> None:
+    kcm = make(bounds=Bounds(max_messages=16))
+    old = await kcm.encrypt(b"old")
+    while (await kcm.encrypt(b"x"))[:128] == old[:128]:
+        await settle(kcm)
+    lease = kcm._keys.opened[old[:128]].lease
+    time.passes(16)  # of 30
+    assert lease.until < kcm._now() < lease.deadline
+    asked = len(region.asked)
+    assert await kcm.decrypt(old) == b"old"
+    await settle(kcm)
+    assert lease.until == lease.deadline, "each call would go the long way"
+    assert len(region.asked) == asked
+    time.passes(15)
+    assert await kcm.decrypt(old) == b"old"
+    assert len(region.asked) == asked + 1
+
+
 async def test_read_only_reaches_encrypting_within_30_s_and_decrypting_goes_on(
     kcm: AsyncClient, region: StrictRegion, time: FakeTime
 ) -> None:

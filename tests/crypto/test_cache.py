@@ -182,6 +182,22 @@ async def test_nothing_of_a_tenant_that_is_gone_or_of_a_key_too_old_stays_reacha
     assert old() is None
 
 
+async def test_sweeps_come_to_every_tenant_in_turn(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openkcm.crypto.cache.SWEPT", 2)
+    holder, clock = Holder(), SetClock(AT)
+    holder.gate.set()
+    keys = KeyCache(ROOT, clock, load=holder)
+    views = {name: of(view, name) for name in ("one", "two", "three", "four", "five")}
+    for each in views.values():
+        await keys.get(each, KEY)
+    clock.advance(KEY_LIFE_S)
+    left = []
+    for _ in range(3):
+        keys.sweep(views)
+        left.append(len(keys._keys))
+    assert left == [3, 1, 0]
+
+
 async def test_a_key_that_was_forgotten_while_it_was_loaded_does_not_come_back(view: View) -> None:
     holder = Holder()
     keys = KeyCache(ROOT, SetClock(AT), load=holder)

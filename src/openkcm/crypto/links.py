@@ -177,7 +177,7 @@ class Links:
         return link is None or not (link.seen or link.suspended)
 
     def last_agreed(self, tenant: str) -> Moment | None:
-        """When this region last agreed with control on the tenant: the same object for all that it agreed on together."""
+        """When this region last agreed with control on the tenant: the same object for all agreed on together."""
         return self._logbook.agreed(tenant)
 
     def governed(self, tenant: str, policy: Policy) -> Decision:

@@ -44,6 +44,10 @@ class Lease:
             self.until = min(sent_s + lease_s / 2, deadline)
             self.deadline = deadline  # last: who reads both at once sees the shorter pair
 
+    def run_out(self) -> None:
+        """Nobody renews it any more: it is used without a thought up to its end."""
+        self.until = self.deadline
+
     def end(self, why: Refused) -> None:
         """It is over now, and is never granted again."""
         self.ended_by = why
