@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from openkcm.crypto.usage.ledger import EVERY_S
 from tests.bench.figures import Figure, lowered, middle
 from tests.bench.load import Ask, Load, Loaded, keep_on
 from tests.bench.noop import Noop, running_noop
@@ -144,12 +145,11 @@ async def tenants() -> list[Figure]:
             }
             for number in range(ROUNDS + 1):
                 for count in (FEW, MANY) if number % 2 else (MANY, FEW):
+                    await asyncio.sleep(EVERY_S)  # what was used before is written by then
                     ran = await loads[count].run(
                         region.processes[0].data,
                         connections=8,
-                        for_s=_ROUND_S
-                        if number
-                        else 10,  # first of all, every tenant's key comes into memory
+                        for_s=EVERY_S,  # each has one write of the use audit in it; the first loads every key
                         servers=[region.processes[0].pid],
                     )
                     if number:

@@ -270,11 +270,8 @@ class Engine:
 
     async def _renew_once(self, lease: Lease) -> None:
         if isinstance(lease, Writer):
-            if (
-                lease is not self.keys.writer
-            ):  # another one encrypts by now; messages are opened with it all the same
-                lease.run_out()
-                return
+            if lease is not self.keys.writer:
+                return lease.run_out()  # another one encrypts by now, and this one still opens its messages
             if lease.ends_s - self.moments.now() < lease.span_s:
                 await self._flights.join("message", self._take_writer)  # too old to be worth it
                 return
