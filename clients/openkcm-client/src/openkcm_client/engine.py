@@ -271,7 +271,8 @@ class Engine:
     async def _renew_once(self, lease: Lease) -> None:
         if isinstance(lease, Writer):
             if lease is not self.keys.writer:
-                return lease.run_out()  # another one encrypts by now, and this one still opens its messages
+                lease.run_out()  # another one encrypts by now, and this one still opens its messages
+                return
             if lease.ends_s - self.moments.now() < lease.span_s:
                 await self._flights.join("message", self._take_writer)  # too old to be worth it
                 return
