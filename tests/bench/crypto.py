@@ -145,7 +145,8 @@ async def tenants() -> list[Figure]:
             }
             for number in range(ROUNDS + 1):
                 for count in (FEW, MANY) if number % 2 else (MANY, FEW):
-                    await asyncio.sleep(EVERY_S)  # what was used before is written by then
+                    if count == FEW:
+                        await asyncio.sleep(2 * EVERY_S)  # until the uses of the many are written
                     ran = await loads[count].run(
                         region.processes[0].data,
                         connections=8,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.bench.figures import Figure, middle
 from tests.bench.leased import leased_client
-from tests.bench.load import CLIENT_CORE, keep_on
+from tests.bench.load import CLIENT_CORE
 from tests.bench.peers import aws_esdk, tink_aead, tink_envelope
 
 ROUNDS = 7
@@ -26,8 +27,7 @@ Work = Callable[[], object]
 async def sdk() -> list[Figure]:
     """Messages a second through the client's own methods, with a leased key, as a part of those of the others."""
     found: list[Figure] = []
-    async with leased_client() as client:
-        keep_on(os.getpid(), CLIENT_CORE)  # what the scheduler does is nobody's merit
+    async with leased_client() as client, _one_core():
         for label, size in SIZES.items():
             plaintext = os.urandom(size)
             message = await asyncio.to_thread(client.encrypt, plaintext)
@@ -52,6 +52,17 @@ async def sdk() -> list[Figure]:
             }
             found += _figures(f"sdk.decrypt.{label}", "", _rates(decrypting))
     return found
+
+
+@asynccontextmanager
+async def _one_core() -> AsyncIterator[None]:
+    """This thread, which measures, is moved by nobody; what is started later may run anywhere again."""
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, everywhere)
 
 
 def _figures(name: str, label: str, rates: Mapping[str, Sequence[float]]) -> list[Figure]:

@@ -30,7 +30,7 @@ from openkcm.crypto.keep_watch import KeyWatch
 from openkcm.crypto.mark import open_high_water
 from openkcm.crypto.metrics import OPERATIONS
 from openkcm.crypto.place import open_place
-from openkcm.crypto.region import keep_confirmed, open_region, read_parties
+from openkcm.crypto.region import keep_confirmed, keep_swept, open_region, read_parties
 from openkcm.crypto.settings import CryptoSettings
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.crypto.told import Told
@@ -109,6 +109,7 @@ async def serve_crypto(
                 closing=closing,
                 beside=[
                     keep_confirmed(here, every_s=settings.poll_s, told=told),
+                    keep_swept(here, every_s=settings.poll_s),
                     told.listen(settings.database),
                     watch.run(),
                     ledger.run(),

@@ -135,8 +135,9 @@ def _held(here: Here, view: View, wraps: list[Kept], key_id: bytes) -> None:
             remedy=Remedy("Hand the key over to this region first.", "control", _PAGE),
         )
     # Each document of a tenant is looked at by itself: two of one call may name different L2s as the active one.
-    parents = [i.hex() for i in view.l2_ids() if view.keys[i].state == "active"]
-    kept = next((each for each in wraps if each.parent in parents), wraps[0])
+    usable = [i.hex() for i in view.l2_ids()]
+    active = [i.hex() for i in view.l2_ids() if view.keys[i].state == "active"]
+    kept = next((each for parent in usable for each in wraps if each.parent == parent), wraps[0])
     kept.check(here.root)
     is_other = (kept.tenant, kept.level, kept.service) != (view.tenant, named.level, named.service)
     if is_other or (named.level == "L2" and wrapped_by(kept) != named.connection):
@@ -145,7 +146,7 @@ def _held(here: Here, view: View, wraps: list[Kept], key_id: bytes) -> None:
             f"Key {named.key_id} is not what the document of tenant '{view.tenant}' says it is.",
             remedy=Remedy("Find out who signed such a document.", "operator", _PAGE),
         )
-    if kept.level == "L3" and parents and kept.parent not in parents:
+    if kept.level == "L3" and active and kept.parent not in active:
         raise Permanent(
             Refusal.KEY_UNKNOWN,
             f"This region does not hold key {named.key_id} of tenant '{view.tenant}' under its active tenant key.",

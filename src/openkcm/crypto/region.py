@@ -134,14 +134,11 @@ async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None
     cancelled. ``confirm_s`` runs while it fails.
     """
     told = told or Told()
-    offers_at = sweep_at = 0.0
+    offers_at = 0.0
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(every_s):
                 await told.wait()
-        if here.clock.monotonic() >= sweep_at:  # not with every change: it looks at many keys
-            here.keys.sweep(here.state.views)
-            sweep_at = here.clock.monotonic() + every_s
         here.keys.follow(here.state.take_moved(), here.state.views)
         try:
             async with transaction(Role.OWN) as tx:
@@ -156,6 +153,13 @@ async def keep_confirmed(here: Here, *, every_s: float, told: Told | None = None
             here.state.set_back = False
         except Refused as refused:
             log.warning("crypto.not_confirmed", refusal=refused.refusal, served=here.state.confirmed)
+
+
+async def keep_swept(here: Here, *, every_s: float) -> None:
+    """Keys that nobody may use any more leave memory, also while the database does not answer; until cancelled."""
+    while True:
+        await asyncio.sleep(every_s)
+        here.keys.sweep(here.state.views)
 
 
 def _revoked(views: Iterable[View]) -> dict[str, Stamp]:
