@@ -9,14 +9,17 @@ import tracemalloc
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from openkcm.crypto import cache, loading
 from openkcm.crypto.cache import KEY_LIFE_S, KEYS_A_LOAD, LOADS_AT_ONCE, KeyCache
+from openkcm.crypto.here import Here
 from openkcm.crypto.kept import Kept
 from openkcm.crypto.loading import Loaded, Wanted
+from openkcm.crypto.region import keep_swept
 from openkcm.crypto.rootfile import Root
 from openkcm.crypto.store import read_wraps
 from openkcm.crypto.view import View, read
@@ -196,6 +199,19 @@ async def test_sweeps_come_to_every_tenant_in_turn(view: View, monkeypatch: pyte
         keys.sweep(views)
         left.append(len(keys._keys))
     assert left == [3, 1, 0]
+
+
+async def test_a_process_sweeps_by_itself_and_asks_no_database(view: View) -> None:
+    holder, clock = Holder(), SetClock(AT)
+    holder.gate.set()
+    keys = KeyCache(ROOT, clock, load=holder)
+    await keys.get(view, KEY)
+    clock.advance(KEY_LIFE_S)
+    here = cast("Here", SimpleNamespace(keys=keys, state=SimpleNamespace(views={"acme": view})))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await keep_swept(here, every_s=0)
+    assert not keys._keys
 
 
 async def test_a_key_that_was_forgotten_while_it_was_loaded_does_not_come_back(view: View) -> None:
