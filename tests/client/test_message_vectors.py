@@ -146,7 +146,7 @@ def test_encrypting_with_the_vectors_randomness_gives_its_bytes(
     vector: Vector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     l4, wrap_nonce, nonce = (bytes.fromhex(vector[name]) for name in ("l4", "wrap-nonce", "nonce"))
-    monkeypatch.setattr(product, "urandom", {12: nonce}.get)
+    monkeypatch.setattr(product, "draw", {12: nonce}.get)
     monkeypatch.setattr(wrapping, "urandom", {24: wrap_nonce, 32: l4}.get)
     key = generate_data_key(
         bytes.fromhex(vector["l3"]), bytes.fromhex(vector["l3-key-id"]), vector["tenant"], vector["service"]

@@ -11,7 +11,6 @@ from hmac import compare_digest
 from io import BytesIO
 from itertools import islice, repeat
 from operator import length_hint
-from os import urandom
 from struct import Struct
 from typing import Final, NoReturn
 
@@ -31,6 +30,8 @@ from openkcm_client.envelope import (
     parse,
 )
 from openkcm_client.errors import BadCiphertext, DataKeyUsedUp, DecryptOnly, MessageTooLong
+from openkcm_client.nonces import draw
+from openkcm_client.uncleared import uncleared
 from openkcm_client.wrapping import L3Key, make_envelope, unwrap_l4
 
 MAX_MESSAGES: Final = 2**32
@@ -38,12 +39,14 @@ MAX_MESSAGES: Final = 2**32
 MAX_PLAINTEXT_BYTES: Final = 2**30
 MAX_AAD_BYTES: Final = 2**20
 
-_BODY_AT: Final = ENVELOPE_BYTES + NONCE_BYTES
+BODY_AT: Final = ENVELOPE_BYTES + NONCE_BYTES
 _LENGTH = Struct(">I").pack
 _NO_AAD: Final = _LENGTH(0)
 _TOO_LONG: Final = "a message holds up to 1 GiB, its associated data up to 1 MiB"
 _LARGE: Final = 48 * 1024
 """From here on it costs less to prepare a message's memory and encrypt into it than to join its parts."""
+LOOKED_INTO: Final = 4 * 1024
+"""From here on it costs less to look into a message for its body than to copy that."""
 
 
 class DataKey:
@@ -66,6 +69,7 @@ class DataKey:
         "max_messages",
         "no_aad",
         "nonces",
+        "open",
         "seal",
         "service",
         "small",
@@ -92,14 +96,15 @@ class DataKey:
         bounded = max_bytes is not None and max_messages > 0
         unit = max(1, (max_bytes or 0) // max_messages) if bounded else MAX_PLAINTEXT_BYTES
         self._unit = min(unit, MAX_PLAINTEXT_BYTES)
-        # What follows is what ``encrypt`` is made of, also for who cannot afford the call (``client``).
+        # What follows is what a message is made and opened with, also by who cannot afford the call (``client``).
         self.small = min(self._unit, _LARGE - 1)
         self.seal = self._aead.encrypt
+        self.open = self._aead.decrypt
         self.no_aad = self._aad + _NO_AAD
         # As many nonces as there may be messages, each out of the kernel when it is asked for. To take one is one step
         # for all threads, so no two messages pass as the last one.
         self._shots = repeat(NONCE_BYTES, max_messages)
-        self.nonces = map(urandom, self._shots)
+        self.nonces = map(draw, self._shots)
 
     @property
     def encrypts(self) -> bool:
@@ -123,11 +128,11 @@ class DataKey:
         bound = self.bound(aad) if aad else self.no_aad
         if size < _LARGE:
             return self.head + nonce + self.seal(nonce, plaintext, bound)  # quicker than to join them
-        # The bytes that are given out are the ones that were encrypted into: nothing of this size is copied.
-        room = BytesIO(bytes(OVERHEAD_BYTES + size))
+        # The bytes that are given out are the ones that were encrypted into: nothing of this size is copied or cleared.
+        room = BytesIO(uncleared(OVERHEAD_BYTES + size))
         room.write(self.head + nonce)
         view = room.getbuffer()
-        self._aead.encrypt_into(nonce, plaintext, bound, view[_BODY_AT:])
+        self._aead.encrypt_into(nonce, plaintext, bound, view[BODY_AT:])
         view.release()
         return room.getvalue()
 
@@ -153,12 +158,10 @@ class DataKey:
         if not OVERHEAD_BYTES <= size <= OVERHEAD_BYTES + MAX_PLAINTEXT_BYTES or len(aad) > MAX_AAD_BYTES:
             raise BadCiphertext
         bound = self._aad + _LENGTH(len(aad)) + aad if aad else self.no_aad
-        nonce = message[ENVELOPE_BYTES:_BODY_AT]
+        nonce = message[ENVELOPE_BYTES:BODY_AT]
         try:
-            if size < _LARGE:
-                return self._aead.decrypt(nonce, message[_BODY_AT:], bound)
-            with memoryview(message) as whole, whole[_BODY_AT:] as body:
-                return self._aead.decrypt(nonce, body, bound)
+            body = message[BODY_AT:] if size < LOOKED_INTO else memoryview(message)[BODY_AT:]
+            return self.open(nonce, body, bound)
         except InvalidTag:
             raise BadCiphertext from None
 
