@@ -17,6 +17,8 @@ from openkcm.crypto.contract import (
     Agreed,
     AgreeItem,
     Applied,
+    CallersItem,
+    CallersTold,
     Challenge,
     ChallengeItem,
     Checked,
@@ -70,6 +72,7 @@ from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.crypto.usage.checkpoint import checkpoint
+from openkcm.crypto.usage.tell_callers import tell_callers
 from openkcm.crypto.usage.tell_chain import tell_chain
 from openkcm.crypto.usage.tell_uses import tell_uses
 from openkcm.kernel.db import DB
@@ -175,6 +178,9 @@ class Near:
 
     async def use_chain(self, item: UseChainItem) -> UseChainTold:
         return await self._run(tell_chain, item)
+
+    async def callers(self, item: CallersItem) -> CallersTold:
+        return await self._run(tell_callers, item)
 
     async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint:
         return await self._run(checkpoint, item)

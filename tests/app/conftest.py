@@ -13,7 +13,7 @@ from litestar import Litestar
 
 from openkcm.activation.means import Deciding
 from openkcm.app import Parts, create_app
-from openkcm.crypto.contract import Token, TokenItem
+from openkcm.crypto.contract import CallersItem, CallersTold, LastUse, Token, TokenItem
 from openkcm.identity.grant import grant_owner
 from openkcm.identity.links import issue
 from openkcm.kernel.clock import SetClock
@@ -36,12 +36,13 @@ CANARY = "okcm1.canary-token"
 
 
 class MemoryRegion:
-    """Issues tokens, or is down."""
+    """Issues tokens, tells of callers, or is down."""
 
     def __init__(self, name: str, clock: SetClock) -> None:
         self.name = name
         self.down = False
         self.asked: list[TokenItem] = []
+        self.last: dict[str, LastUse] = {}
         self._clock = clock
 
     async def token(self, item: TokenItem) -> Token:
@@ -50,6 +51,12 @@ class MemoryRegion:
         self.asked.append(item)
         ends = self._clock.now() + timedelta(seconds=item.lifetime_s)
         return Token(token=CANARY, expires_at=ends, address=f"http://{self.name}.test")
+
+    async def callers(self, item: CallersItem) -> CallersTold:
+        if self.down:
+            raise Temporary(Refusal.REGION_UNAVAILABLE, f"Region {self.name} does not answer.")
+        last = tuple(self.last[name] for name in item.callers if name in self.last)
+        return CallersTold(tenant=item.tenant, address=f"https://{self.name}.test:8081", last=last)
 
 
 class MemoryRegions:
@@ -78,7 +85,7 @@ def parts_of(
     """What the web process's application works with."""
     return Parts(
         listener=listener,
-        regions=regions,  # type: ignore[arg-type]  # token alone
+        regions=regions,  # type: ignore[arg-type]  # tokens and callers alone
         clock=clock,
         deciding=Deciding(
             identity=identity_of_control(),

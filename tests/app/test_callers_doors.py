@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from litestar import Litestar
 
+from openkcm.crypto.contract import LastUse
+from openkcm.kernel.clock import SetClock
 from tests.app.browser import Browser
-from tests.app.conftest import OWNER, TENANT
+from tests.app.conftest import OWNER, TENANT, MemoryRegions
 from tests.app.keyed import Person, give_keys, seen
 from tests.crypto.callers.pki import SPIFFE, Authority
 
@@ -97,6 +100,53 @@ async def test_an_application_is_removed_after_its_consequences_were_shown(ada: 
     assert "They stop decrypting within 5\u00a0min" in (await ada.browser.get(report)).text
     assert "No application yet" in await ada.look()
     assert (await ada.browser.get(f"/t/{TENANT}/callers/remove/shop")).status_code == 404
+
+
+async def test_the_list_says_where_to_call_and_what_each_did_last_anywhere(
+    ada: Owner, regions: MemoryRegions, clock: SetClock
+) -> None:
+    await ada.send("/add/issuer", await ada.form("/add/issuer"), **ISSUER)
+    page = await ada.look()
+    for words in (
+        "<code>https://north.test:8081</code>",
+        f"<code>https://{TENANT}.south.test:8081</code>",
+        f"<code>openkcm:south:{TENANT}</code>",
+        "None yet",
+    ):
+        assert words in page
+    assert "It has not called yet." in await ada.look("/remove/shop")
+    now = clock.now()
+    regions.each["north"].last["shop"] = LastUse(
+        caller="shop", at=now - timedelta(minutes=5), verb="encrypt", outcome="done"
+    )
+    regions.each["south"].last["shop"] = LastUse(caller="shop", at=now, verb="decrypt", outcome="key-revoked")
+    page = await ada.look()
+    assert "Decrypt in south, refused: key-revoked." in page
+    assert f'href="/t/{TENANT}/uses?period=30d&amp;caller=shop"' in page
+    assert "None yet" not in page
+    question = await ada.look("/remove/shop")
+    assert "in south, which was refused (key-revoked)." in question
+
+
+async def test_a_region_that_does_not_answer_leaves_the_list_whole_and_its_part_unknown(
+    ada: Owner, regions: MemoryRegions, clock: SetClock
+) -> None:
+    await ada.send("/add/issuer", await ada.form("/add/issuer"), **ISSUER)
+    regions.each["south"].down = True
+    page = await ada.look()
+    for words in (
+        "https://north.test:8081",
+        "the region does not answer",
+        "Not known",
+        "south does not answer",
+    ):
+        assert words in page
+    assert "None yet" not in page
+    assert "is not known: south does not answer now" in await ada.look("/remove/shop")
+    regions.each["north"].last["shop"] = LastUse(caller="shop", at=clock.now(), verb="token", outcome="done")
+    assert "Exchange a token in north." in await ada.look()
+    # And it can be removed meanwhile.
+    assert (await ada.send("/remove/shop", await ada.form("/remove/shop")))[0] == 303
 
 
 async def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_changed(ada: Owner) -> None:

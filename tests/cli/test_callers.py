@@ -47,6 +47,8 @@ def test_each_kind_is_added_listed_and_removed(tmp_path: Path, capsys: pytest.Ca
         assert run(["callers", "remove", "acme", "shop", "--yes", "other", "--no-wait"]) == 1
         assert run(["callers", "remove", "acme", "shop", "--yes", "shop", "--no-wait", "--json"]) == 0
         assert listed(capsys) == []
+        assert run(["callers", "remove", "acme", "shop", "--yes", "shop", "--no-wait"]) == 1
+        assert "no application of that name" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("place")

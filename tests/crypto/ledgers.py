@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import asyncpg
 
 from openkcm.crypto.contract import (
+    CallersItem,
+    CallersTold,
     CheckpointItem,
     SignedCheckpoint,
     UseChainItem,
@@ -19,6 +21,7 @@ from openkcm.crypto.contract import (
 from openkcm.crypto.usage.checkpoint import checkpoint
 from openkcm.crypto.usage.expire import expire
 from openkcm.crypto.usage.ledger import Ledger
+from openkcm.crypto.usage.tell_callers import tell_callers
 from openkcm.crypto.usage.tell_chain import tell_chain
 from openkcm.crypto.usage.tell_uses import tell_uses
 from openkcm.crypto.uses import Use
@@ -110,6 +113,9 @@ class Told:
 
     async def uses(self, item: UsesItem) -> UsesTold:
         return one(await self.inside.run(tell_uses, item))
+
+    async def callers(self, item: CallersItem) -> CallersTold:
+        return one(await self.inside.run(tell_callers, item))
 
     async def use_chain(self, item: UseChainItem) -> UseChainTold:
         return one(await self.inside.run(tell_chain, item))

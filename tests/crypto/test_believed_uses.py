@@ -7,8 +7,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from openkcm.crypto.believed_uses import use_chain_belongs, uses_belong
-from openkcm.crypto.contract import Before, UseChainItem, UseChainTold, UseEntry, UsesItem, UsesTold, UseSum
+from openkcm.crypto.believed_uses import callers_belong, use_chain_belongs, uses_belong
+from openkcm.crypto.contract import (
+    Before,
+    CallersItem,
+    CallersTold,
+    LastUse,
+    UseChainItem,
+    UseChainTold,
+    UseEntry,
+    UsesItem,
+    UsesTold,
+    UseSum,
+)
 from openkcm.parties.checkpoint import Point
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -85,3 +96,39 @@ def test_a_page_goes_on_before_the_place_that_was_named() -> None:
 )
 def test_a_chain_that_was_not_asked_for_is_not_believed(told: UseChainTold) -> None:
     assert not use_chain_belongs(CHAIN, told)
+
+
+CALLERS = CallersItem(tenant="acme", callers=("shop", "mail"))
+SHOP = LastUse(caller="shop", at=NOON, verb="encrypt", outcome="done")
+CALLERS_TOLD = CallersTold(tenant="acme", address="https://region.example:8081", last=(SHOP,))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        CALLERS_TOLD,
+        replace(CALLERS_TOLD, address="http://[::1]:8081", last=()),
+        replace(CALLERS_TOLD, address=""),
+        replace(CALLERS_TOLD, last=(SHOP, replace(SHOP, caller="mail"))),
+    ],
+)
+def test_what_a_region_knows_of_callers_is_believed(told: CallersTold) -> None:
+    assert callers_belong(CALLERS, told)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        replace(CALLERS_TOLD, tenant="evil"),
+        replace(CALLERS_TOLD, address="javascript:alert(1)"),
+        replace(CALLERS_TOLD, address="https://region.example:8081/ x"),
+        replace(CALLERS_TOLD, address="https://" + "a" * 400),
+        replace(CALLERS_TOLD, last=(SHOP, SHOP)),
+        replace(CALLERS_TOLD, last=(replace(SHOP, caller="other"),)),
+        replace(CALLERS_TOLD, last=(replace(SHOP, at=NOON.replace(tzinfo=None)),)),
+        replace(CALLERS_TOLD, last=(replace(SHOP, outcome="\u202edone"),)),
+        replace(CALLERS_TOLD, last=(replace(SHOP, verb="x" * 300),)),
+    ],
+)
+def test_what_was_not_asked_of_callers_is_not_believed(told: CallersTold) -> None:
+    assert not callers_belong(CALLERS, told)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 import pytest
 
-from openkcm.crypto.contract import Before, UseChainItem, UsesItem
+from openkcm.crypto.believed_uses import callers_belong
+from openkcm.crypto.contract import Before, CallersItem, UseChainItem, UsesItem
 from openkcm.sdk.refusals import Refusal
 from tests.crypto.ledgers import KEY, LATER, LONG_AGO, Book, Told, proven, use, wrongs
 from tests.crypto.plane import Plane
@@ -62,6 +64,45 @@ async def test_pages_are_newest_first_narrowed_and_without_a_gap(book: Book, tol
     at = (await book.rows())[3]["at"]
     assert await numbers(until=at) == [2, 1]
     assert await numbers(since=at) == list(range(14, 2, -1))
+
+
+async def test_the_newest_use_of_each_caller_is_found_and_nobody_elses(book: Book, told: Told) -> None:
+    asked = CallersItem(tenant="acme", callers=("shop", "mail", "idle"))
+    assert (await told.callers(asked)).last == ()
+    book.note(use(), 3)
+    book.note(use(tenant="evil", caller="idle"))
+    assert await book.write()
+    book.refused(use("decrypt", "key-revoked", caller="mail"))
+    assert await book.write()
+    book.note(use("rewrap"), 2)
+    assert await book.write()
+    answer = await told.callers(asked)
+    assert (answer.tenant, answer.address) == ("acme", book.inside.here.data_address)
+    at = {row["number"]: row["at"] for row in await book.rows()}
+    assert sorted((one.caller, one.at, one.verb, one.outcome) for one in answer.last) == [
+        ("mail", at[2], "decrypt", "key-revoked"),
+        ("shop", at[3], "rewrap", "done"),
+    ]
+    assert callers_belong(asked, answer)
+
+
+async def test_callers_are_told_of_to_nobody_who_should_not_ask(told: Told, book: Book) -> None:
+    for item, refusal in (
+        (CallersItem(tenant="nobody", callers=("shop",)), Refusal.TENANT_UNKNOWN),
+        (CallersItem(tenant="acme", callers=tuple(f"c{n}" for n in range(201))), Refusal.BAD_REQUEST),
+    ):
+        with refused(refusal):
+            await told.callers(item)
+    assert (await told.callers(CallersItem(tenant="acme"))).last == ()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])  # noqa: S104 - what nobody is to be told
+async def test_an_address_that_is_every_address_is_not_told(told: Told, book: Book, host: str) -> None:
+    here = book.inside.here
+    book.inside.here = replace(here, data_address=f"https://{host}:8081")
+    assert (await told.callers(CallersItem(tenant="acme"))).address == ""
+    book.inside.here = here
+    assert (await told.callers(CallersItem(tenant="acme"))).address == here.data_address
 
 
 async def test_sums_are_what_was_done_and_refused_in_each_step(book: Book, told: Told) -> None:

@@ -16,6 +16,8 @@ from openkcm.crypto.contract import (
     Agreed,
     AgreeItem,
     Applied,
+    CallersItem,
+    CallersTold,
     Challenge,
     ChallengeItem,
     Checked,
@@ -199,6 +201,9 @@ class MemoryRegion:
         self._not_here()
 
     async def use_chain(self, item: UseChainItem) -> UseChainTold:
+        self._not_here()
+
+    async def callers(self, item: CallersItem) -> CallersTold:
         self._not_here()
 
     async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint:

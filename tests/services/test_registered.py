@@ -102,8 +102,10 @@ async def test_the_pages_own_names_are_not_an_applications(acme: str, name: str)
 async def test_a_removed_caller_is_gone_and_may_be_registered_anew(acme: str) -> None:
     await add(acme, TRUSTS[0])
     async with transaction(Role.APP, acme) as tx:
-        assert await remove_caller(tx, acme, name="shop", by="operator:ops")
-        assert not await remove_caller(tx, acme, name="shop", by="operator:ops")
+        await remove_caller(tx, acme, name="shop", by="operator:ops")
+        with pytest.raises(Permanent) as gone:
+            await remove_caller(tx, acme, name="shop", by="operator:ops")
+        assert gone.value.refusal is Refusal.NOT_FOUND
     assert await add(acme, TRUSTS[1], registered=9)
     events = await rows("select actor, object from audit_events where verb = 'services:caller:remove'")
     assert events == [{"actor": "operator:ops", "object": "caller:shop"}]
@@ -113,7 +115,8 @@ async def test_one_tenant_sees_and_touches_no_callers_of_another(acme: str) -> N
     await add(acme, TRUSTS[0])
     async with transaction(Role.APP, "other") as tx:
         assert await callers_of(tx, acme) == []
-        assert not await remove_caller(tx, acme, name="shop", by="x")
+        with pytest.raises(Permanent, match="no application of that name"):
+            await remove_caller(tx, acme, name="shop", by="x")
     with pytest.raises(asyncpg.PostgresError):
         async with transaction(Role.APP, "other") as tx:
             await register_caller(

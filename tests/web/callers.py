@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from openkcm.crypto.contract import DesiredPolicy
 from openkcm.dashboard.callers import removal_follows
-from openkcm.dashboard.callers_view import AddPage, CallerLine, CallersPage
+from openkcm.dashboard.callers_view import AddPage, CallerLine, CallersPage, LastLine
 from openkcm.dashboard.change_view import ChangePage, ChangeState
 from openkcm.dashboard.keys_view import AskPage
+from openkcm.dashboard.uses_view import Silent
 from openkcm.dashboard.view import HomeState
 from tests.web.content import ACCOUNT, HOSTILE, NOW
 from tests.web.keys import report
 
 REGIONS = ("Frankfurt", "Dublin")
+ADDRESSES = {"Frankfurt": "https://kcm.frankfurt.fjordline.example:8081", "Dublin": "http://10.0.0.7:8081"}
 BAD = '"><script>alert(1)</script>'
 
 
@@ -30,12 +32,15 @@ def caller(name: str = "shop-backend", **changes: object) -> CallerLine:
         added_at=NOW,
         missing=(),
         regions=2,
+        last=LastLine(at=NOW, what="Encrypt", outcome="done", region="Frankfurt"),
     )
     return replace(made, **changes)  # type: ignore[arg-type]  # the names are checked by replace itself
 
 
 def callers(*lines: CallerLine, **changes: object) -> CallersPage:
-    made = CallersPage(account=ACCOUNT, state=HomeState.ACTIVE, callers=lines, regions=REGIONS)
+    made = CallersPage(
+        account=ACCOUNT, state=HomeState.ACTIVE, callers=lines, regions=REGIONS, addresses=ADDRESSES
+    )
     return replace(made, **changes)  # type: ignore[arg-type]  # as above
 
 
@@ -78,16 +83,34 @@ CERTIFICATE = caller(
     proof="A certificate of your authority for",
     detail="spiffe://shop.example/ns/prod/sa/billing-job",
     missing=("Dublin",),
+    last=LastLine(at=NOW, what="Decrypt", outcome="key-revoked", region="Dublin"),
 )
-PINNED = caller("machine", kind="pinned", proof="One certificate, SHA-256", detail="ab" * 32, regions=0)
+PINNED = caller(
+    "machine", kind="pinned", proof="One certificate, SHA-256", detail="ab" * 32, regions=0, last=None
+)
 LISTS: dict[str, CallersPage] = {
     "callers": callers(caller(), CERTIFICATE, PINNED),
     "callers-none": callers(),
+    "callers-silent": callers(
+        caller(),
+        PINNED,
+        addresses={"Frankfurt": ""},
+        silent=(Silent(region="Dublin", why="It did not answer within 2 s."),),
+    ),
     "callers-deleting": callers(caller(), state=HomeState.DELETING, off="The account is deleting."),
     "callers-hostile": callers(
-        caller("x", proof=f"A token of {BAD}", detail=BAD + "y" * 200, added_by=BAD, missing=(BAD,)),
+        caller(
+            "x",
+            proof=f"A token of {BAD}",
+            detail=BAD + "y" * 200,
+            added_by=BAD,
+            missing=(BAD,),
+            last=LastLine(at=NOW, what=BAD, outcome=BAD, region=BAD),
+        ),
         account=HOSTILE,
         regions=(BAD,),
+        addresses={BAD: BAD},
+        silent=(Silent(region=BAD, why=BAD),),
     ),
 }
 FORMS: dict[str, AddPage] = {

@@ -59,8 +59,8 @@ async def remove(deciding: Deciding, asked: Asked) -> Answer:
         if (before := await answered(tx, asked)) is not None:
             return before
         number = await next_number(tx, asked.tenant)
-        changed = await remove_caller(tx, asked.tenant, name=asked.caller, by=asked.by.actor)
-        return await _decided(tx, deciding, asked, number, changed=changed)
+        await remove_caller(tx, asked.tenant, name=asked.caller, by=asked.by.actor)
+        return await _decided(tx, deciding, asked, number, changed=True)
 
 
 async def _decided(

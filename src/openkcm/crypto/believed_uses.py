@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
-from openkcm.crypto.contract import MAX_USES, UseChainItem, UseChainTold, UseEntry, UsesItem, UsesTold
+from openkcm.crypto.contract import (
+    MAX_USES,
+    CallersItem,
+    CallersTold,
+    UseChainItem,
+    UseChainTold,
+    UseEntry,
+    UsesItem,
+    UsesTold,
+)
 from openkcm.crypto.contract_uses import MAX_STEPS
 from openkcm.sdk.plain_text import display_text
 
 MAX_WORD_CHARACTERS: Final = 200
 MAX_DETAIL_BYTES: Final = 2000
+_ADDRESS: Final = re.compile(r"https?://[a-z0-9.:\[\]-]{1,300}", re.IGNORECASE)
 
 
 def uses_belong(item: UsesItem, told: UsesTold) -> bool:
@@ -46,12 +57,27 @@ def use_chain_belongs(item: UseChainItem, told: UseChainTold) -> bool:
     )
 
 
+def callers_belong(item: CallersItem, told: CallersTold) -> bool:
+    """They are this tenant's, each was asked for and is told once, and the address is one, or none."""
+    names = [last.caller for last in told.last]
+    words = [word for last in told.last for word in (last.verb, last.outcome)]
+    return (
+        told.tenant == item.tenant
+        and (not told.address or _ADDRESS.fullmatch(told.address) is not None)
+        and len(names) == len(set(names))
+        and set(names) <= set(item.callers)
+        and all(last.at.tzinfo is not None for last in told.last)
+        and all(_is_word(word) for word in words)
+    )
+
+
+def _is_word(word: str) -> bool:
+    return word == display_text(word, max_characters=MAX_WORD_CHARACTERS)
+
+
 def _can_be_shown(entries: Sequence[UseEntry]) -> bool:
     return all(
         len(entry.detail) <= MAX_DETAIL_BYTES
-        and all(
-            word == display_text(word, max_characters=MAX_WORD_CHARACTERS)
-            for word in (entry.actor, entry.verb, entry.object, entry.outcome, entry.hash)
-        )
+        and all(_is_word(word) for word in (entry.actor, entry.verb, entry.object, entry.outcome, entry.hash))
         for entry in entries
     )

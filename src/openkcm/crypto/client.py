@@ -10,7 +10,7 @@ import httpx2
 
 from openkcm.crypto import believed
 from openkcm.crypto.asking import Asking
-from openkcm.crypto.believed_uses import use_chain_belongs, uses_belong
+from openkcm.crypto.believed_uses import callers_belong, use_chain_belongs, uses_belong
 from openkcm.crypto.contract import (
     PATHS,
     Accepted,
@@ -18,6 +18,8 @@ from openkcm.crypto.contract import (
     Agreed,
     AgreeItem,
     Applied,
+    CallersItem,
+    CallersTold,
     Challenge,
     ChallengeItem,
     Checked,
@@ -116,6 +118,7 @@ class PinnedRegion:
         self._held = self._verb("held", Answer[HeldList], believed.held_belongs)
         self._uses = self._verb("uses", Answer[UsesTold], uses_belong)
         self._use_chain = self._verb("use_chain", Answer[UseChainTold], use_chain_belongs)
+        self._callers = self._verb("callers", Answer[CallersTold], callers_belong)
         self._checkpoint = self._verb("checkpoint", Answer[SignedCheckpoint], signed.checkpoint)
 
     async def apply(self, item: SignedDesired) -> Applied:
@@ -177,6 +180,9 @@ class PinnedRegion:
 
     async def use_chain(self, item: UseChainItem) -> UseChainTold:
         return await self._use_chain.ask(item)
+
+    async def callers(self, item: CallersItem) -> CallersTold:
+        return await self._callers.ask(item)
 
     async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint:
         return await self._checkpoint.ask(item)

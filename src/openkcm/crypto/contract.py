@@ -63,7 +63,10 @@ from openkcm.crypto.contract_uses import (
     MAX_USES,
     REFUSED,
     Before,
+    CallersItem,
+    CallersTold,
     CheckpointItem,
+    LastUse,
     UseChainItem,
     UseChainTold,
     UseEntry,
@@ -105,6 +108,8 @@ __all__ = [
     "AgreeItem",
     "Agreed",
     "Before",
+    "CallersItem",
+    "CallersTold",
     "CertificateTrust",
     "Challenge",
     "ChallengeItem",
@@ -133,6 +138,7 @@ __all__ = [
     "KeyEnding",
     "KeyRecord",
     "KeyState",
+    "LastUse",
     "Level",
     "LinkTold",
     "LinksItem",
@@ -226,7 +232,7 @@ PATHS = {
     for verb in (
         *("apply", "mint", "renew", "store", "offer", "hand_over", "accept", "prove", "token"),
         *("challenge", "tighten", "end", "end_key", "check", "links", "show", "agree", "held"),
-        *("uses", "use_chain", "checkpoint"),
+        *("uses", "use_chain", "checkpoint", "callers"),
     )
 }
 
@@ -260,6 +266,7 @@ class Region(Protocol):
     async def uses(self, item: UsesItem) -> UsesTold: ...
     async def use_chain(self, item: UseChainItem) -> UseChainTold: ...
     async def checkpoint(self, item: CheckpointItem) -> SignedCheckpoint: ...
+    async def callers(self, item: CallersItem) -> CallersTold: ...
     async def aclose(self) -> None: ...
 
 

@@ -11,6 +11,8 @@ from openkcm.parties.checkpoint import Point
 
 MAX_USES: Final = 300
 """Entries of one answer: a call of 100 such items stays below what an answer may hold."""
+MAX_CALLERS: Final = 200
+"""Callers of one question."""
 MAX_STEPS: Final = 800
 """Steps of one picture."""
 REFUSED: Final = "refused"
@@ -96,6 +98,30 @@ class UseChainTold(msgspec.Struct, frozen=True, kw_only=True):
     chain: str
     start: Point
     entries: tuple[UseEntry, ...]
+
+
+class CallersItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask where a tenant's applications reach this region, and for the newest use of each of ``callers``."""
+
+    tenant: str
+    callers: tuple[str, ...] = ()
+
+
+class LastUse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A caller's newest entry in this region: what it was, and how it ended."""
+
+    caller: str
+    at: datetime
+    verb: str
+    outcome: str
+
+
+class CallersTold(msgspec.Struct, frozen=True, kw_only=True):
+    """``address`` is the data door's as the region knows it; ``last`` has those callers that used anything there."""
+
+    tenant: str
+    address: str
+    last: tuple[LastUse, ...]
 
 
 class CheckpointItem(msgspec.Struct, frozen=True, kw_only=True):

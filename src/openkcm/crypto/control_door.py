@@ -18,6 +18,7 @@ from openkcm.crypto.contract import (
     PATHS,
     AcceptItem,
     AgreeItem,
+    CallersItem,
     ChallengeItem,
     CheckItem,
     CheckpointItem,
@@ -55,6 +56,7 @@ from openkcm.crypto.tell_links import tell_links
 from openkcm.crypto.tighten import challenge, tighten
 from openkcm.crypto.tokens import TokenMaker
 from openkcm.crypto.usage.checkpoint import checkpoint
+from openkcm.crypto.usage.tell_callers import tell_callers
 from openkcm.crypto.usage.tell_chain import tell_chain
 from openkcm.crypto.usage.tell_uses import tell_uses
 from openkcm.parties.pins import Pin
@@ -99,6 +101,7 @@ def control_door(here: Here, tokens: TokenMaker) -> Litestar:
             _route(here, "links", Call[LinksItem], tell_links),
             _route(here, "uses", Call[UsesItem], tell_uses),
             _route(here, "use_chain", Call[UseChainItem], tell_chain),
+            _route(here, "callers", Call[CallersItem], tell_callers),
             _route(here, "checkpoint", Call[CheckpointItem], checkpoint),
         ],
         exception_handlers=handlers(),

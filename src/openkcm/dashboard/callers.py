@@ -1,79 +1,64 @@
-"""Reading a tenant's applications for their pages, and what their form says. With the tenant's own rights."""
+"""Reading a tenant's applications for their pages, with the tenant's own rights, and asking the regions about them."""
 
 from __future__ import annotations
 
 import hashlib
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-import msgspec
-
 from openkcm.crypto.contract import (
+    CallersItem,
     CertificateTrust,
     DesiredPolicy,
     IssuerTrust,
+    LastUse,
     PinnedTrust,
+    Regions,
     Trust,
-    Verb,
-    checked_trust,
 )
-from openkcm.dashboard.callers_view import AddPage, CallerLine, CallersPage
+from openkcm.dashboard.callers_view import AddPage, CallerLine, CallersPage, LastLine
 from openkcm.dashboard.key_follows import Consequence
 from openkcm.dashboard.keys import shown_keys
 from openkcm.dashboard.keys_view import AskPage
 from openkcm.dashboard.overview import home_state
 from openkcm.dashboard.root_key import account_off
+from openkcm.dashboard.uses_view import VERBS, Silent
 from openkcm.kernel.db import Role, transaction
 from openkcm.propagation.store import newest, observed_of
-from openkcm.sdk.refusals import Permanent, Refusal, Remedy
-from openkcm.services.ensure import checked_name
-from openkcm.services.register import ALL_VERBS, Caller, callers_of
+from openkcm.sdk.plain_text import display_text
+from openkcm.services.register import Caller, callers_of
+from openkcm.services.remove import unknown_caller
+from openkcm.uses.last import last_uses
+from openkcm.web import figures
 from openkcm.web.figures import at_most, joined
 from openkcm.web.people import asker
 from openkcm.web.shell import Account
 
 
-class AddForm(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields as they were sent; ``request`` names the request, so that the same form changes nothing twice."""
+async def callers_page(account: Account, regions: Regions, *, now: datetime) -> CallersPage:
+    """The applications, what each did last, and where they reach the regions, as those that answer tell it.
 
-    request: str = ""
-    caller: str = ""
-    service: str = ""
-    encrypt: str = ""
-    decrypt: str = ""
-    rewrap: str = ""
-    issuer: str = ""
-    subject: str = ""
-    authority: str = ""
-    name: str = ""
-    certificate: str = ""
-
-    @property
-    def verbs(self) -> tuple[Verb, ...]:
-        """Those that are picked."""
-        return tuple(verb for verb in ALL_VERBS if getattr(self, verb))
-
-    def trust(self, kind: str) -> Trust:
-        """What is to prove it, as it was typed."""
-        if kind == "issuer":
-            return IssuerTrust(
-                issuer=self.issuer.strip(), subject=self.subject.strip(), authority=self.authority
-            )
-        if kind == "certificate":
-            return CertificateTrust(authority=self.authority, name=self.name.strip())
-        return PinnedTrust(certificate=self.certificate)
-
-    def shown(self) -> Mapping[str, str]:
-        """The fields again, but for what may hold a private key: that is never sent back."""
-        return {
-            name: "" if "PRIVATE" in getattr(self, name) else getattr(self, name)
-            for name in self.__struct_fields__
-        }
+    Raises:
+        Temporary: DATABASE_UNAVAILABLE.
+    """
+    page = await registered_page(account, now=now)
+    names = tuple(line.name for line in page.callers)
+    last = await last_uses(regions, page.regions, CallersItem(tenant=account.id, callers=names))
+    return replace(
+        page,
+        callers=tuple(replace(line, last=_last(last.uses.get(line.name))) for line in page.callers),
+        addresses=last.addresses,
+        silent=tuple(
+            Silent(region=name, why=display_text(why, max_characters=200))
+            for name, why in last.silent.items()
+        ),
+    )
 
 
-async def callers_page(account: Account, *, now: datetime) -> CallersPage:
-    """The applications with what each region knows of them.
+async def registered_page(account: Account, *, now: datetime) -> CallersPage:
+    """The applications and where each is in force; no region is asked.
 
     Raises:
         Temporary: DATABASE_UNAVAILABLE.
@@ -114,7 +99,7 @@ async def add_page(
         Temporary: DATABASE_UNAVAILABLE.
     """
     keys = await shown_keys(account.id, role=Role.APP)
-    page = await callers_page(account, now=now)
+    page = await registered_page(account, now=now)
     return AddPage(
         account=account,
         state=page.state,
@@ -128,16 +113,14 @@ async def add_page(
     )
 
 
-async def removal_page(account: Account, name: str, *, now: datetime, request: str) -> AskPage:
+async def removal_page(
+    account: Account, regions: Regions, name: str, *, now: datetime, request: str
+) -> AskPage:
     """The question before an application is removed. Raises ``Permanent`` (NOT_FOUND)."""
-    page = await callers_page(account, now=now)
+    page = await callers_page(account, regions, now=now)
     line = next((each for each in page.callers if each.name == name), None)
     if line is None:
-        raise Permanent(
-            Refusal.NOT_FOUND,
-            "This account has no application of that name.",
-            remedy=Remedy("Compare the name with the list of applications.", "You"),
-        )
+        raise unknown_caller()
     async with transaction(Role.APP, account.id) as tx:
         decided = await newest(tx, account.id)
     policy = decided.desired.policy if decided else DesiredPolicy()
@@ -150,7 +133,7 @@ async def removal_page(account: Account, name: str, *, now: datetime, request: s
         lead=f"It may then not use the keys of {line.service} any more.",
         button="Remove it",
         stay="Keep everything as it is",
-        consequences=removal_follows(line, page.regions, policy),
+        consequences=removal_follows(line, page.regions, policy, silent=page.silent),
         request=request,
         why_not=page.off,
         caller=name,
@@ -158,7 +141,7 @@ async def removal_page(account: Account, name: str, *, now: datetime, request: s
 
 
 def removal_follows(
-    line: CallerLine, regions: Sequence[str], policy: DesiredPolicy
+    line: CallerLine, regions: Sequence[str], policy: DesiredPolicy, *, silent: Sequence[Silent] = ()
 ) -> tuple[Consequence, ...]:
     """What follows for the application, for data keys that it holds, for data and for others."""
     return (
@@ -166,7 +149,7 @@ def removal_follows(
             tone="bad",
             icon="off",
             title=f"{line.name} is refused",
-            text="It gets no token any more, and those that it has end at once. It sees",
+            text=f"{_last_words(line, silent)} It gets no token any more, and those that it has end at once. It sees",
             code="caller-unknown",
             soon="usually 2 s",
         ),
@@ -200,42 +183,20 @@ def removal_follows(
     )
 
 
-def mistakes(form: AddForm, kind: str) -> dict[str, str]:
-    """By field what cannot be registered so; the words repeat nothing that may be secret."""
-    wrong: dict[str, str] = {}
-    try:
-        checked_name(form.caller, what="application")
-    except Permanent as refused:
-        wrong["caller"] = _sentence(refused)
-    if not form.verbs:
-        wrong["verbs"] = "Pick at least one."
-    probes: dict[str, dict[str, Trust]] = {
-        "issuer": {
-            "issuer": IssuerTrust(issuer=form.issuer.strip(), subject="-"),
-            "subject": IssuerTrust(issuer="https://issuer", subject=form.subject.strip()),
-            "authority": IssuerTrust(issuer="https://issuer", subject="-", authority=form.authority),
-        },
-        "certificate": {
-            "authority": CertificateTrust(authority=form.authority, name="-a"),
-            "name": CertificateTrust(authority=form.authority, name=form.name.strip()),
-        },
-        "pinned": {"certificate": PinnedTrust(certificate=form.certificate)},
-    }
-    for field, probe in probes[kind].items():
-        try:
-            checked_trust(probe)
-        except Permanent as refused:
-            # Of both, the authority is looked at first: each field hears what is said of itself.
-            if kind != "certificate" or refused.message.startswith("The name") == (field == "name"):
-                wrong[field] = _sentence(refused)
-    return wrong
+def _last_words(line: CallerLine, silent: Sequence[Silent]) -> str:
+    if line.last is not None:
+        ended = "" if line.last.is_done else f", which was refused ({line.last.outcome})"
+        return f"It called last on {figures.minute(line.last.at)} in {line.last.region}{ended}."
+    if silent:
+        return f"When it called last is not known: {joined(tuple(one.region for one in silent))} does not answer now."
+    return "It has not called yet."
 
 
-def _sentence(refused: Permanent) -> str:
-    said = refused.message[:1].upper() + refused.message[1:]
-    said = said if said.endswith(".") else f"{said}."
-    action = refused.remedy.action if refused.remedy else ""
-    return f"{said} {action}".strip()
+def _last(found: tuple[str, LastUse] | None) -> LastLine | None:
+    if found is None:
+        return None
+    region, use = found
+    return LastLine(at=use.at, what=VERBS.get(use.verb, use.verb), outcome=use.outcome, region=region)
 
 
 def _line(caller: Caller, heard: Mapping[str, int]) -> CallerLine:

@@ -11,10 +11,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from openkcm.activation.change_callers import add_caller, remove
-from openkcm.dashboard.callers import AddForm, add_page, callers_page, mistakes, removal_page
+from openkcm.dashboard.callers import add_page, callers_page, removal_page
+from openkcm.dashboard.callers_form import AddForm, mistakes
 from openkcm.dashboard.callers_view import KINDS, AddPage
 from openkcm.dashboard.key_asked import Form, again
 from openkcm.dashboard.key_forms import ASK, SHOWN, clock_of, deciding_of, sent
+from openkcm.dashboard.uses_doors import regions_of
 from openkcm.identity.guards import account_of, signed_in_and_ready, visit_of
 from openkcm.kernel.ids import random_id
 from openkcm.keychain.asked import Asked, person
@@ -33,8 +35,10 @@ _FIELD: Final = {Refusal.BAD_REQUEST: "caller", Refusal.TOO_MANY: "caller", Refu
 
 @get("/t/{tenant:str}/callers", guards=[signed_in_and_ready], include_in_schema=False)
 async def callers(request: AnyRequest) -> Response[str]:
-    """Which applications may use the keys, what proves each, and where that is in force."""
-    shown = await callers_page(account_of(visit_of(request)), now=clock_of(request).now())
+    """Which applications may use the keys, what proves each, where that is in force, and what each did last."""
+    shown = await callers_page(
+        account_of(visit_of(request)), regions_of(request), now=clock_of(request).now()
+    )
     return page(request, _LIST, shown)
 
 
@@ -80,7 +84,8 @@ async def add(request: AnyRequest, kind: FromPath[str]) -> Response[str]:
 async def ask_remove(request: AnyRequest, name: FromPath[str]) -> Response[str]:
     """What follows where this application is removed; nothing is changed by looking."""
     account, now = account_of(visit_of(request)), clock_of(request).now()
-    return page(request, ASK, await removal_page(account, name, now=now, request=f"page-{random_id()}"))
+    shown = await removal_page(account, regions_of(request), name, now=now, request=f"page-{random_id()}")
+    return page(request, ASK, shown)
 
 
 @post(
@@ -105,7 +110,9 @@ async def do_remove(request: AnyRequest, name: FromPath[str]) -> Response[str]:
         if refused.refusal not in SHOWN:
             raise
         now = clock_of(request).now()
-        asking = await removal_page(account_of(visit), name, now=now, request=form.request)
+        asking = await removal_page(
+            account_of(visit), regions_of(request), name, now=now, request=form.request
+        )
         shown = again(asking, form, why_not=asking.why_not or refused.message)
         return page(request, ASK, shown, status_code=STATUS_OF[refused.refusal])
     return redirect(request, paths.key_change(asked.tenant, asked.request))

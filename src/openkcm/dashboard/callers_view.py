@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
+from openkcm.dashboard.uses_view import Silent
 from openkcm.dashboard.view import HomeState
 from openkcm.web.shell import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastLine:
+    """The newest thing that an application did anywhere; ``outcome`` is ``done`` or a refusal's code."""
+
+    at: datetime
+    what: str
+    outcome: str
+    region: str
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was not refused."""
+        return self.outcome == "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallerLine:
     """One application. ``proof`` are the words of what proves it, ``detail`` the exact part; ``missing`` are regions
-    that do not know it yet.
+    that do not know it yet. Without ``last`` it has used nothing yet, as far as the regions that answer know.
     """
 
     name: str
@@ -27,22 +45,63 @@ class CallerLine:
     added_at: datetime | None
     missing: tuple[str, ...]
     regions: int
+    last: LastLine | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What an application has to be told of one region. ``address`` is None where it does not answer, and empty where
+    nobody has said how applications reach it.
+    """
+
+    region: str
+    audience: str
+    address: str | None
+    tenant: str
+
+    @property
+    def certificate_address(self) -> str:
+        """Where a certificate is asked for; empty where none can be: without TLS, or at an address without a name."""
+        at = urlsplit(self.address or "")
+        if at.scheme != "https" or not at.hostname or _is_number(at.hostname):
+            return ""
+        return urlunsplit(at._replace(netloc=f"{self.tenant}.{at.netloc}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallersPage:
-    """All applications. ``off`` says why none can be added or removed now, empty where they can."""
+    """All applications. ``off`` says why none can be added or removed now, empty where they can; ``addresses`` has
+    those of the regions that answer, and ``silent`` says why others do not.
+    """
 
     account: Account
     state: HomeState
     callers: tuple[CallerLine, ...]
     regions: tuple[str, ...]
     off: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    silent: tuple[Silent, ...] = ()
 
     @property
-    def audiences(self) -> tuple[tuple[str, str], ...]:
-        """By region the audience that a token has to be for."""
-        return tuple((region, f"openkcm:{region}:{self.account.id}") for region in self.regions)
+    def places(self) -> tuple[Place, ...]:
+        """What an application has to be told of each region."""
+        return tuple(
+            Place(
+                region=region,
+                audience=f"openkcm:{region}:{self.account.id}",
+                address=self.addresses.get(region),
+                tenant=self.account.id,
+            )
+            for region in self.regions
+        )
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from openkcm.crypto.contract import Regions, UseEntry
 from openkcm.dashboard.uses_asked import PERIODS, USUAL, Sent, UsesAsked, place_of, query
-from openkcm.dashboard.uses_view import Bar, Choice, Filter, Picture, Silent, UseLine, UsesPage
+from openkcm.dashboard.uses_view import VERBS, Bar, Choice, Filter, Picture, Silent, UseLine, UsesPage
 from openkcm.kernel.db import Role
 from openkcm.sdk.plain_text import display_text
 from openkcm.sdk.refusals import Remedy
@@ -18,19 +18,6 @@ from openkcm.uses.stored import region_set
 from openkcm.web import figures, paths
 from openkcm.web.shell import Account
 
-VERBS: Final = {
-    "encrypt": "Encrypt",
-    "decrypt": "Decrypt",
-    "rewrap": "Rewrap",
-    "data-keys": "New data key",
-    "data-keys/open": "Open a data key",
-    "leases": "Renew a data key’s lease",
-    "token": "Exchange a token",
-    "unwrap": "Root key asked for the tenant key",
-    "load-lease": "Tenant key taken from its lease",
-    "drop": "Only counted",
-    "doubt": "Log was changed by somebody else",
-}
 OUTCOMES: Final = (("", "All"), ("done", "Done"), ("refused", "Refused"))
 _HEIGHT: Final = 100
 _BAR: Final = 10

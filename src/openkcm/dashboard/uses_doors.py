@@ -40,7 +40,7 @@ async def uses(request: AnyRequest) -> Response[str]:
     """What callers did with this account's keys: a picture and the newest entries, or those before a place."""
     visit = visit_of(request)
     wanted = _asked(request, visit)
-    shown = await uses_page(account_of(visit), _regions(request), wanted)
+    shown = await uses_page(account_of(visit), regions_of(request), wanted)
     wrong = wanted.wrong and not wants_block(request)  # htmx puts no refusal into a page
     return page(request, _TEMPLATE, shown, block="found", status_code=422 if wrong else 200)
 
@@ -63,7 +63,7 @@ async def export(request: AnyRequest) -> Stream:
             remedy=Remedy("Take one of the links of the page of uses.", "You", "reference/audit#export"),
         )
     names = list(await region_set(Role.APP, visit.tenant))
-    regions = _regions(request)
+    regions = regions_of(request)
     if of == "uses":
         signed = await _checkpoints(regions, visit.tenant, names, wanted.until, now)
         since, until = wanted.since, wanted.until
@@ -128,5 +128,6 @@ def _asked(request: AnyRequest, visit: Visit) -> UsesAsked:
     return asked(visit.tenant, msgspec.convert(given, Sent), now=clock_of(request).now())
 
 
-def _regions(request: AnyRequest) -> Regions:
+def regions_of(request: AnyRequest) -> Regions:
+    """The regions that control may dial."""
     return cast("Regions", cast("Any", request.app.state)[REGIONS])

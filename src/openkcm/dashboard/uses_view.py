@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from openkcm.sdk.refusals import Remedy
 from openkcm.web.shell import Account
+
+VERBS: Final = {
+    "encrypt": "Encrypt",
+    "decrypt": "Decrypt",
+    "rewrap": "Rewrap",
+    "data-keys": "New data key",
+    "data-keys/open": "Open a data key",
+    "leases": "Renew a data key’s lease",
+    "token": "Exchange a token",
+    "unwrap": "Root key asked for the tenant key",
+    "load-lease": "Tenant key taken from its lease",
+    "drop": "Only counted",
+    "doubt": "Log was changed by somebody else",
+}
+"""What each verb of the use audit is called on a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,17 +9,26 @@ from openkcm.sdk.refusals import Permanent, Refusal, Remedy
 from openkcm.services.register import callers_of, described
 
 
-async def remove_caller(tx: Transaction, tenant: str, *, name: str, by: str) -> bool:
-    """The tenant has no caller of this name; false when it had none. Audited, with what proved it.
+def unknown_caller() -> Permanent:
+    """The refusal of what is about a caller that the tenant does not have."""
+    return Permanent(
+        Refusal.NOT_FOUND,
+        "This account has no application of that name.",
+        remedy=Remedy("Compare the name with the list of applications.", "You", "reference/callers#remove"),
+    )
+
+
+async def remove_caller(tx: Transaction, tenant: str, *, name: str, by: str) -> None:
+    """The tenant has no caller of this name any more. Audited, with what proved it.
 
     Its tokens end where a region has applied the next decision; whoever calls makes it.
 
     Raises:
-        Permanent: BAD_REQUEST; it is the one for which the tenant's own pages get tokens.
+        Permanent: NOT_FOUND; it has none. BAD_REQUEST; it is the one for which the tenant's own pages get tokens.
     """
     found = next((caller for caller in await callers_of(tx, tenant) if caller.name == name), None)
     if found is None:
-        return False
+        raise unknown_caller()
     if found.trust is None:
         raise Permanent(
             Refusal.BAD_REQUEST,
@@ -35,4 +44,3 @@ async def remove_caller(tx: Transaction, tenant: str, *, name: str, by: str) -> 
         object=f"caller:{name}",
         detail={"service": found.service, "verbs": found.verbs, **described(found.trust)},
     )
-    return True
