@@ -157,6 +157,14 @@ async def test_a_lease_is_no_longer_than_the_tenant_chose_nor_than_the_last_agre
     assert (await door.done("data-keys"))["lease_s"] <= 20.0
 
 
+async def test_a_key_to_encrypt_with_is_leased_for_no_longer_than_one_to_decrypt_with(door: Door) -> None:
+    policy = door.plane.local.here.state.view("acme").desired.policy
+    await door.apply(policy=msgspec.structs.replace(policy, encrypting_s=900.0, decrypting_s=60.0))
+    made = await door.done("data-keys")
+    assert made["lease_s"] == 60.0
+    assert (await door.done("leases", key_id=made["key_id"], use="encrypt"))["lease_s"] == 60.0
+
+
 async def test_opening_or_leasing_a_key_that_is_to_be_destroyed_is_a_use_of_it(door: Door) -> None:
     made = await door.done("data-keys")
     old = door.plane.local.here.state.view("acme").active["default"]

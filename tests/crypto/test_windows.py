@@ -208,3 +208,11 @@ def test_the_worst_case_has_a_row_for_each_way_with_the_tenants_numbers() -> Non
     assert (found.outage_s, found.doubtful_s, found.survives_restart) == (DAY, HOUR, True)
     closed = worst_case(Policy(choice=Choice.FAIL_CLOSED))
     assert (closed.bounds[0].cut_off_s, closed.survives_restart) == (25.0, False)
+
+
+def test_whoever_encrypts_can_open_as_well_and_the_worst_case_says_so() -> None:
+    found = {bound.way: bound for bound in worst_case(Policy(encrypting_s=900.0, decrypting_s=300.0)).bounds}
+    assert (found["encrypting"].connected_s, found["encrypting"].cut_off_s) == (150.0, 300.0)
+    assert (found["decrypting"].connected_s, found["decrypting"].cut_off_s) == (300.0, 300.0)
+    usual = {bound.way: bound for bound in worst_case(Policy()).bounds}
+    assert (usual["encrypting"].cut_off_s, usual["decrypting"].connected_s) == (30.0, 150.0)

@@ -74,6 +74,11 @@ class Policy:
             )
 
     @property
+    def encrypts_s(self) -> float:
+        """The life of a lease for encrypting as it counts: whoever holds the key can open with it as well."""
+        return min(self.encrypting_s, self.decrypting_s)
+
+    @property
     def window_s(self) -> float:
         """The outage window."""
         return _OUTAGE_S[self.choice] if self.outage_s is None else self.outage_s
@@ -122,12 +127,15 @@ def worst_case(policy: Policy, *, probe_s: float = PROBE_S, call_s: float = CALL
     Cut off from the key store, a process stops when the window is over, or by the first probe where there is none.
     """
     unheard_s = max(policy.window_s, probe_s + call_s)
+    # An application opens what it has encrypted with a data key of its own until that one's lease ends, and does not
+    # ask again where the key was replaced.
+    opening_s = max(policy.decrypting_s / 2, policy.encrypts_s)
     bounds = (
         Bound(way="key-store", connected_s=probe_s + PROOF_APART_S + 2 * call_s, cut_off_s=unheard_s),
         Bound(way="control", connected_s=PUSH_S, cut_off_s=policy.governance_s),
         Bound(way="database", connected_s=POLL_S, cut_off_s=CONFIRM_S),
-        Bound(way="encrypting", connected_s=policy.encrypting_s / 2, cut_off_s=policy.encrypting_s),
-        Bound(way="decrypting", connected_s=policy.decrypting_s / 2, cut_off_s=policy.decrypting_s),
+        Bound(way="encrypting", connected_s=policy.encrypts_s / 2, cut_off_s=policy.encrypts_s),
+        Bound(way="decrypting", connected_s=opening_s, cut_off_s=policy.decrypting_s),
     )
     store, control, database, _, decrypting = bounds
     return WorstCase(

@@ -46,6 +46,11 @@ class DesiredPolicy(msgspec.Struct, frozen=True, kw_only=True):
     encrypting_s: float = 30.0
     decrypting_s: float = 300.0
 
+    @property
+    def encrypts_s(self) -> float:
+        """As ``bounds.Policy`` has it."""
+        return min(self.encrypting_s, self.decrypting_s)
+
     def policy(self) -> Policy:
         """The policy.
 

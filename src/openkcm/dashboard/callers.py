@@ -157,7 +157,7 @@ def removal_follows(
             tone="warn",
             icon="lease",
             title="Data keys that it holds",
-            text=f"With one in its memory it may go on encrypting for {at_most(policy.encrypting_s)}, and decrypting "
+            text=f"With one in its memory it may go on encrypting for {at_most(policy.encrypts_s)}, and decrypting "
             f"for {at_most(policy.decrypting_s)}, after a region has confirmed it.",
         ),
         Consequence(

@@ -29,7 +29,7 @@ def held_lines(verb: str, lives: DesiredPolicy | None, finished_at: datetime | N
     """One line for each use that the change stops; ``finished_at`` is when the last region confirmed it."""
     if lives is None:
         return ()
-    lengths = {"encrypt": lives.encrypting_s, "decrypt": lives.decrypting_s}
+    lengths = {"encrypt": lives.encrypts_s, "decrypt": lives.decrypting_s}
     return tuple(
         HeldLine(
             use=use,

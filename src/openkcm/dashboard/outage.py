@@ -136,7 +136,8 @@ def lives(wanted: DesiredPolicy) -> tuple[Window, ...]:
             name="encrypting",
             label="To encrypt",
             hint="Read-only and revoke reach an application that encrypts within this time. "
-            "While OpenKCM cannot be reached it encrypts for no longer.",
+            "While OpenKCM cannot be reached it encrypts for no longer. Never longer than to decrypt: the same key "
+            "opens.",
             options=tuple(_options(_ENCRYPTING_S, wanted.encrypting_s)),
         ),
         Window(

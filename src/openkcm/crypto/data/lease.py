@@ -55,10 +55,10 @@ class RenewLease:
 
 def lease_s(here: Here, view: View, use: Use) -> float:
     """Seconds, whole milliseconds: the tenant's choice, and no longer than its root key may be used if nobody hears of
-    it any more.
+    it any more. To encrypt never longer than to decrypt: the same key opens.
     """
     chosen = view.desired.policy
-    longest = chosen.encrypting_s if use == "encrypt" else chosen.decrypting_s
+    longest = chosen.encrypts_s if use == "encrypt" else chosen.decrypting_s
     return math.floor(min(longest, here.roots.allowed.left_s(view)) * 1000) / 1000
 
 
