@@ -10,7 +10,8 @@ def _uncleared() -> Callable[[int], bytes]:
         import ctypes  # noqa: PLC0415 - an interpreter may have none
 
         # Documented, and of the stable ABI: of a null pointer it makes bytes whose contents are yet to be written.
-        make = ctypes.pythonapi.PyBytes_FromStringAndSize
+        # Asked for by subscript it is ours alone, whatever types others of this process give to theirs.
+        make = ctypes.pythonapi["PyBytes_FromStringAndSize"]
     except (ImportError, AttributeError, MemoryError):
         return bytes  # an interpreter without C's API, or a machine that forbids ctypes: cleared, and right as well
     make.restype = ctypes.py_object
