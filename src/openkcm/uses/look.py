@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from openkcm.crypto.contract import Before, Regions, UseEntry, UsesItem, UsesTold
-from openkcm.sdk.refusals import Refused
+from openkcm.crypto.contract import Before, Regions, UseEntry, UsesItem
+from openkcm.uses.answered import answered
 
 ANSWER_WITHIN_S: Final = 5.0
 """A page waits no longer for a region."""
@@ -44,8 +43,8 @@ class Looked:
 
 async def look(regions: Regions, names: Sequence[str], item: UsesItem) -> Looked:
     """What the regions that answer in time tell."""
-    told = dict(zip(names, await asyncio.gather(*(_ask(regions, name, item) for name in names)), strict=True))
-    answers = [one for one in told.values() if not isinstance(one, str)]
+    told, silent = await answered(regions, names, lambda region: region.uses(item), within_s=ANSWER_WITHIN_S)
+    answers = told.values()
     entries = sorted(
         (entry for one in answers for entry in one.entries),
         key=lambda entry: (entry.at, entry.chain, entry.number),
@@ -60,15 +59,5 @@ async def look(regions: Regions, names: Sequence[str], item: UsesItem) -> Looked
         entries=entries[: item.limit],
         more=len(entries) > item.limit or any(one.more for one in answers),
         sums=[Sum(at=at, done=done, refused=refused) for at, (done, refused) in sorted(sums.items())],
-        silent={name: one for name, one in told.items() if isinstance(one, str)},
+        silent=silent,
     )
-
-
-async def _ask(regions: Regions, name: str, item: UsesItem) -> UsesTold | str:
-    try:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            return await regions.get(name).uses(item)
-    except TimeoutError:
-        return f"It did not answer within {ANSWER_WITHIN_S:.0f} s."
-    except Refused as refused:
-        return refused.message
