@@ -49,7 +49,8 @@ from openkcm.web.figures import at_most
     type=float,
     default=30.0,
     show_default=True,
-    help="Seconds that an application may encrypt with a data key that it holds without asking again.",
+    help="Seconds that an application may encrypt with a data key that it holds without asking again; never longer "
+    "than to decrypt.",
 )
 @click.option(
     "--decrypting",

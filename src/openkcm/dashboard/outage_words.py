@@ -87,7 +87,7 @@ WAYS: Final[Mapping[str, WayWords]] = MappingProxyType(
         ),
         "decrypting": WayWords(
             title="A region → an application that decrypts",
-            connected="It asks again at half the life of its lease",
+            connected="It asks again at half the life of its lease; a key it encrypted with ends with its own lease",
             cut_off="The life of that lease",
         ),
     }
